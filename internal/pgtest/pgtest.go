@@ -1,0 +1,74 @@
+package pgtest
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// shared is the cluster of this test process, started by the first test that
+// needs it.
+var shared = sync.OnceValues(start)
+
+// databases numbers the databases of this test process.
+var databases atomic.Int64
+
+// DSN makes an empty database in the cluster of this test process and returns
+// its URL (postgres://…). The database is dropped at the end of the test.
+func DSN(t testing.TB) string {
+	t.Helper()
+	cluster, err := shared()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return cluster.DSN(t)
+}
+
+// New starts a cluster for this test alone and ends it with the test.
+func New(t testing.TB) *Cluster {
+	t.Helper()
+	cluster, err := start()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(cluster.end)
+	return cluster
+}
+
+// DSN makes an empty database in the cluster and returns its URL. The database
+// is dropped at the end of the test, if the server is up then.
+func (c *Cluster) DSN(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	if err := c.exec(t, "CREATE DATABASE "+name); err != nil {
+		t.Fatalf("pgtest: create database: %v", err)
+	}
+	t.Cleanup(func() {
+		if c.ready() {
+			_ = c.exec(t, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		}
+	})
+	return c.url(name)
+}
+
+func (c *Cluster) url(database string) string {
+	query := url.Values{"host": {c.dir}, "sslmode": {"disable"}}
+	return "postgres://" + superuser + "@/" + database + "?" + strings.ReplaceAll(query.Encode(), "%2F", "/")
+}
+
+func (c *Cluster) exec(t testing.TB, statement string) error {
+	ctx, cancel := patience(t)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.url("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
