@@ -1,0 +1,93 @@
+package apdu
+
+import (
+	"context"
+	"fmt"
+)
+
+// Channel sends commands over a Transmitter and hides how a chip hands its
+// answers out.
+type Channel struct {
+	transmitter Transmitter
+	// Extended allows extended APDUs; without it a long command is chained
+	// (ISO/IEC 7816-4 clause 5.1.1) and at most 256 bytes are asked for.
+	Extended bool
+}
+
+// NewChannel returns a channel of short APDUs over t.
+func NewChannel(t Transmitter) *Channel { return &Channel{transmitter: t} }
+
+// The instruction and class bits of ISO/IEC 7816-4 that a channel uses itself.
+const (
+	insGetResponse = 0xC0
+	claChained     = 0x10
+	claChannel     = 0x03
+)
+
+// maxParts bounds how often one answer may say that more is waiting.
+const maxParts = 256
+
+// Send sends a command and returns the whole answer. A chip that answers 61xx
+// is asked for the rest, one that answers 6Cxx is asked again with that
+// length. An error means that no answer came; a refusal is in the status word.
+func (ch *Channel) Send(ctx context.Context, c Command) (Response, error) {
+	if !ch.Extended {
+		for len(c.Data) > MaxShortNc {
+			part := c
+			part.CLA |= claChained
+			part.Data, part.Ne = c.Data[:MaxShortNc], 0
+			r, err := ch.exchange(ctx, part)
+			if err != nil || r.SW != OK {
+				return r, err
+			}
+			c.Data = c.Data[MaxShortNc:]
+		}
+		c.Ne = min(c.Ne, MaxShortNe)
+	}
+	r, err := ch.exchange(ctx, c)
+	if err != nil {
+		return Response{}, err
+	}
+	if r.SW>>8 == 0x6C {
+		// The chip did nothing yet: ISO/IEC 7816-3 clause 10.3.2.
+		c.Ne = expected(int(r.SW&0xFF), MaxShortNe)
+		if r, err = ch.exchange(ctx, c); err != nil {
+			return Response{}, err
+		}
+	}
+	return ch.rest(ctx, c, r)
+}
+
+// rest fetches what a chip still has for us.
+func (ch *Channel) rest(ctx context.Context, c Command, r Response) (Response, error) {
+	data := r.Data
+	for part := 0; r.SW>>8 == 0x61; part++ {
+		if part == maxParts {
+			return Response{}, fmt.Errorf("command %s: %w: the answer does not end", c.Header(), ErrMalformed)
+		}
+		var err error
+		r, err = ch.exchange(ctx, Command{CLA: c.CLA & claChannel, INS: insGetResponse, Ne: expected(int(r.SW&0xFF), MaxShortNe)})
+		if err != nil {
+			return Response{}, err
+		}
+		data = append(data, r.Data...)
+	}
+	r.Data = data
+	return r, nil
+}
+
+func (ch *Channel) exchange(ctx context.Context, c Command) (Response, error) {
+	command, err := c.Bytes()
+	if err != nil {
+		return Response{}, err
+	}
+	answer, err := ch.transmitter.Transmit(ctx, command)
+	if err != nil {
+		return Response{}, fmt.Errorf("command %s: %w", c.Header(), err)
+	}
+	r, err := ParseResponse(answer)
+	if err != nil {
+		return Response{}, fmt.Errorf("command %s: %w", c.Header(), err)
+	}
+	return r, nil
+}

@@ -1,0 +1,10 @@
+// Package apdu speaks ISO/IEC 7816-4 to a chip: command and response APDUs
+// (命令与应答), the table of status words (状态字), BER-TLV, and transcripts.
+//
+// A Transmitter moves raw bytes. A Channel stands on one and is the only place
+// that fetches a waiting response (61xx), repeats a command with the right
+// length (6Cxx) and chains a long one, so that nothing above it knows of T=0.
+// A Recorder writes what passes, masked; a Replayer plays a transcript back.
+//
+// The package knows nothing of social security cards.
+package apdu

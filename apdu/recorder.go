@@ -1,0 +1,91 @@
+package apdu
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Mask says of an exchange whether the data field of its command and of its
+// response are to be masked in a transcript. For GET RESPONSE it is asked with
+// the command whose answer is being fetched; where no answer came, the
+// response is the zero Response.
+type Mask func(c Command, r Response) (maskCommand, maskResponse bool)
+
+// Recorder is a Transmitter that writes what passes through another to a
+// transcript. The data of commands that carry a PIN or a key are always
+// masked. It serves one goroutine at a time.
+type Recorder struct {
+	transmitter Transmitter
+	w           io.Writer
+	mask        Mask
+	asked       Command // whose answer GET RESPONSE fetches
+	err         error
+}
+
+// NewRecorder returns a recorder of what passes through t. A nil mask masks no
+// more than PINs and keys.
+func NewRecorder(t Transmitter, w io.Writer, mask Mask) *Recorder {
+	if mask == nil {
+		mask = func(Command, Response) (bool, bool) { return false, false }
+	}
+	return &Recorder{transmitter: t, w: w, mask: mask}
+}
+
+// Err returns the first failure to write. It is not an error of Transmit,
+// because the chip did answer.
+func (r *Recorder) Err() error { return r.err }
+
+// Transmit implements Transmitter.
+func (r *Recorder) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	answer, err := r.transmitter.Transmit(ctx, command)
+	var seen []byte
+	if err == nil {
+		seen = answer
+	}
+	if _, failed := io.WriteString(r.w, r.masked(command, seen).String()); failed != nil && r.err == nil {
+		r.err = fmt.Errorf("transcript: %w", failed)
+	}
+	return answer, err
+}
+
+// masked returns the exchange as it may be written. What is not an APDU is
+// masked whole, because nobody can say what is in it.
+func (r *Recorder) masked(command, answer []byte) Exchange {
+	response, err := ParseResponse(answer)
+	if err != nil {
+		answer = nil // without a status word it is no answer
+	}
+	c, err := ParseCommand(command)
+	if err != nil {
+		return Exchange{octets(command, 4, len(command)), octets(answer, 0, len(answer)-2)}
+	}
+	if c.INS != insGetResponse {
+		r.asked = c
+	}
+	hideCommand, hideResponse := r.mask(r.asked, response)
+	from, to := 0, 0
+	if hideCommand || secret(c.INS) {
+		from, to = dataField(command, len(c.Data))
+	}
+	end := 0
+	if hideResponse {
+		end = len(response.Data)
+	}
+	return Exchange{octets(command, from, to), octets(answer, 0, end)}
+}
+
+// secret says whether an instruction carries a PIN or a key: VERIFY, PIN
+// reload, CHANGE PIN and key loading.
+func secret(ins byte) bool { return strings.IndexByte("\x20\x24\x5E\xD4", ins) >= 0 }
+
+// dataField returns where the n bytes of data of an encoded command are: after
+// Lc of one byte, or of three when the first is 00.
+func dataField(command []byte, n int) (from, to int) {
+	from = 5
+	if len(command) > 4 && command[4] == 0 {
+		from = 7
+	}
+	return from, from + n
+}
