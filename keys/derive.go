@@ -1,0 +1,97 @@
+package keys
+
+import (
+	"crypto/cipher"
+	"crypto/des"
+	"fmt"
+
+	"github.com/emmansun/gmsm/sm4"
+)
+
+// factorSize is the length of a diversification factor, a challenge and the
+// two values of an authentication, in bytes.
+const factorSize = 8
+
+// newCipher expands a key of 16 bytes, or a 3DES process key of 8.
+func newCipher(algorithm Algorithm, key []byte) (cipher.Block, error) {
+	switch {
+	case algorithm == SM4:
+		return sm4.NewCipher(key)
+	case algorithm == TripleDES && len(key) == 16:
+		triple := append(append(make([]byte, 0, 24), key...), key[:8]...)
+		defer clear(triple)
+		return des.NewTripleDESCipher(triple)
+	case algorithm == TripleDES && len(key) == 8:
+		return des.NewCipher(key)
+	}
+	return nil, fmt.Errorf("keys: %w", ErrAlgorithm)
+}
+
+// diversify derives the key of the next level from an eight-byte factor
+// (密钥分散): SM4(K, f ‖ ¬f), or 3DES(K, f) ‖ 3DES(K, ¬f) as in PBOC. The caller
+// clears the result.
+func diversify(algorithm Algorithm, key, factor []byte) ([]byte, error) {
+	block, err := newCipher(algorithm, key)
+	if err != nil {
+		return nil, err
+	}
+	derived := make([]byte, 2*factorSize)
+	for i, b := range factor {
+		derived[i], derived[factorSize+i] = b, ^b
+	}
+	encryptBlocks(block, derived)
+	return derived, nil
+}
+
+// processCipher derives the process key (过程密钥) of one authentication or one
+// protected command from r: SM4(K, r ‖ 0⁸), or 3DES(K, r) for single DES.
+func processCipher(algorithm Algorithm, key, r []byte) (cipher.Block, error) {
+	block, err := newCipher(algorithm, key)
+	if err != nil {
+		return nil, err
+	}
+	process := make([]byte, block.BlockSize())
+	defer clear(process)
+	copy(process, r)
+	block.Encrypt(process, process)
+	return newCipher(algorithm, process)
+}
+
+// encryptBlocks enciphers whole blocks one by one, in place.
+func encryptBlocks(block cipher.Block, data []byte) {
+	size := block.BlockSize()
+	for i := 0; i < len(data); i += size {
+		block.Encrypt(data[i:i+size], data[i:i+size])
+	}
+}
+
+// pad appends 80 00… up to a whole number of blocks, at least one byte
+// (ISO/IEC 9797-1 padding method 2).
+func pad(data []byte, size int) []byte {
+	padded := make([]byte, (len(data)/size+1)*size)
+	copy(padded, data)
+	padded[len(data)] = 0x80
+	return padded
+}
+
+// chainMAC returns the last block of the CBC-MAC of the padded message
+// (ISO/IEC 9797-1 algorithm 1), starting from iv.
+func chainMAC(block cipher.Block, iv, message []byte) []byte {
+	padded := pad(message, block.BlockSize())
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
+	return padded[len(padded)-block.BlockSize():]
+}
+
+// shorten makes the four MAC bytes of a command from the last MAC block: the
+// XOR of the four words for SM4, the first word for DES.
+func shorten(last []byte) []byte {
+	mac := make([]byte, 4)
+	if len(last) == des.BlockSize {
+		copy(mac, last)
+		return mac
+	}
+	for i, b := range last {
+		mac[i%4] ^= b
+	}
+	return mac
+}

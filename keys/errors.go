@@ -1,0 +1,51 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What can go wrong with a key. The errors of this package wrap one of these
+// and name the key and its version, never a byte of it.
+var (
+	// ErrNoKey: the keeper has no key of that name and version.
+	ErrNoKey = errors.New("没有该密钥 no such key")
+	// ErrWrongUsage: the key exists, for another purpose (一钥一用).
+	ErrWrongUsage = errors.New("密钥用途不符 key is not for this use")
+	// ErrFactors: the diversification factors are not those of the key's depth.
+	ErrFactors = errors.New("密钥分散因子不符 wrong diversification factors")
+	// ErrAlgorithm: the operation is not defined for the key's algorithm.
+	ErrAlgorithm = errors.New("密钥算法不支持该操作 operation not defined for the key's algorithm")
+	// ErrInput: an argument has the wrong length or form.
+	ErrInput = errors.New("参数长度或格式错误 wrong length or form")
+	// ErrSealed: what is to be opened was altered, or sealed for another context.
+	ErrSealed = errors.New("密文被改动或不属于此处 sealed value altered or from another context")
+	// ErrExists: a key or a file of that name is there already.
+	ErrExists = errors.New("已存在 exists already")
+)
+
+// What can go wrong with the files.
+var (
+	// ErrWrongKEK: the key-encryption key is not the one the file was sealed with.
+	ErrWrongKEK = errors.New("密钥加密密钥不符 wrong key-encryption key")
+	// ErrTampered: the key file is not as this package wrote it.
+	ErrTampered = errors.New("密钥文件被改动 key file was altered")
+	// ErrFormat: the file is not a file of the kind expected.
+	ErrFormat = errors.New("密钥文件格式错误 wrong file format")
+	// ErrPermissions: others than the owner may reach the file, or it is not ours.
+	ErrPermissions = errors.New("文件权限过宽，应为本用户所有且 0600 file must be owned by this user with mode 0600")
+	// ErrChanged: another process wrote the key file since it was opened.
+	ErrChanged = errors.New("密钥文件已被其他进程更新，请重新打开 key file was changed by another process; open it again")
+	// ErrShares: the two shares do not belong together.
+	ErrShares = errors.New("两个密钥分量不成对 the two shares do not belong together")
+)
+
+// keyError says which key an error is about.
+func keyError(name string, version int, err error) error {
+	return fmt.Errorf("密钥 key %.32q 版本 version %d: %w", name, version, err)
+}
+
+// inputError says which argument is wrong and what was expected.
+func inputError(argument, expected string) error {
+	return fmt.Errorf("%s: %s: %w", argument, expected, ErrInput)
+}
