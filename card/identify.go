@@ -1,0 +1,271 @@
+package card
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"onecard/apdu"
+	"onecard/card/profile"
+)
+
+// The commands of LD/T 32.5 and, from getKeyInformation on, of the maker.
+const (
+	insExternalAuthenticate = 0x82
+	insGetChallenge         = 0x84
+	insInternalAuthenticate = 0x88
+	insSelect               = 0xA4
+	insReadRecord           = 0xB2
+	insUpdateRecord         = 0xDC
+	insVerify               = 0x20
+	insChangePIN            = 0x5E
+	insReloadPIN            = 0x24
+	insBlockApplication     = 0x1E
+	insUnblockApplication   = 0x18
+	insGetData              = 0xCA
+	insLoadKey              = 0xD4
+	insFinish               = 0xF0
+)
+
+const (
+	cardIDLength = 16 // 卡识别码
+	// keyInformation is the tag of the maker's list of keys and life cycle.
+	keyInformation = 0xE0
+	tagLifeCycle   = 0x9F70
+	tagKey         = 0xC0
+)
+
+// The life cycle of a chip, as the maker's list says it.
+const (
+	lifeBlank       = 0x01
+	lifeOperational = 0x03
+)
+
+// Identity is what a card says of itself before any key is used (卡识别).
+type Identity struct {
+	ATR       []byte         `json:"atr"`              // 卡复位信息
+	CardID    []byte         `json:"cardID,omitempty"` // 卡识别码, 16 bytes; absent when the application is blocked
+	Version   string         `json:"version,omitempty"`
+	LifeCycle byte           `json:"lifeCycle"`
+	Keys      map[string]int `json:"keys"` // version by name; 0 is the maker's
+	Blocked   bool           `json:"blocked"`
+	Challenge []byte         `json:"challenge"` // the chip's latest
+	Free      []Value        `json:"free,omitempty"`
+}
+
+// Blank says whether the chip waits to be personalised.
+func (id *Identity) Blank() bool { return id.LifeCycle == lifeBlank }
+
+// Untouched says whether a blank still holds the maker's keys only.
+func (id *Identity) Untouched() bool {
+	for _, version := range id.Keys {
+		if version != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Serial returns the chip's serial number, the last four bytes of the answer
+// to reset, in hexadecimal.
+func (id *Identity) Serial() string {
+	return strings.ToUpper(hex.EncodeToString(id.ATR[len(id.ATR)-4:]))
+}
+
+// readCommand reads record number of a file by its short identifier.
+func readCommand(file *profile.File, e *profile.Element) apdu.Command {
+	return apdu.Command{INS: insReadRecord, P1: byte(e.Record), P2: file.SFI()<<3 | 4, Ne: 2 + e.Length}
+}
+
+func challengeCommand(size int) Step {
+	return Step{Command: apdu.Command{INS: insGetChallenge, Ne: size}, Label: "取随机数"}
+}
+
+func keyInformationStep() Step {
+	return Step{Command: apdu.Command{CLA: 0x80, INS: insGetData, P2: keyInformation, Ne: apdu.MaxShortNe}, Label: "查询芯片生命周期",
+		Accept: []apdu.SW{0x6A81, 0x6A82, 0x6A88, 0x6D00, 0x6E00}}
+}
+
+// Opening returns the script with which every operation begins (开卡脚本): it
+// selects the environment, reads what is free and ends with a challenge of 8
+// bytes, or of 16 for a personalisation. It needs no key, so the counter runs
+// it without asking anybody.
+func Opening(p *profile.Profile, challenge int) *Script {
+	script := &Script{Steps: []Step{{
+		Command: apdu.Command{INS: insSelect, P1: 0x04, Data: p.Environment, Ne: apdu.MaxShortNe},
+		Accept:  []apdu.SW{0x6283},
+		Label:   "选择社会保障应用环境",
+	}}}
+	if file, ok := p.File(issuerFile); ok {
+		for i := range file.Elements {
+			if e := &file.Elements[i]; file.ReadRule(e) == profile.Free {
+				script.Steps = append(script.Steps, Step{Command: readCommand(file, e), Accept: []apdu.SW{0x6985, 0x6A83}, Label: "读 " + e.Title.ZH})
+			}
+		}
+	}
+	script.Steps = append(script.Steps, keyInformationStep(), challengeCommand(challenge))
+	return script
+}
+
+// Identify reads the answers to the opening script. The card's own version
+// element must be the profile's.
+func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Identity, error) {
+	if _, ok := p.ATR(atr); !ok {
+		return nil, ErrUnknownATR
+	}
+	script := Opening(p, len(lastData(responses)))
+	if err := identifySelect(responses); err != nil {
+		return nil, err
+	}
+	if err := checkAnswers(script.Steps, responses); err != nil {
+		return nil, err
+	}
+	id := &Identity{ATR: slices.Clone(atr), Keys: map[string]int{}, Blocked: responses[0].SW == 0x6283, LifeCycle: lifeOperational}
+	responses = responses[1:]
+	if err := id.readFree(p, &responses); err != nil {
+		return nil, err
+	}
+	if responses[0].SW == apdu.OK {
+		if err := id.readKeys(p, responses[0].Data); err != nil {
+			return nil, err
+		}
+	}
+	id.Challenge = responses[1].Data
+	if !id.Blocked && (id.Version != p.Version || len(id.CardID) != cardIDLength) {
+		return nil, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
+	}
+	return id, nil
+}
+
+// identifySelect tells a card that is not ours from one that is blocked.
+func identifySelect(responses []apdu.Response) error {
+	if len(responses) == 0 {
+		return ErrIncomplete
+	}
+	switch err := responses[0].Err(); {
+	case err == nil, responses[0].SW == 0x6283:
+		return nil
+	case responses[0].SW == 0x6A81:
+		return ErrCardBlocked
+	case errors.Is(err, apdu.ErrNotFound), errors.Is(err, apdu.ErrUnsupported):
+		return ErrForeignCard
+	default:
+		return &StepError{Label: "选择社会保障应用环境", err: err}
+	}
+}
+
+func lastData(responses []apdu.Response) []byte {
+	if len(responses) == 0 {
+		return nil
+	}
+	return responses[len(responses)-1].Data
+}
+
+// readFree takes the free elements and moves past them.
+func (id *Identity) readFree(p *profile.Profile, responses *[]apdu.Response) error {
+	file, ok := p.File(issuerFile)
+	if !ok {
+		return fmt.Errorf("profile %s has no file %s", p.Version, issuerFile)
+	}
+	for i := range file.Elements {
+		e := &file.Elements[i]
+		if file.ReadRule(e) != profile.Free {
+			continue
+		}
+		r := (*responses)[0]
+		*responses = (*responses)[1:]
+		if r.SW != apdu.OK {
+			continue
+		}
+		value, err := elementValue(e, r.Data)
+		if err != nil {
+			return err
+		}
+		decoded, err := newValue(issuerFile, e, value)
+		if err != nil {
+			return err
+		}
+		switch e.Name {
+		case "cardID":
+			id.CardID = slices.Clone(value)
+		case "specVersion":
+			id.Version = decoded.Value
+		}
+		id.Free = append(id.Free, decoded)
+	}
+	return nil
+}
+
+// readKeys reads the maker's list: life cycle, and scope, id and version of
+// each key.
+func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
+	objects, err := apdu.ParseTLV(data)
+	if err != nil {
+		return fmt.Errorf("key information: %w", err)
+	}
+	list, ok := apdu.FindTLV(objects, keyInformation)
+	life, found := apdu.FindTLV(list.Children, tagLifeCycle)
+	if !ok || !found || len(life.Value) != 1 {
+		return fmt.Errorf("key information: %w: no life cycle", apdu.ErrMalformed)
+	}
+	id.LifeCycle = life.Value[0]
+	for _, object := range list.Children {
+		if object.Tag != tagKey || len(object.Value) != 3 {
+			continue
+		}
+		for _, scope := range p.Scopes {
+			for _, key := range scope.Keys {
+				if byte(scope.Index) == object.Value[0] && key.ID == object.Value[1] {
+					id.Keys[key.Name] = int(object.Value[2])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// personalised refuses a card that cannot be used as one.
+func (id *Identity) personalised() error {
+	switch {
+	case id.Blocked:
+		return ErrApplicationBlocked
+	case id.Blank():
+		return ErrNotPersonalised
+	}
+	return nil
+}
+
+// key names one of the card's keys to the keeper, in the version that the chip
+// says it holds.
+func (id *Identity) key(p *profile.Profile, name string) Key {
+	return Key{Name: name, Version: id.Keys[name], Factors: id.factors(p)}
+}
+
+// factors returns the diversification factors: the issuing area's six digits
+// with "sx" (行政区划因子), and the card's (卡片因子).
+func (id *Identity) factors(p *profile.Profile) [][]byte {
+	return [][]byte{[]byte(hex.EncodeToString(id.CardID[:3]) + "sx"), id.cardFactor(p)}
+}
+
+func (id *Identity) cardFactor(p *profile.Profile) []byte {
+	a, _ := p.ATR(id.ATR) // Identify has matched it
+	return a.CardFactor(id.ATR)
+}
+
+// checkAnswers refuses answers that are missing or that a step did not accept.
+func checkAnswers(steps []Step, responses []apdu.Response) error {
+	if len(responses) > len(steps) {
+		return ErrIncomplete
+	}
+	for i, r := range responses {
+		if !steps[i].accepts(r.SW) {
+			return &StepError{Label: steps[i].Label, err: r.Err()}
+		}
+	}
+	if len(responses) < len(steps) {
+		return ErrIncomplete
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package card
+
+import "context"
+
+// Key names one key of the hierarchy (密钥): its purpose, its version and the
+// diversification factors that lead from the province's key to the card's,
+// outermost first (行政区划因子, then 卡片因子; eight bytes each). No factor names
+// the province's own key.
+//
+// It is an alias of an unnamed struct so that this package and the keeper,
+// which may not import one another, speak of the same type.
+type Key = struct {
+	Name    string   `json:"name"`
+	Version int      `json:"version"`
+	Factors [][]byte `json:"factors,omitempty"`
+}
+
+// Keeper is what chip operations ask of whoever keeps the keys (密钥管理). No
+// method returns a key in the clear.
+type Keeper interface {
+	// Cryptogram computes the eight authentication bytes AUTH for INTERNAL
+	// and EXTERNAL AUTHENTICATE from the process factor r1 and the original
+	// information r2, eight bytes each.
+	Cryptogram(ctx context.Context, key Key, r1, r2 []byte) ([]byte, error)
+	// CommandMAC computes the four MAC bytes of a protected command under the
+	// process key that the card's challenge r (eight bytes) gives; message is
+	// the header with Lc and the data field, not yet padded.
+	CommandMAC(ctx context.Context, key Key, r, message []byte) ([]byte, error)
+	// PINBlock encrypts a PIN under the process key that r gives and computes
+	// the MAC of the command with that header (CLA INS P1 P2 Lc): the answer
+	// is the whole data field, enciphered block and MAC.
+	PINBlock(ctx context.Context, key Key, r, header []byte, pin string) ([]byte, error)
+	// WrapKey enciphers target with its three attribute bytes (usage, version,
+	// tries) under the key under and computes the MAC of the key-loading
+	// command with that header, starting from iv (16 bytes). It returns the
+	// command's data field and the last MAC block, which is the next iv of a
+	// chained sequence.
+	WrapKey(ctx context.Context, under, target Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error)
+	// DirectMAC computes the four MAC bytes of message under the key itself,
+	// starting from iv (16 bytes; zeroes for a stand-alone check code).
+	DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error)
+}

@@ -1,0 +1,44 @@
+package card
+
+import (
+	"context"
+	"slices"
+
+	"onecard/apdu"
+)
+
+// Run sends a script to a chip, step by step, and returns the answers: one for
+// each step, fewer when a status word ended the script early. An error means
+// that a step got no answer; whether the chip carried it out is not known.
+// progress may be nil.
+func Run(ctx context.Context, channel *apdu.Channel, script *Script, progress func(done, total int, label string)) ([]apdu.Response, error) {
+	var responses []apdu.Response
+	for i, step := range script.Steps {
+		if err := ctx.Err(); err != nil {
+			return responses, err
+		}
+		if progress != nil {
+			progress(i, len(script.Steps), step.Label)
+		}
+		r, err := channel.Send(ctx, step.Command)
+		if err != nil {
+			return responses, err
+		}
+		responses = append(responses, r)
+		if !step.accepts(r.SW) {
+			break
+		}
+	}
+	return responses, nil
+}
+
+func (s Step) accepts(sw apdu.SW) bool { return sw == apdu.OK || slices.Contains(s.Accept, sw) }
+
+// Labels returns what the steps do, in words.
+func (s *Script) Labels() []string {
+	labels := make([]string, len(s.Steps))
+	for i, step := range s.Steps {
+		labels[i] = step.Label
+	}
+	return labels
+}
