@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"onecard/card/chip"
+	"onecard/card/profile"
+)
+
+type serveCommand struct {
+	VPCD    string `default:"127.0.0.1:35963" help:"Address of the first virtual reader; the next slots follow."`
+	Slots   int    `default:"2" help:"Number of slots."`
+	Control string `required:"" help:"Unix socket for the commands insert, remove, tear and list."`
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context) error {
+	profiles, err := profile.Load()
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(c.VPCD)
+	if err != nil {
+		return fmt.Errorf("vpcd: %w", err)
+	}
+	first, err := strconv.Atoi(port)
+	if err != nil {
+		return fmt.Errorf("vpcd: port: %w", err)
+	}
+	if err := os.Remove(c.Control); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	listener, err := net.Listen("unix", c.Control)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	s := &simulator{profiles: profiles, slots: make([]*slot, c.Slots), logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		address: func(i int) string { return net.JoinHostPort(host, strconv.Itoa(first+i)) }}
+	return s.serve(ctx, listener)
+}
+
+// simulator is the slots with their cards.
+type simulator struct {
+	profiles []*profile.Profile
+	address  func(slot int) string
+	logger   *slog.Logger
+
+	mu    sync.Mutex
+	slots []*slot
+}
+
+// request is one line to the control socket, answer one line back.
+type request struct {
+	Do    string `json:"do"`
+	Slot  int    `json:"slot"`
+	Card  string `json:"card,omitempty"`
+	After int    `json:"after,omitempty"`
+}
+
+type answer struct {
+	Error string   `json:"error,omitempty"`
+	Slots []string `json:"slots,omitempty"` // card file by slot, empty for none
+}
+
+func (s *simulator) serve(ctx context.Context, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	var group sync.WaitGroup
+	defer group.Wait()
+	for {
+		connection, err := listener.Accept()
+		if ctx.Err() != nil {
+			s.empty()
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("control socket: %w", err)
+		}
+		group.Go(func() { s.command(ctx, connection) })
+	}
+}
+
+func (s *simulator) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, slot := range s.slots {
+		if slot != nil {
+			slot.remove()
+		}
+	}
+}
+
+// command carries one request out.
+func (s *simulator) command(ctx context.Context, connection net.Conn) {
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(controlLimit))
+	var r request
+	var a answer
+	err := json.NewDecoder(connection).Decode(&r)
+	if err == nil {
+		a.Slots, err = s.do(ctx, r)
+	}
+	if err != nil {
+		a.Error = err.Error()
+	}
+	if err := json.NewEncoder(connection).Encode(a); err != nil {
+		s.logger.Warn("control answer not delivered", "error", err)
+	}
+}
+
+const controlLimit = 10 * time.Second
+
+func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Slot < 0 || r.Slot >= len(s.slots) {
+		return nil, fmt.Errorf("slot %d: 0 to %d", r.Slot, len(s.slots)-1)
+	}
+	current := s.slots[r.Slot]
+	if current != nil {
+		select {
+		case <-current.done: // its power was cut
+			current = nil
+		default:
+		}
+	}
+	switch r.Do {
+	case "insert":
+		if current != nil {
+			return nil, fmt.Errorf("slot %d holds a card already", r.Slot)
+		}
+		c, err := chip.New(s.profiles, chip.File(r.Card), nil)
+		if err != nil {
+			return nil, err
+		}
+		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r.Card, c, s.logger)
+	case "remove":
+		if current != nil {
+			current.remove()
+		}
+		s.slots[r.Slot] = nil
+	case "tear":
+		if current == nil || r.After < 1 {
+			return nil, errors.New("tear: a card in the slot, after 1 or more commands")
+		}
+		current.mu.Lock()
+		current.tear = r.After
+		current.mu.Unlock()
+	case "list":
+	default:
+		return nil, fmt.Errorf("unknown command %q", r.Do)
+	}
+	files := make([]string, len(s.slots))
+	for i, slot := range s.slots {
+		if slot != nil {
+			files[i] = slot.file
+		}
+	}
+	return files, nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"onecard/card/chip"
+)
+
+// The one-byte messages of the virtual reader. Anything longer is a command.
+const (
+	messageOff   = 0
+	messageOn    = 1
+	messageReset = 2
+	messageATR   = 4
+)
+
+// dialPause is how long a card waits before it looks for its reader again,
+// where the PC/SC service is not up yet or was started anew.
+const dialPause = 100 * time.Millisecond
+
+// slot is a card in a virtual reader: an open connection is a card inserted.
+type slot struct {
+	address string
+	file    string
+	logger  *slog.Logger
+	cancel  context.CancelFunc
+	done    chan struct{}
+
+	mu   sync.Mutex
+	chip *chip.Chip
+	tear int // commands until the power goes; 0 never
+}
+
+// insert puts a card into its reader until ctx ends or it is removed.
+func insert(ctx context.Context, address, file string, c *chip.Chip, logger *slog.Logger) *slot {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &slot{address: address, file: file, chip: c, logger: logger, cancel: cancel, done: make(chan struct{})}
+	go s.run(ctx)
+	return s
+}
+
+// remove takes the card out.
+func (s *slot) remove() {
+	s.cancel()
+	<-s.done
+}
+
+func (s *slot) run(ctx context.Context) {
+	defer close(s.done)
+	for ctx.Err() == nil {
+		err := s.serve(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, errTorn):
+			s.logger.Info("power cut", "card", s.file)
+			return
+		default:
+			s.logger.Debug("reader away", "reader", s.address, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(dialPause):
+			}
+		}
+	}
+}
+
+var errTorn = errors.New("power cut")
+
+// serve is the card in the reader for as long as the connection holds.
+func (s *slot) serve(ctx context.Context) error {
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return fmt.Errorf("dial the reader: %w", err)
+	}
+	defer connection.Close()
+	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
+	defer stop()
+	defer s.chip.PowerOff()
+	tcp, _ := connection.(*net.TCPConn)
+	for {
+		quickAck(tcp)
+		message, err := readMessage(connection)
+		if err != nil {
+			return err
+		}
+		answer, torn := s.answer(message)
+		if torn {
+			return errTorn
+		}
+		if answer == nil {
+			continue
+		}
+		// One write for length and body: two would wait for each other.
+		frame := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(answer)), uint16(len(answer)))
+		if _, err := connection.Write(append(frame, answer...)); err != nil {
+			return fmt.Errorf("answer the reader: %w", err)
+		}
+	}
+}
+
+// tcpQuickAck is TCP_QUICKACK of Linux. The stock driver sends length and body
+// apart; without an immediate acknowledgement each command takes 40 ms.
+const tcpQuickAck = 12
+
+func quickAck(connection *net.TCPConn) {
+	if connection == nil {
+		return
+	}
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return
+	}
+	// Slower without it, but right: a refusal is no error.
+	_ = raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpQuickAck, 1) })
+}
+
+func readMessage(r io.Reader) ([]byte, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, fmt.Errorf("read from the reader: %w", err)
+	}
+	message := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(r, message); err != nil {
+		return nil, fmt.Errorf("read from the reader: %w", err)
+	}
+	return message, nil
+}
+
+// answer carries a message out. torn says that the power went.
+func (s *slot) answer(message []byte) (answer []byte, torn bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(message) != 1 {
+		answer = s.chip.Transmit(message)
+		if s.tear > 0 {
+			s.tear--
+			if s.tear == 0 {
+				return nil, true
+			}
+		}
+		return answer, false
+	}
+	switch message[0] {
+	case messageOff:
+		s.chip.PowerOff()
+	case messageOn, messageReset:
+		s.chip.PowerOn()
+	case messageATR:
+		return s.chip.ATR(), false
+	}
+	return nil, false
+}
