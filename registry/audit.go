@@ -1,0 +1,200 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/emmansun/gmsm/sm3"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// auditEntry is a row of audit_entries.
+type auditEntry struct {
+	Chain       string    `gorm:"column:chain"`
+	Seq         int64     `gorm:"column:seq"`
+	At          time.Time `gorm:"column:at"`
+	Operator    string    `gorm:"column:operator"`
+	Workstation string    `gorm:"column:workstation"`
+	Place       string    `gorm:"column:place"`
+	Action      string    `gorm:"column:action"`
+	Subject     string    `gorm:"column:subject"`
+	Detail      string    `gorm:"column:detail"`
+	PrevSeq     *int64    `gorm:"column:prev_seq"`
+	PrevHash    []byte    `gorm:"column:prev_hash"`
+	Hash        []byte    `gorm:"column:hash"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (auditEntry) TableName() string { return "audit_entries" }
+
+// auditHead is a row of audit_heads: the end of a chain.
+type auditHead struct {
+	Chain string `gorm:"column:chain"`
+	Seq   int64  `gorm:"column:seq"`
+	Hash  []byte `gorm:"column:hash"`
+	Proof []byte `gorm:"column:proof"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (auditHead) TableName() string { return "audit_heads" }
+
+// auditBatch bounds the variables of one INSERT.
+const auditBatch = 50
+
+// chainOf returns the audit chain of a place: its prefecture (市州), for the
+// province's own offices the province.
+func chainOf(place string) string { return place[:4] + "00" }
+
+// Audit records an action in the audit chain of the actor's prefecture, in the
+// same transaction. action is a fixed word such as "application.approved",
+// subject names the thing, such as "application:018f…". Neither they nor detail
+// may hold personal data: who is meant stands behind the id.
+//
+// The record is written at the end of the transaction, so that the chain is
+// locked for a moment only.
+func (tx *Tx) Audit(action, subject string, detail map[string]string) error {
+	if action == "" || subject == "" {
+		return &FieldError{Field: "audit", ZH: "须有动作和对象", EN: "an action and a subject"}
+	}
+	canonical, err := canonicalDetail(detail)
+	if err != nil {
+		return err
+	}
+	tx.pending = append(tx.pending, auditEntry{
+		Chain:       chainOf(tx.actor.Place),
+		At:          tx.now,
+		Operator:    tx.actor.Operator,
+		Workstation: tx.actor.Workstation,
+		Place:       tx.actor.Place,
+		Action:      action,
+		Subject:     subject,
+		Detail:      canonical,
+	})
+	return nil
+}
+
+// canonicalDetail renders a map as JSON in one form only: keys sorted, nothing
+// escaped that needs no escape.
+func canonicalDetail(detail map[string]string) (string, error) {
+	if detail == nil {
+		detail = map[string]string{}
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(detail); err != nil {
+		return "", &FieldError{Field: "audit", ZH: "内容须能编码为 JSON", EN: "a detail that encodes as JSON"}
+	}
+	return string(bytes.TrimSuffix(out.Bytes(), []byte("\n"))), nil
+}
+
+// digest returns the hash of an entry: SM3 over its predecessor's hash and its
+// fields, each preceded by its length so that no two entries render the same.
+func (e *auditEntry) digest() []byte {
+	hash := sm3.New()
+	field := func(value []byte) {
+		_ = binary.Write(hash, binary.BigEndian, uint64(len(value))) // a hash takes every write
+		hash.Write(value)
+	}
+	field(e.PrevHash)
+	field([]byte(e.Chain))
+	field(binary.BigEndian.AppendUint64(nil, uint64(e.Seq)))
+	field(binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())))
+	for _, text := range []string{e.Operator, e.Workstation, e.Place, e.Action, e.Subject, e.Detail} {
+		field([]byte(text))
+	}
+	return hash.Sum(nil)
+}
+
+// writeAudit appends the pending records to the chain and moves its head,
+// which stays locked until the transaction ends.
+func (tx *Tx) writeAudit() error {
+	if len(tx.pending) == 0 {
+		return ErrNoAudit
+	}
+	head, err := tx.lockHead(tx.pending[0].Chain)
+	if err != nil {
+		return fmt.Errorf("registry: audit: %w", err)
+	}
+	for i := range tx.pending {
+		entry := &tx.pending[i]
+		entry.Seq, entry.PrevHash = head.Seq+1, head.Hash
+		if head.Seq > 0 {
+			previous := head.Seq
+			entry.PrevSeq = &previous
+		} else {
+			entry.PrevHash = make([]byte, sm3.Size)
+		}
+		entry.Hash = entry.digest()
+		head.Seq, head.Hash = entry.Seq, entry.Hash
+	}
+	if head.Proof, err = tx.db.headProof(tx.ctx, head); err != nil {
+		return fmt.Errorf("registry: audit: %w", err)
+	}
+	if err := tx.gorm.CreateInBatches(tx.pending, auditBatch).Error; err != nil {
+		return fmt.Errorf("registry: audit: %w", err)
+	}
+	moved := tx.gorm.Model(&auditHead{}).Where("chain = ?", head.Chain).
+		Updates(map[string]any{"seq": head.Seq, "hash": head.Hash, "proof": head.Proof})
+	if moved.Error != nil {
+		return fmt.Errorf("registry: audit: %w", moved.Error)
+	}
+	return nil
+}
+
+func (tx *Tx) lockHead(chain string) (auditHead, error) {
+	var head auditHead
+	find := func() error {
+		return tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&head).Error
+	}
+	err := find()
+	if !errors.Is(err, gorm.ErrRecordNotFound) {
+		return head, err
+	}
+	// The first entry of a prefecture: two at once make one head.
+	created := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain})
+	if created.Error != nil {
+		return head, created.Error
+	}
+	return head, find()
+}
+
+// AuditRecord is an entry of the audit log as it is read.
+type AuditRecord struct {
+	Chain  string // prefecture
+	Seq    int64  // number in its chain, from 1
+	At     time.Time
+	Actor  Actor
+	Action string
+	Detail map[string]string
+}
+
+// maxTrail bounds the answer of AuditTrail.
+const maxTrail = 500
+
+// AuditTrail returns what is recorded of a subject, the newest first, at most
+// 500 records. It does not verify: see [DB.VerifyAudit].
+func (db *DB) AuditTrail(ctx context.Context, subject string) ([]AuditRecord, error) {
+	var entries []auditEntry
+	err := db.Read(ctx).Where("subject = ?", subject).Order("at DESC, chain, seq DESC").Limit(maxTrail).Find(&entries).Error
+	if err != nil {
+		return nil, err
+	}
+	records := make([]AuditRecord, len(entries))
+	for i, entry := range entries {
+		records[i] = AuditRecord{
+			Chain: entry.Chain, Seq: entry.Seq, At: entry.At, Action: entry.Action,
+			Actor: Actor{Operator: entry.Operator, Workstation: entry.Workstation, Place: entry.Place},
+		}
+		if err := json.Unmarshal([]byte(entry.Detail), &records[i].Detail); err != nil {
+			return nil, &AuditError{Chain: entry.Chain, Seq: entry.Seq, Kind: ErrAuditAltered}
+		}
+	}
+	return records, nil
+}

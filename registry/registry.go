@@ -1,0 +1,75 @@
+package registry
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// Vault protects personal data at rest (字段加密). The registry stores what Seal
+// returns and searches by what Index returns.
+type Vault interface {
+	// Seal enciphers plain and binds it to context (table, column, row).
+	Seal(ctx context.Context, context, plain []byte) ([]byte, error)
+	// Open deciphers what Seal returned for the same context.
+	Open(ctx context.Context, context, sealed []byte) ([]byte, error)
+	// Index returns a keyed digest of value by which equal values are found.
+	Index(ctx context.Context, purpose string, value []byte) ([]byte, error)
+}
+
+// Actor is who does something, from where (经办人、工作站). Place is the division
+// (six digits, GB/T 2260) whose prefecture's audit chain takes the record.
+// Workstation may be empty for work of the platform itself.
+type Actor struct {
+	Operator    string
+	Workstation string
+	Place       string
+}
+
+func (a Actor) check() error {
+	if a.Operator == "" {
+		return &FieldError{Field: "operator", ZH: "不能为空", EN: "must not be empty"}
+	}
+	if !isCode(a.Place) {
+		return &FieldError{Field: "place", ZH: "应为 6 位行政区划代码", EN: "a division code of 6 digits"}
+	}
+	return nil
+}
+
+// isCode reports whether s is a division code in form: six digits.
+func isCode(s string) bool {
+	return len(s) == 6 && strings.Trim(s, "0123456789") == ""
+}
+
+// Tx is one change: its rows and its audit records are written in the same
+// database transaction or not at all.
+type Tx struct {
+	db       *DB
+	ctx      context.Context
+	gorm     *gorm.DB
+	actor    Actor
+	now      time.Time
+	pending  []auditEntry
+	failed   error // the first error of the database
+	replayed bool  // the answer was stored already: see Once
+}
+
+// DB returns the transaction for the tables of the calling package. A row that
+// a decision rests on is read with clause.Locking{Strength: "UPDATE"}.
+func (tx *Tx) DB() *gorm.DB { return tx.gorm }
+
+// Context returns the context of the change, for what is called inside it.
+func (tx *Tx) Context() context.Context { return tx.ctx }
+
+// Actor returns who makes the change.
+func (tx *Tx) Actor() Actor { return tx.actor }
+
+// Now returns the instant of the change, the same for all its rows, in UTC.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// NewID returns a new id (UUID version 7: ids of one time lie together in the
+// database's indexes).
+func (tx *Tx) NewID() (uuid.UUID, error) { return uuid.NewV7FromReader(tx.db.rand) }

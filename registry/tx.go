@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// A conflict with another transaction is tried again, after a pause that grows
+// from firstPause by doubling, spread at random so that rivals part.
+const (
+	maxAttempts  = 6
+	goneAttempts = 3 // a connection that broke before COMMIT has changed nothing
+	firstPause   = 5 * time.Millisecond
+)
+
+// insideKey marks the context of a transaction; its value is the *Tx.
+type insideKey struct{}
+
+// errNested: a transaction inside a transaction would wait for itself on SQLite.
+var errNested = errors.New("registry: InTx inside InTx")
+
+// InTx runs change in a transaction and commits it with its audit records.
+//
+// An error or a panic of change rolls everything back, and so does an error of
+// the database that change has passed over: PostgreSQL gives a transaction up
+// at its first error. Without [Tx.Audit] the transaction is refused with
+// [ErrNoAudit]. After a conflict with another transaction, or a connection that
+// broke before COMMIT, change runs again, a bounded number of times; then
+// [ErrBusy] or [ErrDatabaseGone]. [ErrOutcomeUnknown] (which is also
+// ErrDatabaseGone) says that the connection broke during COMMIT.
+func (db *DB) InTx(ctx context.Context, actor Actor, change func(tx *Tx) error) error {
+	if err := actor.check(); err != nil {
+		return err
+	}
+	if ctx.Value(insideKey{}) != nil {
+		return errNested
+	}
+	return repeat(ctx, again, func() error { return db.attempt(ctx, actor, change) })
+}
+
+// repeat runs work until it succeeds, the rule tells to stop or ctx ends, with
+// pauses that grow.
+func repeat(ctx context.Context, again func(err error, attempt int) bool, work func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := work()
+		if !again(err, attempt) {
+			return err
+		}
+		longest := firstPause << min(attempt, maxAttempts)
+		pause := time.NewTimer(longest/2 + rand.N(longest/2))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
+// again reports whether the attempt of this number, from 1, is worth another.
+func again(err error, attempt int) bool {
+	switch {
+	case errors.Is(err, ErrOutcomeUnknown):
+		return false
+	case errors.Is(err, ErrBusy):
+		return attempt < maxAttempts
+	case errors.Is(err, ErrDatabaseGone):
+		return attempt < goneAttempts
+	default:
+		return false
+	}
+}
+
+func (db *DB) attempt(ctx context.Context, actor Actor, change func(tx *Tx) error) error {
+	tx := &Tx{db: db, actor: actor, now: db.Now()}
+	tx.ctx = context.WithValue(ctx, insideKey{}, tx)
+	tx.gorm = db.write.WithContext(tx.ctx).Begin()
+	if tx.gorm.Error != nil {
+		return fmt.Errorf("registry: begin: %w", tx.gorm.Error)
+	}
+	committed := false
+	defer func() { // also after a panic of change, which goes on upwards
+		if !committed {
+			tx.gorm.Rollback()
+		}
+	}()
+	if err := change(tx); err != nil {
+		return err
+	}
+	if tx.failed != nil {
+		return fmt.Errorf("registry: an error was passed over: %w", tx.failed)
+	}
+	if tx.replayed {
+		return nil // nothing was written
+	}
+	if err := tx.writeAudit(); err != nil {
+		return err
+	}
+	if err := tx.gorm.Commit().Error; err != nil {
+		if errors.Is(err, ErrDatabaseGone) {
+			return fmt.Errorf("registry: commit: %w: %w", ErrOutcomeUnknown, err)
+		}
+		return fmt.Errorf("registry: commit: %w", err)
+	}
+	committed = true
+	return nil
+}
+
+// watch makes gorm tell each transaction of its first error. It also translates
+// the errors of Rows, Row and Raw(…).Scan, which gorm passes on as they are.
+func watch(db *gorm.DB) error {
+	const name = "registry:watch"
+	note := func(statement *gorm.DB) {
+		statement.Error = translate(statement.Error)
+		tx, inside := statement.Statement.Context.Value(insideKey{}).(*Tx)
+		if inside && tx.failed == nil && statement.Error != nil && !errors.Is(statement.Error, ErrNotFound) {
+			tx.failed = statement.Error
+		}
+	}
+	callbacks := db.Callback()
+	return errors.Join(
+		callbacks.Create().After("*").Register(name, note),
+		callbacks.Query().After("*").Register(name, note),
+		callbacks.Update().After("*").Register(name, note),
+		callbacks.Delete().After("*").Register(name, note),
+		callbacks.Row().After("*").Register(name, note),
+		callbacks.Raw().After("*").Register(name, note),
+	)
+}
