@@ -1,0 +1,241 @@
+package issuance
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"onecard/apdu"
+	"onecard/card"
+	"onecard/card/profile"
+	"onecard/issuance/session"
+	"onecard/registry"
+)
+
+// operationRead is the chip operation that changes nothing.
+const operationRead = "read"
+
+// OpenSession is the request for work on the chip in a reader.
+type OpenSession struct {
+	Operation     string // read, personalise, activate, lock, unlock
+	ApplicationID *uuid.UUID
+	CardID        *uuid.UUID
+	Reader        string
+	ATR           []byte
+	Opening       []apdu.Response // answers to the opening script
+	Roles         []string        // of the operator
+}
+
+// Result is the end of work on a chip. Status is that of the record, live: a
+// card that was reported lost reads well and says so here.
+type Result struct {
+	Operation  string       `json:"operation"`
+	Genuine    bool         `json:"genuine"`
+	CardID     uuid.UUID    `json:"cardId"`
+	PersonID   uuid.UUID    `json:"personId"`
+	CardNumber string       `json:"cardNumber"`
+	ChipID     string       `json:"chipId"`
+	Status     string       `json:"status"`
+	Fields     []card.Value `json:"fields"`
+}
+
+// StatusText returns the words for the card's status.
+func (r Result) StatusText() Text { return Cards.State(r.Status).Text }
+
+// job is work that is about to begin.
+type job struct {
+	work    session.Work
+	kind    string // of operation, as card.Restore knows it
+	subject uuid.UUID
+	prepare func(tx *registry.Tx) error
+}
+
+// OpenSession begins work on a chip and returns the first script.
+func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenSession) (session.Turn, error) {
+	p, err := profile.Match(s.profiles, o.ATR)
+	if err != nil {
+		return session.Turn{}, card.ErrUnknownATR
+	}
+	id, err := card.Identify(p, o.ATR, o.Opening)
+	if err != nil {
+		return session.Turn{}, err
+	}
+	policy, err := s.policy(actor.Place, s.db.Now())
+	if err != nil {
+		return session.Turn{}, err
+	}
+	var j job
+	switch {
+	case o.Operation == operationRead:
+		j, err = s.read(ctx, p, id)
+	case o.Operation == EventPersonalise && o.ApplicationID != nil:
+		j, err = s.personalise(ctx, actor, p, id, o)
+	case Cards.hasChip(o.Operation) && o.CardID != nil:
+		j, err = s.change(ctx, p, id, o)
+	default:
+		err = ErrNoOperation
+	}
+	if err != nil {
+		return session.Turn{}, err
+	}
+	return s.sessions.Open(ctx, actor, session.Beginning{
+		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: o.ATR, Opening: o.Opening,
+		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Prepare: j.prepare,
+	})
+}
+
+// hasChip says whether an event of the machine waits for this chip operation.
+func (m *Machine) hasChip(operation string) bool {
+	for _, r := range m.Rules {
+		if r.Chip == operation && operation != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
+
+// is says whether the chip in a reader is the one of record. An application
+// that is blocked does not tell the identification; then the answer to reset
+// decides.
+func (c Card) is(id *card.Identity) bool {
+	return c.ATR == upperHex(id.ATR) && (id.Blocked || c.ChipID == upperHex(id.CardID))
+}
+
+func (s *Service) read(ctx context.Context, p *profile.Profile, id *card.Identity) (job, error) {
+	work, err := card.NewRead(p, id)
+	if err != nil {
+		return job{}, err
+	}
+	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(id.ATR)))
+	if errors.Is(err, registry.ErrNotFound) || err == nil && !c.is(id) {
+		return job{}, ErrUnknownCard
+	}
+	if err != nil {
+		return job{}, err
+	}
+	return job{work: work, kind: operationRead, subject: c.ID, prepare: func(tx *registry.Tx) error {
+		// What is read is personal: it is on record before the reading begins.
+		return tx.Audit("person.read", "person:"+c.PersonID.String(), map[string]string{"purpose": "read card"})
+	}}, nil
+}
+
+// change prepares an activation, a lock or an unlock of a card of record.
+func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Identity, o OpenSession) (job, error) {
+	c, err := s.Card(ctx, *o.CardID)
+	if err != nil {
+		return job{}, err
+	}
+	if !c.is(id) {
+		return job{}, ErrOtherCard
+	}
+	ask := request{event: o.Operation, roles: o.Roles, chip: true}
+	if _, err := Cards.find(c.Status, ask); err != nil {
+		return job{}, err
+	}
+	j := job{kind: o.Operation, subject: c.ID, prepare: func(tx *registry.Tx) error {
+		row, err := lockCard(tx, c.ID)
+		if err != nil {
+			return err
+		}
+		_, err = Cards.permitted(tx, row.Status, subject{person: row.PersonID}, ask)
+		return err
+	}}
+	switch {
+	case o.Operation == EventActivate:
+		j.work, err = card.NewActivate(p, id)
+	case o.Operation == EventLock && id.Blocked:
+		// An earlier lock was cut off after the chip had carried it out.
+		j.work = settled{}
+	case o.Operation == EventUnlock && !id.Blocked:
+		// As above; that it is the true chip, it proves by a reading.
+		j.kind = operationRead
+		j.work, err = card.NewRead(p, id)
+	default:
+		j.work, err = newLock(p, id, c, o.Operation == EventUnlock)
+	}
+	return j, err
+}
+
+func newLock(p *profile.Profile, id *card.Identity, c Card, unlock bool) (session.Work, error) {
+	chipID, err := hex.DecodeString(c.ChipID)
+	if err != nil {
+		return nil, fmt.Errorf("card %s: identification: %w", c.ID, err)
+	}
+	return card.NewLock(p, id, chipID, unlock)
+}
+
+// settled is work that the chip has carried out already.
+type settled struct{}
+
+func (settled) Next(context.Context, card.Keeper, card.Input) (*card.Script, error) { return nil, nil }
+func (settled) Genuine() bool                                                       { return false }
+func (settled) Values() []card.Value                                                { return nil }
+func (settled) NeedsPIN() bool                                                      { return false }
+func (settled) Progress() (done, total int, label string)                           { return 1, 1, "芯片已处于该状态" }
+
+// Step hands the chip's answers in and returns the next script or the end.
+func (s *Service) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, seq int, responses []apdu.Response, pin string) (session.Turn, error) {
+	return s.sessions.Step(ctx, actor, id, seq, responses, pin)
+}
+
+// finish is what follows from the end of an operation, in the transaction
+// that closes its session.
+func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Work) (any, error) {
+	subject, err := uuid.Parse(about.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("session subject: %w", err)
+	}
+	var row cardRow
+	switch about.Operation {
+	case operationRead:
+		row, err = wasRead(tx, subject, work)
+	case EventPersonalise:
+		row, err = s.made(tx, subject, work)
+	default:
+		row, err = s.changed(tx, subject, about.Operation)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Result{
+		Operation: about.Operation, Genuine: work.Genuine(), CardID: row.ID, PersonID: row.PersonID, CardNumber: row.Number,
+		ChipID: row.ChipID, Status: row.Status, Fields: work.Values(),
+	}, nil
+}
+
+// wasRead compares what the chip says with the record.
+func wasRead(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, error) {
+	row, err := lockCard(tx, cardID)
+	if err != nil {
+		return cardRow{}, err
+	}
+	for _, value := range work.Values() {
+		if value.Name == "cardNumber" && value.Value != row.Number {
+			return cardRow{}, ErrRecordDiffers
+		}
+	}
+	return row, nil
+}
+
+// changed lets the event of a finished chip operation happen to its card.
+func (s *Service) changed(tx *registry.Tx, cardID uuid.UUID, event string) (cardRow, error) {
+	row, err := lockCard(tx, cardID)
+	if err != nil {
+		return cardRow{}, err
+	}
+	rule, ok := Cards.Rule(row.Status, event)
+	if !ok {
+		return cardRow{}, ErrNotAllowed
+	}
+	if _, err := s.moveCard(tx, row, rule, ""); err != nil {
+		return cardRow{}, err
+	}
+	row.Status = rule.To
+	return row, nil
+}

@@ -1,0 +1,173 @@
+package issuance
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onecard/internal/gb"
+)
+
+// Application is a person's application for a card (申领).
+type Application struct {
+	ID         uuid.UUID
+	PersonID   uuid.UUID
+	Kind       string // "first" 新申领
+	Place      string // where it was entered
+	State      string
+	CardNumber string     // 卡号, once reviewed
+	CardID     *uuid.UUID // once made
+	EnteredBy  string
+	ReviewedBy string
+	Reason     string // of the last event that asks for one
+	CreatedAt  time.Time
+}
+
+// Card is a card of record (卡).
+type Card struct {
+	ID          uuid.UUID
+	Number      string // 卡号 AAZ500
+	ChipID      string // 卡识别码 AAZ501, 32 hexadecimal digits
+	ChipSerial  string
+	ATR         string // 卡复位信息 AAZ507
+	PersonID    uuid.UUID
+	SpecVersion string // 规范版本 AAZ508
+	Status      string // 卡应用状态 AAZ502
+	IssuedOn    gb.Date
+	ExpiresOn   gb.Date
+}
+
+// applicationRow is a row of applications.
+type applicationRow struct {
+	ID         uuid.UUID  `gorm:"column:id"`
+	PersonID   uuid.UUID  `gorm:"column:person_id"`
+	Kind       string     `gorm:"column:kind"`
+	Place      string     `gorm:"column:place"`
+	State      string     `gorm:"column:state"`
+	CardNumber *string    `gorm:"column:card_number"`
+	CardID     *uuid.UUID `gorm:"column:card_id"`
+	EnteredBy  string     `gorm:"column:entered_by"`
+	ReviewedBy *string    `gorm:"column:reviewed_by"`
+	Reason     string     `gorm:"column:reason"`
+	CreatedAt  time.Time  `gorm:"column:created_at"`
+	ChangedAt  time.Time  `gorm:"column:changed_at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (applicationRow) TableName() string { return "applications" }
+
+func (r applicationRow) domain() Application {
+	a := Application{
+		ID: r.ID, PersonID: r.PersonID, Kind: r.Kind, Place: r.Place, State: r.State, CardID: r.CardID,
+		EnteredBy: r.EnteredBy, Reason: r.Reason, CreatedAt: r.CreatedAt,
+	}
+	if r.CardNumber != nil {
+		a.CardNumber = *r.CardNumber
+	}
+	if r.ReviewedBy != nil {
+		a.ReviewedBy = *r.ReviewedBy
+	}
+	return a
+}
+
+func (r applicationRow) about() subject { return subject{person: r.PersonID, enteredBy: r.EnteredBy} }
+
+// cardRow is a row of cards.
+type cardRow struct {
+	ID          uuid.UUID `gorm:"column:id"`
+	Number      string    `gorm:"column:number"`
+	ChipID      string    `gorm:"column:chip_id"`
+	ChipSerial  string    `gorm:"column:chip_serial"`
+	ATR         string    `gorm:"column:atr"`
+	PersonID    uuid.UUID `gorm:"column:person_id"`
+	SpecVersion string    `gorm:"column:spec_version"`
+	KeyVersion  int       `gorm:"column:key_version"`
+	Status      string    `gorm:"column:status"`
+	IssuedOn    string    `gorm:"column:issued_on"`
+	ExpiresOn   string    `gorm:"column:expires_on"`
+	CreatedAt   time.Time `gorm:"column:created_at"`
+	ChangedAt   time.Time `gorm:"column:changed_at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (cardRow) TableName() string { return "cards" }
+
+func (r cardRow) domain() (Card, error) {
+	issued, err := gb.ParseDate(r.IssuedOn)
+	if err != nil {
+		return Card{}, fmt.Errorf("card %s: issued on: %w", r.ID, err)
+	}
+	expires, err := gb.ParseDate(r.ExpiresOn)
+	if err != nil {
+		return Card{}, fmt.Errorf("card %s: expires on: %w", r.ID, err)
+	}
+	return Card{
+		ID: r.ID, Number: r.Number, ChipID: r.ChipID, ChipSerial: r.ChipSerial, ATR: r.ATR, PersonID: r.PersonID,
+		SpecVersion: r.SpecVersion, Status: r.Status, IssuedOn: issued, ExpiresOn: expires,
+	}, nil
+}
+
+// The states of a personalisation in the journal.
+const (
+	journalBegun   = "begun"
+	journalMade    = "made"
+	journalSpoiled = "spoiled"
+)
+
+// personalisationRow is a row of personalisations, the journal (制卡流水).
+type personalisationRow struct {
+	ID            uuid.UUID  `gorm:"column:id"`
+	ApplicationID uuid.UUID  `gorm:"column:application_id"`
+	ChipSerial    string     `gorm:"column:chip_serial"`
+	ATR           string     `gorm:"column:atr"`
+	CardNumber    string     `gorm:"column:card_number"`
+	Intention     []byte     `gorm:"column:intention"` // sealed card.Contents
+	Receipt       []byte     `gorm:"column:receipt"`   // sealed []card.Value as read back
+	KeyVersion    int        `gorm:"column:key_version"`
+	State         string     `gorm:"column:state"`
+	Attempts      int        `gorm:"column:attempts"`
+	BegunAt       time.Time  `gorm:"column:begun_at"`
+	EndedAt       *time.Time `gorm:"column:ended_at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (personalisationRow) TableName() string { return "personalisations" }
+
+// statusRow is a row of card_status_log.
+type statusRow struct {
+	ID          uuid.UUID `gorm:"column:id"`
+	CardID      uuid.UUID `gorm:"column:card_id"`
+	Event       string    `gorm:"column:event"`
+	From        string    `gorm:"column:from_status"`
+	To          string    `gorm:"column:to_status"`
+	Reason      string    `gorm:"column:reason"`
+	Operator    string    `gorm:"column:operator"`
+	Workstation string    `gorm:"column:workstation"`
+	At          time.Time `gorm:"column:at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (statusRow) TableName() string { return "card_status_log" }
+
+// invalidRow is a row of invalid_cards.
+type invalidRow struct {
+	Seq        int64     `gorm:"column:seq"`
+	CardID     uuid.UUID `gorm:"column:card_id"`
+	ChipID     string    `gorm:"column:chip_id"`
+	CardNumber string    `gorm:"column:card_number"`
+	Status     string    `gorm:"column:status"`
+	At         time.Time `gorm:"column:at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (invalidRow) TableName() string { return "invalid_cards" }
+
+// sequenceRow is a row of card_number_sequence.
+type sequenceRow struct {
+	Name string `gorm:"column:name"`
+	Next int64  `gorm:"column:next"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (sequenceRow) TableName() string { return "card_number_sequence" }

@@ -1,0 +1,81 @@
+package issuance
+
+import (
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"onecard/card"
+	"onecard/card/profile"
+	"onecard/internal/gb"
+	"onecard/issuance/session"
+	"onecard/registry"
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	DB       *registry.DB
+	Profiles []*profile.Profile
+	Version  string // 规范版本 of new cards; default "3.00"
+	Keeper   card.Keeper
+	Policies Policies // default: those built in
+}
+
+// Service issues cards. It may be used by several goroutines.
+type Service struct {
+	db       *registry.DB
+	profiles []*profile.Profile
+	profile  *profile.Profile // of new cards
+	policies Policies
+	sessions *session.Store
+}
+
+// errConfig: a part that a Service cannot do without is missing.
+var errConfig = errors.New("issuance: database, keeper and profiles are needed")
+
+// defaultVersion is the specification version of new cards.
+const defaultVersion = "3.00"
+
+// New checks the workflow and the configuration and returns a ready service.
+func New(c Config) (*Service, error) {
+	if c.DB == nil || c.Keeper == nil || len(c.Profiles) == 0 {
+		return nil, errConfig
+	}
+	if err := Check(&Applications, &Cards); err != nil {
+		return nil, err
+	}
+	if c.Policies == nil {
+		var err error
+		if c.Policies, err = ParsePolicies(defaultPolicies); err != nil {
+			return nil, err
+		}
+	}
+	if c.Version == "" {
+		c.Version = defaultVersion
+	}
+	p, err := profile.ByVersion(c.Profiles, c.Version)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{db: c.DB, profiles: c.Profiles, profile: p, policies: c.Policies}
+	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish})
+	return s, nil
+}
+
+// beijing is the legal time by which the days of cards are counted (北京时间).
+var beijing = time.FixedZone("CST", 8*60*60)
+
+func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
+
+// policy returns what holds at a place now.
+func (s *Service) policy(place string, now time.Time) (Policy, error) {
+	return s.policies.At(place, day(now))
+}
+
+// forUpdate locks the row that is read until the transaction ends. SQLite has
+// one writer at a time and leaves the clause out.
+func forUpdate(tx *registry.Tx) *gorm.DB {
+	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+}
