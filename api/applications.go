@@ -1,0 +1,107 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"onecard/issuance"
+	"onecard/registry"
+)
+
+// pageLimit is the length of a page of applications unless asked otherwise.
+const pageLimit = 50
+
+// FindApplications implements StrictServerInterface (申领列表): those entered in
+// the operator's place and below it. The names that it shows are recorded as
+// read.
+func (s *Server) FindApplications(ctx context.Context, request FindApplicationsRequestObject) (FindApplicationsResponseObject, error) {
+	who := callerOf(ctx)
+	found, err := s.issuance.Applications(ctx, issuance.Filter{
+		Place: who.operator.Place,
+		State: deref(request.Params.State, ""), After: deref(request.Params.After, uuid.Nil),
+		Limit: deref(request.Params.Limit, pageLimit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	answer := FindApplications200JSONResponse{Applications: make([]Application, len(found))}
+	if len(found) == 0 {
+		return answer, nil
+	}
+	var shown []uuid.UUID
+	for i, application := range found {
+		person, err := s.db.PersonByID(ctx, application.PersonID)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(shown, person.ID) {
+			shown = append(shown, person.ID)
+		}
+		answer.Applications[i] = s.applicationView(who, application, person.Name)
+	}
+	return answer, s.db.RecordRead(ctx, who.actor(), purposeList, shown...)
+}
+
+// Apply implements StrictServerInterface (申领).
+func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyResponseObject, error) {
+	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
+		application, err := s.issuance.Apply(tx, request.Body.PersonId, string(request.Body.Kind))
+		if err != nil {
+			return Application{}, err
+		}
+		return s.applicationIn(tx, application)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Apply201JSONResponse(answer), nil
+}
+
+// FireApplication implements StrictServerInterface (办理).
+func (s *Server) FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error) {
+	roles := callerOf(ctx).operator.Roles
+	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
+		application, err := s.issuance.Fire(tx, request.Id, request.Body.Event, deref(request.Body.Reason, ""), roles)
+		if err != nil {
+			return Application{}, err
+		}
+		return s.applicationIn(tx, application)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return FireApplication200JSONResponse(answer), nil
+}
+
+// applicationIn shows an application as the transaction sees it.
+func (s *Server) applicationIn(tx *registry.Tx, application issuance.Application) (Application, error) {
+	person, err := tx.PersonByID(application.PersonID)
+	if err != nil {
+		return Application{}, err
+	}
+	return s.applicationView(callerOf(tx.Context()), application, person.Name), nil
+}
+
+func (s *Server) applicationView(who caller, a issuance.Application, name string) Application {
+	state := issuance.Applications.State(a.State)
+	return Application{
+		Id: a.ID, PersonId: a.PersonID, PersonName: name, Kind: a.Kind, State: a.State,
+		StateText:  Text{Zh: state.Text.ZH, En: state.Text.EN},
+		CardNumber: optional(a.CardNumber), CardId: a.CardID, EnteredBy: a.EnteredBy, EnteredAt: a.CreatedAt.UTC(),
+		ReviewedBy: optional(a.ReviewedBy), Reason: optional(a.Reason),
+		Events: allowedEvents(s.issuance.ApplicationEvents(a, who.operator.Login, who.operator.Roles)),
+	}
+}
+
+// allowedEvents shows what the workflow's table lets the operator do now.
+func allowedEvents(rules []issuance.Rule) []AllowedEvent {
+	events := make([]AllowedEvent, len(rules))
+	for i, rule := range rules {
+		events[i] = AllowedEvent{
+			Event: rule.Event, Text: Text{Zh: rule.Text.ZH, En: rule.Text.EN}, Chip: rule.Chip, NeedsReason: &rule.Reason,
+		}
+	}
+	return events
+}

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+
+	"onecard/internal/gb"
+	"onecard/issuance"
+	"onecard/registry"
+)
+
+// FireCard implements StrictServerInterface (挂失等).
+func (s *Server) FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error) {
+	who := callerOf(ctx)
+	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Card, error) {
+		card, err := s.issuance.FireCard(tx, request.Id, request.Body.Event, deref(request.Body.Reason, ""), who.operator.Roles)
+		return s.cardView(who, card), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return FireCard200JSONResponse(answer), nil
+}
+
+// InvalidCards implements StrictServerInterface (失效名单).
+func (s *Server) InvalidCards(ctx context.Context, request InvalidCardsRequestObject) (InvalidCardsResponseObject, error) {
+	entries, latest, err := s.issuance.InvalidCards(ctx, deref(request.Params.Since, 0))
+	if err != nil {
+		return nil, err
+	}
+	answer := InvalidCards200JSONResponse{Latest: latest, Entries: make([]InvalidCard, len(entries))}
+	for i, e := range entries {
+		answer.Entries[i] = InvalidCard{Seq: e.Seq, ChipId: e.ChipID, CardNumber: e.CardNumber, Status: e.Status, At: e.At.UTC()}
+	}
+	return answer, nil
+}
+
+// holder returns the person who holds the card of a number, or ErrNotFound.
+func (s *Server) holder(ctx context.Context, number string) (registry.Person, error) {
+	parsed, err := gb.ParseCardNumber(number)
+	if err != nil {
+		return registry.Person{}, fieldOf("cardNumber", err)
+	}
+	if !parsed.CheckOK() {
+		return registry.Person{}, &registry.FieldError{Field: "cardNumber", ZH: "校验码不对", EN: "the check character is wrong"}
+	}
+	card, err := s.issuance.CardByNumber(ctx, parsed.String())
+	if err != nil {
+		return registry.Person{}, err
+	}
+	return s.db.PersonByID(ctx, card.PersonID)
+}
+
+func (s *Server) cardView(who caller, c issuance.Card) Card {
+	return Card{
+		Id: c.ID, Number: c.Number, ChipId: optional(c.ChipID), PersonId: c.PersonID,
+		Status: c.Status, StatusText: statusText(c.Status), SpecVersion: c.SpecVersion,
+		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(),
+		Events: allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)),
+	}
+}
+
+// statusText is the card's status AAZ502 in words.
+func statusText(status string) Text {
+	state := issuance.Cards.State(status)
+	return Text{Zh: state.Text.ZH, En: state.Text.EN}
+}

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"onecard/apdu"
+	"onecard/card"
+	"onecard/issuance"
+	"onecard/issuance/session"
+)
+
+// OpenChipSession implements StrictServerInterface (芯片会话).
+func (s *Server) OpenChipSession(ctx context.Context, request OpenChipSessionRequestObject) (OpenChipSessionResponseObject, error) {
+	answer, err := onceAround(ctx, s, request.Params.IdempotencyKey, "chip.answered", func() (Turn, string, error) {
+		return s.openChipSession(ctx, request.Body)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return OpenChipSession201JSONResponse(answer), nil
+}
+
+func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (turn Turn, id string, err error) {
+	who := callerOf(ctx)
+	atr, err := hex.DecodeString(body.Atr)
+	if err != nil {
+		return Turn{}, "", fieldOf("atr", err)
+	}
+	opening, err := responses("opening", body.Opening)
+	if err != nil {
+		return Turn{}, "", err
+	}
+	opened, err := s.issuance.OpenSession(ctx, who.actor(), issuance.OpenSession{
+		Operation: string(body.Operation), ApplicationID: body.ApplicationId, CardID: body.CardId,
+		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles,
+	})
+	if err != nil {
+		return Turn{}, "", err
+	}
+	turn, err = turnView(opened)
+	return turn, "chip-session:" + opened.Session.String(), err
+}
+
+// StepChipSession implements StrictServerInterface (芯片应答). The session knows a
+// repeated step by its number and its answers.
+func (s *Server) StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error) {
+	answers, err := responses("responses", request.Body.Responses)
+	if err != nil {
+		return nil, err
+	}
+	turn, err := s.issuance.Step(ctx, callerOf(ctx).actor(), request.Id, request.Seq, answers, deref(request.Body.Pin, ""))
+	if err != nil {
+		return nil, err
+	}
+	view, err := turnView(turn)
+	if err != nil {
+		return nil, err
+	}
+	return StepChipSession200JSONResponse(view), nil
+}
+
+// responses decodes the chip's answers.
+func responses(field string, encoded []ResponseAPDU) ([]apdu.Response, error) {
+	decoded := make([]apdu.Response, len(encoded))
+	for i, text := range encoded {
+		raw, err := hex.DecodeString(text)
+		if err == nil {
+			decoded[i], err = apdu.ParseResponse(raw)
+		}
+		if err != nil {
+			return nil, fieldOf(fmt.Sprintf("%s[%d]", field, i), err)
+		}
+	}
+	return decoded, nil
+}
+
+func turnView(t session.Turn) (Turn, error) {
+	view := Turn{
+		Session: t.Session, Seq: t.Seq, Done: t.Script == nil, NeedsPin: &t.NeedsPIN,
+		Progress: &Progress{Done: t.Done, Total: t.Total, Label: t.Label},
+	}
+	if t.Script != nil {
+		script, err := scriptView(t.Script)
+		if err != nil {
+			return Turn{}, err
+		}
+		view.Script = &script
+		return view, nil
+	}
+	var result issuance.Result
+	if err := json.Unmarshal(t.Result, &result); err != nil {
+		return Turn{}, fmt.Errorf("api: result of a chip session: %w", err)
+	}
+	view.Result = resultView(result)
+	return view, nil
+}
+
+// scriptView writes a script as the counter reads it: package card says how a
+// step travels.
+func scriptView(script *card.Script) (Script, error) {
+	view := Script{Steps: []ScriptStep{}}
+	wire, err := json.Marshal(script.Steps)
+	if err != nil {
+		return Script{}, fmt.Errorf("api: script: %w", err)
+	}
+	if err := json.Unmarshal(wire, &view.Steps); err != nil {
+		return Script{}, fmt.Errorf("api: script: %w", err)
+	}
+	return view, nil
+}
+
+func resultView(r issuance.Result) *ChipResult {
+	status := statusText(r.Status)
+	view := &ChipResult{
+		Operation: r.Operation, Genuine: r.Genuine, CardId: optionalID(r.CardID), PersonId: optionalID(r.PersonID),
+		CardNumber: optional(r.CardNumber), ChipId: optional(r.ChipID), Status: optional(r.Status),
+		StatusText: &status, Fields: []ChipField{},
+	}
+	for _, f := range r.Fields {
+		view.Fields = append(view.Fields, ChipField{
+			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value,
+		})
+	}
+	return view
+}

@@ -1,0 +1,179 @@
+package pki
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// current returns the server's certificate and makes a new one when there is
+// none, when it soon ends, or when it does not bear all names. When it cannot be
+// made anew because the authority's key is elsewhere, the old one serves while
+// it is valid.
+func (a *Authority) current() (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.server == nil {
+		pair, err := readPair(a.path("server.pem"), a.path("server.key"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		a.server = pair
+	}
+	if a.server != nil && (a.fits(a.server.Leaf) || a.key == nil) {
+		return a.server, nil
+	}
+	fresh, err := a.newServer()
+	if err != nil {
+		return nil, err
+	}
+	a.server = fresh
+	return fresh, nil
+}
+
+func (a *Authority) fits(leaf *x509.Certificate) bool {
+	if a.now().Add(renewBefore).After(leaf.NotAfter) || leaf.CheckSignatureFrom(a.cert) != nil {
+		return false
+	}
+	for _, name := range a.names {
+		if leaf.VerifyHostname(name) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Authority) newServer() (*tls.Certificate, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "OneCard 平台"},
+		NotAfter:    a.now().Add(serverLife),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range a.names {
+		if address := net.ParseIP(name); address != nil {
+			template.IPAddresses = append(template.IPAddresses, address)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	der, err := a.sign(template, key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if err := replacePair(a.path("server.pem"), a.path("server.key"), der, key); err != nil {
+		return nil, err
+	}
+	return readPair(a.path("server.pem"), a.path("server.key"))
+}
+
+// workstationScheme begins the URI in a workstation's certificate.
+const workstationScheme = "onecard:workstation:"
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Enrolment is what a workstation is given: its certificate and key. The key
+// exists nowhere else.
+type Enrolment struct {
+	CA          []byte    // the platform's authority, PEM
+	Certificate []byte    // PEM
+	Key         []byte    // PEM
+	Fingerprint string    // SHA-256 of the certificate in hex, lower case
+	NotAfter    time.Time // the last instant at which the certificate is good
+}
+
+// Enrol makes a certificate for a workstation, bearing the URI
+// onecard:workstation:<id>. It is good only once the registry has stored its
+// fingerprint.
+func (a *Authority) Enrol(id string) (Enrolment, error) {
+	if !idForm.MatchString(id) {
+		return Enrolment{}, fmt.Errorf("pki: %w", ErrID)
+	}
+	key, err := newKey()
+	if err != nil {
+		return Enrolment{}, err
+	}
+	der, err := a.sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: id},
+		NotAfter:    a.now().Add(stationLife),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		URIs:        []*url.URL{{Scheme: "onecard", Opaque: "workstation:" + id}},
+	}, key.Public())
+	if err != nil {
+		return Enrolment{}, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return Enrolment{}, fmt.Errorf("pki: %w", err)
+	}
+	private, err := encodeKey(key)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return Enrolment{
+		CA: a.CA(), Certificate: encodeCertificate(der), Key: private,
+		Fingerprint: Fingerprint(leaf), NotAfter: leaf.NotAfter,
+	}, nil
+}
+
+// Names of the files that WriteFiles writes.
+const (
+	FileCA          = "ca.pem"
+	FileCertificate = "workstation.pem"
+	FileKey         = "workstation.key"
+)
+
+// WriteFiles writes the three files for the workstation into a directory, which
+// is made when there is none. The key has mode 0600. Files that exist are left
+// alone (ErrExists).
+func (e Enrolment) WriteFiles(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("pki: %w", err)
+	}
+	for _, name := range []string{FileCA, FileCertificate, FileKey} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return fmt.Errorf("pki: %s: %w", filepath.Join(dir, name), ErrExists)
+		}
+	}
+	if err := writeNew(filepath.Join(dir, FileKey), e.Key, 0o600); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, FileCertificate), e.Certificate, 0o644); err != nil {
+		return err
+	}
+	return writeNew(filepath.Join(dir, FileCA), e.CA, 0o644)
+}
+
+// Workstation returns the id of the workstation that a certificate was made
+// for, or ErrNotWorkstation. It does not check who signed the certificate: the
+// TLS connection has.
+func Workstation(cert *x509.Certificate) (string, error) {
+	if len(cert.URIs) == 1 {
+		id, ours := strings.CutPrefix(cert.URIs[0].String(), workstationScheme)
+		if ours && idForm.MatchString(id) {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("pki: %w", ErrNotWorkstation)
+}
+
+// Fingerprint returns the SHA-256 of a certificate in hex, lower case.
+func Fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/getkin/kin-openapi/routers"
+
+	"onecard/registry"
+)
+
+// access says who may call an operation.
+type access struct {
+	level level
+	// roles of which the operator has at least one. What exactly an operator
+	// may do to an application or a card is decided by the workflow's table.
+	roles []string
+}
+
+// level is how much a caller must show.
+type level int
+
+const (
+	anonymous   level = iota + 1 // nothing
+	workstation                  // the certificate of an enrolled workstation
+	operator                     // and an operator's token for that workstation
+)
+
+// Roles that work at an agency, and all.
+var (
+	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
+	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin}, agency...)
+	chip   = append([]string{registry.RoleCashier}, agency...)
+)
+
+// policy is the whole of who may call what, by operationId. An operation
+// without a line here fails the construction of the server.
+var policy = map[string]access{
+	"health":             {level: anonymous},
+	"ready":              {level: anonymous},
+	"signIn":             {level: workstation},
+	"signOut":            {operator, anyone},
+	"me":                 {operator, anyone},
+	"findPersons":        {operator, agency},
+	"addPerson":          {operator, []string{registry.RoleClerk}},
+	"person":             {operator, agency},
+	"findApplications":   {operator, agency},
+	"apply":              {operator, []string{registry.RoleClerk}},
+	"fireApplication":    {operator, agency},
+	"fireCard":           {operator, agency},
+	"invalidCards":       {operator, chip},
+	"openChipSession":    {operator, chip},
+	"stepChipSession":    {operator, chip},
+	"submitTransaction":  {operator, []string{registry.RoleCashier}},
+	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
+	"reverseTransaction": {operator, []string{registry.RoleCashier}},
+}
+
+// checkPolicy makes sure that table and contract speak of the same operations
+// and that the contract asks for a token exactly where the table does.
+func checkPolicy(table map[string]access, routes map[string]*routers.Route) error {
+	for id, route := range routes {
+		rule, ok := table[id]
+		if !ok {
+			return fmt.Errorf("api: policy: operation %s has no line", id)
+		}
+		if rule.level < anonymous || rule.level > operator || (rule.level == operator) != (len(rule.roles) > 0) {
+			return fmt.Errorf("api: policy: operation %s: level and roles do not fit", id)
+		}
+		security := route.Operation.Security
+		if open := security != nil && len(*security) == 0; open == (rule.level == operator) {
+			return fmt.Errorf("api: policy: operation %s: the contract says otherwise", id)
+		}
+		for _, role := range rule.roles {
+			if !slices.Contains(anyone, role) {
+				return fmt.Errorf("api: policy: operation %s: unknown role %s", id, role)
+			}
+		}
+	}
+	for id := range table {
+		if routes[id] == nil {
+			return fmt.Errorf("api: policy: no operation %s", id)
+		}
+	}
+	return nil
+}

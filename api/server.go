@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"onecard/exchange"
+	"onecard/internal/gb"
+	"onecard/issuance"
+	"onecard/registry"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	DB       *registry.DB
+	Issuance *issuance.Service
+	Exchange *exchange.Service
+	Logger   *slog.Logger // default: nothing is logged
+	Rand     io.Reader    // for reference numbers; default crypto/rand.Reader
+}
+
+// Server answers the operations of the contract. It is safe for concurrent use.
+type Server struct {
+	db       *registry.DB
+	issuance *issuance.Service
+	exchange *exchange.Service
+	logger   *slog.Logger
+	rand     io.Reader
+	echo     *echo.Echo
+}
+
+var _ StrictServerInterface = (*Server)(nil)
+
+// New makes a server. It fails when contract and policy do not agree.
+func New(config Config) (*Server, error) {
+	if config.DB == nil || config.Issuance == nil || config.Exchange == nil {
+		return nil, errors.New("api: DB, Issuance and Exchange are needed")
+	}
+	s := &Server{
+		db: config.DB, issuance: config.Issuance, exchange: config.Exchange,
+		logger: config.Logger, rand: config.Rand,
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.rand == nil {
+		s.rand = rand.Reader
+	}
+	return s, s.route(policy)
+}
+
+// route builds the router: every operation behind identification and
+// validation.
+func (s *Server) route(table map[string]access) error {
+	routes, err := operations(context.Background())
+	if err != nil {
+		return err
+	}
+	if err := checkPolicy(table, routes); err != nil {
+		return err
+	}
+	s.echo = echo.New()
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.Use(s.observe)
+	guards := map[string][]echo.MiddlewareFunc{}
+	for id, route := range routes {
+		guards[id] = []echo.MiddlewareFunc{s.identify(table[id]), s.validate(route)}
+	}
+	RegisterHandlersWithOptions(s.echo, NewStrictHandler(s, nil), RegisterHandlersOptions{OperationMiddlewares: guards})
+	s.echo.GET("/openapi.yaml", func(c echo.Context) error { return serveDocument(c.Response()) })
+	return nil
+}
+
+// Handler returns the server as an http.Handler.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// HTTP returns a server with the times and limits that suit the interface. tls
+// is the platform's side of connections.
+func (s *Server) HTTP(tls *tls.Config) *http.Server {
+	return &http.Server{
+		Handler:           s.Handler(),
+		TLSConfig:         tls,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      requestTimeout + 5*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// beijing is the zone of calendar days (北京时间).
+var beijing = time.FixedZone("CST", 8*60*60)
+
+// today is the day in Beijing by the database's clock.
+func (s *Server) today() gb.Date { return gb.DateOf(s.db.Now().In(beijing)) }
