@@ -1,0 +1,122 @@
+package desk
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"onecard/api/client"
+	"onecard/terminal"
+)
+
+// events streams the state of reader, card and work as it changes
+// (server-sent events). It shows nothing personal and needs no sign-in.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	control := http.NewResponseController(w)
+	for state := range s.config.Desk.Station.Subscribe(r.Context()) {
+		line, err := json.Marshal(state)
+		if err != nil {
+			s.config.Logger.ErrorContext(r.Context(), "encode state", "error", err)
+			return
+		}
+		if _, err := fmt.Fprintf(w, "data: %s\n\n", line); err != nil {
+			return
+		}
+		if err := control.Flush(); err != nil {
+			return
+		}
+	}
+}
+
+// chip does work on the chip in the reader and answers when it has ended;
+// progress is in the events meanwhile.
+func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
+	var job struct {
+		Operation     string     `json:"operation"`
+		ApplicationID *uuid.UUID `json:"applicationId"`
+		CardID        *uuid.UUID `json:"cardId"`
+		PIN           string     `json:"pin"`
+	}
+	if !s.decode(w, r, &job) {
+		return
+	}
+	reading, err := s.config.Desk.Station.Perform(r.Context(), s.platform(who), terminal.Job{
+		Operation: job.Operation, ApplicationID: job.ApplicationID, CardID: job.CardID, PIN: job.PIN,
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.answer(w, r, reading.Result)
+}
+
+func (s *Server) visit(w http.ResponseWriter, r *http.Request, who session) {
+	var visit terminal.Visit
+	if !s.decode(w, r, &visit) {
+		return
+	}
+	transaction, err := s.config.Desk.Settle(r.Context(), s.platform(who), visit)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.answer(w, r, transaction)
+}
+
+func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ session) {
+	s.config.Desk.Station.Stop()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// passedOn lists the resources of the platform that the page uses as they are.
+var passedOn = []string{"persons", "applications", "cards", "transactions"}
+
+// passOn sends a request on to the platform as this operator and the answer
+// back.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request, who session) {
+	path := strings.TrimPrefix(r.URL.Path, "/platform")
+	resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+	platform, ok := s.config.API.ClientInterface.(*client.Client)
+	if !ok || !slices.Contains(passedOn, resource) {
+		http.NotFound(w, r)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		s.fail(w, r, errBadRequest)
+		return
+	}
+	target := strings.TrimSuffix(platform.Server, "/") + path + "?" + r.URL.RawQuery
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, target, bytes.NewReader(body))
+	if err != nil {
+		s.fail(w, r, errBadRequest)
+		return
+	}
+	for _, name := range []string{"Content-Type", "Idempotency-Key"} {
+		if value := r.Header.Get(name); value != "" {
+			request.Header.Set(name, value)
+		}
+	}
+	request.Header.Set("Authorization", "Bearer "+who.token)
+	answer, err := platform.Client.Do(request)
+	if err != nil {
+		s.fail(w, r, terminal.ErrOffline.Because(err))
+		return
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusUnauthorized {
+		s.forget(who.token)
+	}
+	w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
+	w.WriteHeader(answer.StatusCode)
+	if _, err := io.Copy(w, answer.Body); err != nil {
+		s.config.Logger.InfoContext(r.Context(), "answer not delivered", "error", err)
+	}
+}

@@ -1,0 +1,119 @@
+package terminal
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"onecard/apdu"
+	"onecard/api/client"
+	"onecard/card"
+)
+
+// Platform is the province as one signed-in operator of this workstation
+// reaches it. The client repeats a request that is safe to repeat when the
+// line breaks.
+type Platform struct {
+	API   *client.ClientWithResponses
+	Token string // of the operator
+}
+
+func (p Platform) authorise(_ context.Context, request *http.Request) error {
+	request.Header.Set("Authorization", "Bearer "+p.Token)
+	return nil
+}
+
+// answered sorts out what a generated call returns: the value, the problem
+// that the platform answered, or an answer that is neither.
+func answered[T any](value *T, problem *client.Problem) (T, error) {
+	var none T
+	switch {
+	case problem != nil:
+		return none, problem
+	case value == nil:
+		return none, ErrOffline.Because(errUnreadable)
+	}
+	return *value, nil
+}
+
+// openSession asks for the first script. The key makes a repeated request the
+// same session.
+func (p Platform) openSession(ctx context.Context, job Job, reader string, atr []byte, opening []apdu.Response) (client.Turn, error) {
+	body := client.NewChipSession{
+		Operation:     client.NewChipSessionOperation(job.Operation),
+		ApplicationId: job.ApplicationID,
+		CardId:        job.CardID,
+		Reader:        reader,
+		Atr:           upperHex(atr),
+		Opening:       encodeResponses(opening),
+	}
+	params := &client.OpenChipSessionParams{IdempotencyKey: uuid.NewString()}
+	answer, err := p.API.OpenChipSessionWithResponse(ctx, params, body, p.authorise)
+	if err != nil {
+		return client.Turn{}, ErrOffline.Because(err)
+	}
+	return answered(answer.JSON201, answer.ApplicationproblemJSONDefault)
+}
+
+// step hands the answers to script seq back and gets the next script. The
+// same answers may be sent again: the platform answers the same.
+func (p Platform) step(ctx context.Context, turn client.Turn, responses []apdu.Response, pin string) (client.Turn, error) {
+	body := client.ChipAnswers{Responses: encodeResponses(responses)}
+	if pin != "" {
+		body.Pin = &pin
+	}
+	answer, err := p.API.StepChipSessionWithResponse(ctx, turn.Session, turn.Seq, body, p.authorise)
+	if err != nil {
+		return client.Turn{}, ErrOffline.Because(err)
+	}
+	return answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+}
+
+func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
+
+func encodeResponses(responses []apdu.Response) []client.ResponseAPDU {
+	encoded := make([]client.ResponseAPDU, len(responses))
+	for i, r := range responses {
+		encoded[i] = upperHex(r.Bytes())
+	}
+	return encoded
+}
+
+// decodeScript takes a script from the wire. Both ends share its JSON form.
+func decodeScript(script *client.Script) (*card.Script, error) {
+	wire, err := json.Marshal(script)
+	if err != nil {
+		return nil, fmt.Errorf("encode script: %w", err)
+	}
+	var decoded card.Script
+	if err := json.Unmarshal(wire, &decoded); err != nil {
+		return nil, fmt.Errorf("decode script: %w", err)
+	}
+	return &decoded, nil
+}
+
+// SignIn signs an operator in at this workstation (登录).
+func SignIn(ctx context.Context, api *client.ClientWithResponses, who client.SignIn) (client.SignedIn, error) {
+	answer, err := api.SignInWithResponse(ctx, who)
+	if err != nil {
+		return client.SignedIn{}, ErrOffline.Because(err)
+	}
+	return answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+}
+
+// SignOut ends the operator's session (退出).
+func (p Platform) SignOut(ctx context.Context) error {
+	answer, err := p.API.SignOutWithResponse(ctx, p.authorise)
+	if err != nil {
+		return ErrOffline.Because(err)
+	}
+	if answer.ApplicationproblemJSONDefault != nil {
+		return answer.ApplicationproblemJSONDefault
+	}
+	return nil
+}

@@ -1,0 +1,335 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"onecard/apdu"
+	"onecard/card"
+	"onecard/card/profile"
+)
+
+// The kinds of cards that a station tells apart without asking the province.
+const (
+	CardNone         = "none"
+	CardReading      = "reading"
+	CardBlank        = "blank"
+	CardUnfinished   = "unfinished"
+	CardPersonalised = "personalised"
+	CardForeign      = "foreign"
+	CardBlocked      = "blocked"
+	CardMute         = "mute"
+)
+
+// State is what a station shows of itself, live.
+type State struct {
+	Kind     string    `json:"kind"` // of workstation: counter, hospital, pharmacy
+	Platform bool      `json:"platform"`
+	Daemon   bool      `json:"daemon"`
+	Reader   string    `json:"reader"`
+	Card     CardState `json:"card"`
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// CardState is the card in the reader as far as it says so itself.
+type CardState struct {
+	Kind    string `json:"kind"`
+	Version string `json:"version,omitempty"` // 规范版本
+	Problem *Fault `json:"problem,omitempty"`
+}
+
+// Progress is how far the work on the chip has come.
+type Progress struct {
+	Done  int    `json:"done"`
+	Total int    `json:"total"`
+	Label string `json:"label"`
+}
+
+// StationConfig is what a station is made of.
+type StationConfig struct {
+	Readers  Readers
+	Profiles []*profile.Profile
+	// Reader is a part of the name of the reader to use; empty takes the
+	// first that there is.
+	Reader string
+	// Kind of the workstation: counter, hospital or pharmacy.
+	Kind   string
+	Logger *slog.Logger
+}
+
+// Station is one reader with whatever card is in it. Its methods may be called
+// from several goroutines; work on the chip is done by one at a time.
+type Station struct {
+	config StationConfig
+
+	mu          sync.Mutex
+	state       State
+	readers     []string
+	cards       map[string][]byte // ATR by reader
+	subscribers map[chan State]struct{}
+	cancel      context.CancelFunc // of the work under way
+
+	chip chan struct{} // holds one token while something talks to the chip
+}
+
+// NewStation returns a station; Run brings it to life.
+func NewStation(config StationConfig) *Station {
+	return &Station{
+		config:      config,
+		state:       State{Kind: config.Kind, Card: CardState{Kind: CardNone}},
+		cards:       map[string][]byte{},
+		subscribers: map[chan State]struct{}{},
+		chip:        make(chan struct{}, 1),
+	}
+}
+
+// Run watches the readers until ctx ends.
+func (s *Station) Run(ctx context.Context) error {
+	work := make(chan []byte, 1)
+	var group sync.WaitGroup
+	group.Go(func() { s.identifyLoop(ctx, work) })
+	err := s.config.Readers.Watch(ctx, func(change Change) {
+		if atr, fresh := s.apply(change); fresh {
+			// Only the latest card matters.
+			select {
+			case <-work:
+			default:
+			}
+			work <- atr
+		}
+	})
+	close(work)
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// apply takes a change into the state; fresh says that the card in the chosen
+// reader is another one than before.
+func (s *Station) apply(change Change) (atr []byte, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, before := s.state.Reader, s.cards[s.state.Reader]
+	s.state.Daemon = change.Daemon
+	switch {
+	case !change.Daemon:
+		s.readers, s.cards = nil, map[string][]byte{}
+	case change.Reader == "":
+	case change.Gone:
+		s.readers = slices.DeleteFunc(s.readers, func(name string) bool { return name == change.Reader })
+		delete(s.cards, change.Reader)
+	default:
+		if !slices.Contains(s.readers, change.Reader) {
+			s.readers = append(s.readers, change.Reader)
+			slices.Sort(s.readers)
+		}
+		s.cards[change.Reader] = slices.Clone(change.ATR)
+	}
+	s.state.Reader = ""
+	for _, name := range s.readers {
+		if strings.Contains(name, s.config.Reader) {
+			s.state.Reader = name
+			break
+		}
+	}
+	atr = s.cards[s.state.Reader]
+	fresh = s.state.Reader != old || !slices.Equal(atr, before)
+	if len(atr) == 0 {
+		s.state.Card = CardState{Kind: CardNone}
+	} else if fresh {
+		s.state.Card = CardState{Kind: CardReading}
+	}
+	s.publish()
+	return atr, fresh && len(atr) > 0
+}
+
+// identifyLoop looks at each new card once, so that the screen says what it is
+// before anybody asks.
+func (s *Station) identifyLoop(ctx context.Context, work <-chan []byte) {
+	for range work {
+		s.look(ctx)
+	}
+}
+
+// look identifies the card in the reader for the screen.
+func (s *Station) look(ctx context.Context) {
+	var identity *card.Identity
+	err := s.withChip(ctx, func(ctx context.Context, chip Chip) (err error) {
+		identity, _, err = s.open(ctx, chip, challengeAuthentication)
+		return err
+	})
+	if !errors.Is(err, ErrBusy) && ctx.Err() == nil {
+		s.setCard(identity, err)
+	}
+}
+
+func (s *Station) setCard(identity *card.Identity, err error) {
+	state := CardState{}
+	switch {
+	case err == nil && identity.Blank() && identity.Untouched():
+		state.Kind = CardBlank
+	case err == nil && identity.Blank():
+		state.Kind = CardUnfinished
+	case err == nil:
+		state.Kind = CardPersonalised
+	case errors.Is(err, ErrNoCard):
+		state.Kind = CardNone
+	case errors.Is(err, card.ErrForeignCard) || errors.Is(err, card.ErrUnknownATR):
+		state.Kind = CardForeign
+	case errors.Is(err, card.ErrCardBlocked) || errors.Is(err, card.ErrApplicationBlocked):
+		state.Kind = CardBlocked
+	default:
+		state.Kind = CardMute
+	}
+	if identity != nil {
+		state.Version = identity.Version
+	}
+	if err != nil && state.Kind != CardNone {
+		state.Problem = Explain(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.cards[s.state.Reader]) == 0 {
+		return // taken out in the meantime
+	}
+	s.state.Card = state
+	s.publish()
+}
+
+// busyLimit is how long work waits for other work on the chip: longer than an
+// identification takes, shorter than a person likes to wait.
+const busyLimit = 2 * time.Second
+
+// withChip connects to the card for the duration of do. A caller who would
+// have to wait long is told ErrBusy.
+func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) error) error {
+	limit := time.NewTimer(busyLimit)
+	defer limit.Stop()
+	select {
+	case s.chip <- struct{}{}:
+	case <-limit.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return ErrStopped.Because(ctx.Err())
+	}
+	defer func() { <-s.chip }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	reader := s.state.Reader
+	daemon := s.state.Daemon
+	present := len(s.cards[reader]) > 0
+	s.cancel = cancel
+	s.mu.Unlock()
+	defer s.SetProgress(nil)
+	switch {
+	case !daemon:
+		return ErrNoService
+	case reader == "":
+		return ErrNoReader
+	case !present:
+		return ErrNoCard
+	}
+	chip, err := s.config.Readers.Connect(ctx, reader)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := chip.Close(); err != nil {
+			s.config.Logger.WarnContext(ctx, "card not released", "error", err)
+		}
+	}()
+	return do(ctx, chip)
+}
+
+// open runs the opening script for the card's specification version.
+func (s *Station) open(ctx context.Context, chip Chip, challenge int) (*card.Identity, []apdu.Response, error) {
+	p, err := s.profile(chip)
+	if err != nil {
+		return nil, nil, err
+	}
+	responses, err := card.Run(ctx, apdu.NewChannel(chip), card.Opening(p, challenge), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := card.Identify(p, chip.ATR(), responses)
+	return identity, responses, err
+}
+
+// profile finds the specification of the card in the reader.
+func (s *Station) profile(chip Chip) (*profile.Profile, error) {
+	p, err := profile.Match(s.config.Profiles, chip.ATR())
+	if err != nil {
+		return nil, card.ErrUnknownATR
+	}
+	return p, nil
+}
+
+// Stop ends the work on the chip that is under way, if any.
+func (s *Station) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// SetProgress shows how far the work has come; nil ends it.
+func (s *Station) SetProgress(progress *Progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Progress = progress
+	s.publish()
+}
+
+// SetPlatform shows whether the platform answers.
+func (s *Station) SetPlatform(up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Platform != up {
+		s.state.Platform = up
+		s.publish()
+	}
+}
+
+// State returns what the station shows now.
+func (s *Station) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Subscribe delivers the state now and after each change until ctx ends. A
+// slow reader sees the latest state and may miss some in between.
+func (s *Station) Subscribe(ctx context.Context) <-chan State {
+	changes := make(chan State, 1)
+	s.mu.Lock()
+	s.subscribers[changes] = struct{}{}
+	changes <- s.state
+	s.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.subscribers, changes)
+		close(changes)
+	})
+	return changes
+}
+
+// publish sends the state to the subscribers; the caller holds the lock.
+func (s *Station) publish() {
+	for changes := range s.subscribers {
+		select {
+		case <-changes:
+		default:
+		}
+		changes <- s.state
+	}
+}
