@@ -1,0 +1,197 @@
+// Package cmd_test holds the architecture as tests: who may import whom, that
+// every package says what it is, and the limits of size that keep a file
+// readable. docs/architecture.md draws the same table.
+package cmd_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "onecard"
+
+// allowed says which packages of ours a package may import, and why. What a
+// line does not name is refused; tests may import anything.
+var allowed = map[string]struct {
+	imports []string
+	why     string
+}{
+	"internal/gb":           {nil, "the national codes stand alone; anyone may use them"},
+	"apdu":                  {nil, "ISO 7816 knows nothing of social security"},
+	"apdu/pcsc":             {[]string{"apdu"}, "the only user of the PC/SC library"},
+	"card/profile":          {nil, "a chip as data"},
+	"card":                  {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
+	"card/chip":             {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},
+	"keys":                  {nil, "the keeper of keys depends on nobody"},
+	"keys/keystest":         {[]string{"keys"}, "the conformance suite of keepers"},
+	"registry":              {[]string{"card", "internal/gb"}, "facts of record"},
+	"registry/sample":       {[]string{"registry", "internal/gb"}, "the sample province"},
+	"registry/registrytest": {[]string{"registry", "internal/pgtest"}, "a database for each test"},
+	"issuance/session":      {[]string{"registry", "card", "apdu", "card/profile"}, "chip work between two scripts"},
+	"issuance":              {[]string{"issuance/session", "registry", "card", "card/profile", "apdu", "internal/gb"}, "the life of an application and of a card; keys come in as an interface"},
+	"exchange":              {[]string{"registry", "internal/gb"}, "card transactions; proofs and back ends come in as interfaces"},
+	"exchange/insurance":    {[]string{"exchange", "registry", "internal/gb"}, "a back end behind the same interface as any other"},
+	"api/client":            {nil, "generated; what a counter links must stay small"},
+	"api/pki":               {nil, "certificates of the platform and of workstations"},
+	"api":                   {[]string{"api/pki", "issuance", "issuance/session", "exchange", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
+	"terminal":              {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
+	"terminal/desk":         {[]string{"terminal", "api/client", "card", "card/profile"}, "the counter's page"},
+	"internal/rig":          {nil, "starts programs of others for trials and tests"},
+	"internal/pgtest":       {nil, "a throw-away PostgreSQL"},
+	"cmd/onecard":           {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
+	"cmd/counter":           {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
+	"cmd/cardsim":           {[]string{"card/chip", "card/profile"}, "virtual chips"},
+}
+
+// reserved lists modules that only the packages named may import, for what
+// they bring with them.
+var reserved = map[string][]string{
+	"github.com/ebfe/scard":        {"apdu/pcsc"},
+	"github.com/labstack/echo/v4":  {"api"},
+	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "exchange", "exchange/insurance"},
+	"github.com/emmansun/gmsm":     {"keys", "keys/keystest", "card/chip", "registry"},
+	"net/http":                     {"api", "api/client", "api/pki", "terminal", "terminal/desk", "cmd/onecard", "cmd/counter"},
+	"github.com/glebarez/sqlite":   {"registry"},
+	"github.com/jackc/pgx/v5":      {"registry", "internal/pgtest"},
+	"github.com/pressly/goose/v3":  {"registry"},
+	"github.com/chromedp/chromedp": {},
+}
+
+// linked lists what the finished programs must not contain, with all that
+// they import.
+var linked = map[string][]string{
+	"cmd/counter": {module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
+	"cmd/onecard": {"github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
+	"cmd/cardsim": {module + "/card", module + "/keys", module + "/registry", "github.com/ebfe/scard"},
+}
+
+type goPackage struct {
+	ImportPath, Dir, Doc string
+	Imports, Deps        []string
+	GoFiles              []string
+}
+
+func list(t *testing.T) map[string]goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Doc,Imports,Deps,GoFiles", module+"/...").Output()
+	require.NoError(t, err)
+	packages := map[string]goPackage{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); err == io.EOF {
+			return packages
+		} else {
+			require.NoError(t, err)
+		}
+		if len(p.GoFiles) > 0 {
+			packages[strings.TrimPrefix(p.ImportPath, module+"/")] = p
+		}
+	}
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		rule, known := allowed[name]
+		if !known {
+			t.Errorf("package %s has no line in the table: say what it may import and why", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if ours, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(rule.imports, ours) {
+				t.Errorf("%s imports %s: %s", name, ours, rule.why)
+			}
+			for part, users := range reserved {
+				if (path == part || strings.HasPrefix(path, part+"/")) && !slices.Contains(users, name) {
+					t.Errorf("%s imports %s, which is kept to %v", name, path, users)
+				}
+			}
+		}
+	}
+}
+
+func TestLinked(t *testing.T) {
+	t.Parallel()
+	packages := list(t)
+	for program, unwanted := range linked {
+		p, ok := packages[program]
+		require.True(t, ok, program)
+		for _, path := range unwanted {
+			require.NotContains(t, p.Deps, path, "%s must not link %s", program, path)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		if len(strings.Fields(p.Doc)) < 5 {
+			t.Errorf("package %s has no package comment", name)
+		}
+	}
+}
+
+// The limits of size (lines of a function, lines of a file, methods of an
+// interface). Generated files are left out.
+const (
+	maxFunction  = 70
+	maxFile      = 400
+	maxInterface = 5
+)
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("..")
+	require.NoError(t, err)
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, source, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		if !ast.IsGenerated(file) {
+			checkSizes(t, set, file, strings.TrimPrefix(path, root+"/"))
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+func checkSizes(t *testing.T, set *token.FileSet, file *ast.File, path string) {
+	t.Helper()
+	if lines := set.Position(file.End()).Line; lines > maxFile {
+		t.Errorf("%s has %d lines, more than %d", path, lines, maxFile)
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch n := node.(type) {
+		case *ast.FuncDecl:
+			if lines := set.Position(n.End()).Line - set.Position(n.Pos()).Line + 1; lines > maxFunction {
+				t.Errorf("%s: %s has %d lines, more than %d", path, n.Name.Name, lines, maxFunction)
+			}
+		case *ast.InterfaceType:
+			if n.Methods.NumFields() > maxInterface {
+				t.Errorf("%s:%d: interface of %d methods, more than %d", path, set.Position(n.Pos()).Line, n.Methods.NumFields(), maxInterface)
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,146 @@
+package cmd_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// browser is a headless Chromium on a counter's page.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func openBrowser(t *testing.T, page string) *browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1024, 768), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "zh-CN"))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancelTab := chromedp.NewContext(ctx)
+	t.Cleanup(cancelTab)
+	b := &browser{t: t, ctx: ctx}
+	b.do(chromedp.Navigate(page))
+	return b
+}
+
+func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		b.shot("failed")
+		require.NoError(b.t, err)
+	}
+}
+
+// shot keeps a picture of the page where ONECARD_SCREENSHOTS names a folder.
+func (b *browser) shot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("ONECARD_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Logf("no picture: %v", err)
+		return
+	}
+	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o600))
+}
+
+// see waits until the element shows the text.
+func (b *browser) see(selector, text string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+		defer cancel()
+		shown, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(selector), chromedp.NodeVisible))
+		return err == nil && strings.Contains(shown, text)
+	}, 30*time.Second, 100*time.Millisecond, "%s does not show %q", selector, text)
+}
+
+func (b *browser) signIn(login, password string) {
+	b.t.Helper()
+	b.do(
+		chromedp.WaitVisible(chromedp.CSS("#sign-in")),
+		chromedp.SetValue(chromedp.CSS("#sign-in [name=login]"), ""),
+		chromedp.SendKeys(chromedp.CSS("#sign-in [name=login]"), login),
+		chromedp.SendKeys(chromedp.CSS("#sign-in [name=password]"), password+"\r"),
+		chromedp.WaitVisible(chromedp.CSS("#signed-in")),
+	)
+}
+
+func (b *browser) signOut() {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS("#sign-out")), chromedp.WaitVisible(chromedp.CSS("#sign-in")))
+}
+
+func (b *browser) find(query string) {
+	b.t.Helper()
+	b.do(chromedp.SetValue(chromedp.CSS("#query"), ""), chromedp.SendKeys(chromedp.CSS("#query"), query+"\r"))
+	b.see("#person-name", query)
+}
+
+// TestCounterPage issues a card as a clerk does: in the browser, with the
+// virtual card plugged into the real PC/SC service.
+func TestCounterPage(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), nil, "--no-journey")
+	chip := s.blankChip("0000A001")
+	b := openBrowser(t, s.running.Pages["counter"])
+	const holder = "马秀兰"
+
+	b.signIn("zhangying", s.running.Logins["zhangying"])
+	b.see("#card-state", "无卡")
+	b.find(holder)
+	b.shot("1-person")
+	b.do(chromedp.Click(chromedp.CSS("#apply")))
+	b.see("#applications", "已申请")
+
+	// The clerk sees no button for the own application; the reviewer does.
+	b.signOut()
+	b.signIn("limin", s.running.Logins["limin"])
+	b.see("#queue", holder)
+	b.shot("2-review")
+	b.do(chromedp.Click(chromedp.CSS(`#queue [data-event="approve"]`)))
+	b.see("#queue", "没有待复核")
+
+	b.signOut()
+	b.signIn("zhangying", s.running.Logins["zhangying"])
+	b.find(holder)
+	b.see("#applications", "卡号")
+	s.insert(0, chip)
+	b.see("#card-state", "空白卡")
+	b.shot("3-blank")
+	b.do(chromedp.Click(chromedp.CSS(`#applications [data-event="personalise"]`)))
+	b.see("#result-verdict", "芯片为真")
+	b.see("#result-fields", holder)
+	b.see("#card-state", "社会保障卡")
+	b.shot("4-personalised")
+
+	b.do(
+		chromedp.Click(chromedp.CSS(`#cards [data-event="activate"]`)),
+		chromedp.WaitVisible(chromedp.CSS("#pin")),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=pin]"), "314159"),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=again]"), "314159\r"),
+	)
+	b.see("#cards", "正常")
+	b.do(chromedp.Click(chromedp.CSS("#read")))
+	b.see("#result-verdict", "正常")
+	b.shot("5-read")
+
+	// The card is taken out: the page says so, and reading says what to do.
+	s.remove(0)
+	b.see("#card-state", "无卡")
+	b.shot("6-removed")
+}

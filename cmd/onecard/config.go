@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// config is what the platform is told. Every key stands in the file as it is
+// here, in the environment as ONECARD_KEY, and most as a flag; flags beat the
+// environment, which beats the file.
+type config struct {
+	Listen   string   `koanf:"listen"`   // address of the interface
+	Names    []string `koanf:"names"`    // further names and addresses by which it is reached, for its certificate
+	Data     string   `koanf:"data"`     // directory of keys, certificates and the embedded database
+	Database string   `koanf:"database"` // sqlite:/path/file.db or postgres://…
+	KEK      string   `koanf:"kek"`      // file of the key-encryption key
+	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
+	Trial    bool     `koanf:"trial"`    // sample data, embedded database, software keys
+	Log      string   `koanf:"log"`      // debug, info, warn or error
+}
+
+// settings are the flags that every command with a configuration has.
+type settings struct {
+	Config   string   `type:"path" placeholder:"FILE" help:"Configuration file, YAML. 配置文件。"`
+	Data     *string  `type:"path" placeholder:"DIR" help:"Directory of keys, certificates and the embedded database; default data. 数据目录。"`
+	Database *string  `placeholder:"DSN" help:"sqlite:FILE or postgres://…; default a file in the data directory. 数据库。"`
+	KEK      *string  `name:"kek" type:"path" placeholder:"FILE" help:"File of the key-encryption key; default in the data directory. 密钥加密密钥文件。"`
+	Shares   []string `type:"path" placeholder:"FILE" help:"The two files of its shares instead. 两个密钥分量文件。"`
+	Trial    bool     `help:"Trial: allow the embedded database, software keys and sample data. 试用模式。"`
+	Log      *string  `placeholder:"LEVEL" help:"debug, info, warn or error; default info. 日志级别。"`
+}
+
+// given returns the flags that were given, by configuration key.
+func (s settings) given() map[string]any {
+	flags := map[string]any{}
+	for key, flag := range map[string]*string{"data": s.Data, "database": s.Database, "kek": s.KEK, "log": s.Log} {
+		if flag != nil {
+			flags[key] = *flag
+		}
+	}
+	if s.Shares != nil {
+		flags["shares"] = s.Shares
+	}
+	if s.Trial {
+		flags["trial"] = true
+	}
+	return flags
+}
+
+const environmentPrefix = "ONECARD_"
+
+// load reads defaults, then the file, then the environment, then flags. A key
+// that nobody knows is an error, so that a misspelt one is not lost in silence.
+func load(path string, environment func() []string, flags map[string]any) (config, error) {
+	k := koanf.New(".")
+	defaults := map[string]any{"listen": "127.0.0.1:8443", "data": "data", "log": "info"}
+	if err := k.Load(confmap.Provider(defaults, "."), nil); err != nil {
+		return config{}, fmt.Errorf("configuration defaults: %w", err)
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return config{}, fmt.Errorf("配置文件 configuration file %s: %w", path, err)
+		}
+	}
+	fromEnvironment := env.Provider(".", env.Opt{
+		Prefix: environmentPrefix, EnvironFunc: environment,
+		TransformFunc: func(name, value string) (string, any) {
+			return strings.ToLower(strings.TrimPrefix(name, environmentPrefix)), value
+		},
+	})
+	if err := k.Load(fromEnvironment, nil); err != nil {
+		return config{}, fmt.Errorf("configuration from the environment: %w", err)
+	}
+	if err := k.Load(confmap.Provider(flags, "."), nil); err != nil {
+		return config{}, fmt.Errorf("configuration from flags: %w", err)
+	}
+	var c config
+	if unknown := unknownKeys(k.Keys()); len(unknown) > 0 {
+		return config{}, fmt.Errorf("%w: %s", errUnknownSetting, strings.Join(unknown, ", "))
+	}
+	err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
+		DecodeHook: mapstructure.StringToSliceHookFunc(","),
+	}})
+	if err != nil {
+		return config{}, fmt.Errorf("配置 configuration: %w", err)
+	}
+	if c.Database == "" {
+		c.Database = sqliteScheme + filepath.Join(c.Data, "onecard.db")
+	}
+	if c.KEK == "" && len(c.Shares) == 0 {
+		c.KEK = filepath.Join(c.Data, "keys", "kek")
+	}
+	return c, c.check()
+}
+
+// unknownKeys returns the keys that config does not have, in words: the
+// decoder's own error would be about Go types.
+func unknownKeys(keys []string) []string {
+	known := map[string]bool{}
+	for field := range reflect.TypeFor[config]().Fields() {
+		known[field.Tag.Get("koanf")] = true
+	}
+	var unknown []string
+	for _, key := range keys {
+		if !known[key] {
+			unknown = append(unknown, key)
+		}
+	}
+	return unknown
+}
+
+const sqliteScheme = "sqlite:"
+
+// What is wrong with a configuration.
+var (
+	errUnknownSetting = errors.New("没有这个配置项 no such setting")
+	errSetting        = errors.New("配置有误 wrong setting")
+	errProduction     = errors.New("生产环境不允许 not allowed in production")
+)
+
+// check verifies each setting by itself, and that nothing which is for trials
+// only serves as production.
+func (c config) check() error {
+	var problems []error
+	wrong := func(key, rule string) { problems = append(problems, fmt.Errorf("%w: %s: %s", errSetting, key, rule)) }
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		wrong("listen", "应为 地址:端口 address:port")
+	}
+	if !strings.HasPrefix(c.Database, sqliteScheme) && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
+		wrong("database", "应以 sqlite: 或 postgres:// 开头 must begin with sqlite: or postgres://")
+	}
+	if c.Data == "" {
+		wrong("data", "不能为空 must not be empty")
+	}
+	if len(c.Shares) != 0 && (len(c.Shares) != 2 || c.KEK != "") {
+		wrong("shares", "应为两个分量文件，且不与 kek 同用 two files of shares, without kek")
+	}
+	if err := new(slog.Level).UnmarshalText([]byte(c.Log)); err != nil {
+		wrong("log", "应为 debug、info、warn 或 error one of debug, info, warn, error")
+	}
+	if !c.Trial {
+		if strings.HasPrefix(c.Database, sqliteScheme) {
+			problems = append(problems, fmt.Errorf("%w: 内置数据库只供试用，请用 PostgreSQL（--database），或加 --trial 试用 the embedded database is for trials: use PostgreSQL, or add --trial", errProduction))
+		}
+		problems = append(problems, fmt.Errorf("%w: 软件密钥只供试用，本版本没有加密机接口；试用请加 --trial software keys are for trials and this version has no other keeper: add --trial to try", errProduction))
+	}
+	return errors.Join(problems...)
+}
+
+// LogValue shows the configuration without what must stay secret.
+func (c config) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("listen", c.Listen), slog.Any("names", c.Names), slog.String("data", c.Data),
+		slog.String("database", redacted(c.Database)), slog.Bool("trial", c.Trial), slog.String("log", c.Log),
+	)
+}
+
+// redacted shows where a database is, without user, password and options.
+func redacted(dsn string) string {
+	if strings.HasPrefix(dsn, sqliteScheme) {
+		return dsn
+	}
+	address, err := url.Parse(dsn)
+	if err != nil {
+		return "postgres://…"
+	}
+	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
+}
+
+// newLogger writes lines of JSON.
+func newLogger(out io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo // load has checked it
+	}
+	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: l}))
+}

@@ -1,0 +1,57 @@
+// Command onecard is the province's platform and the commands of its operation:
+// keys, database, workstations, operators. `onecard serve` is the platform;
+// `onecard run` shows all of it on one machine. It alone holds keys, and it
+// links no card reader.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type commands struct {
+	Run         runCommand     `cmd:"" help:"The whole on this machine: issue a card and stay up. 在本机演示全流程。"`
+	Serve       serveCommand   `cmd:"" help:"The platform. 启动平台。"`
+	Migrate     migrateCommand `cmd:"" help:"Bring the database up to date. 更新数据库结构。"`
+	Workstation struct {
+		Enrol enrolCommand `cmd:"" help:"Make a workstation's certificate. 登记工作站证书。"`
+	} `cmd:"" help:"Workstations. 工作站。"`
+	Operator struct {
+		Add operatorAddCommand `cmd:"" help:"Enter an operator. 登记操作员。"`
+	} `cmd:"" help:"Operators. 操作员。"`
+	Keys struct {
+		Init      keysInitCommand      `cmd:"" help:"Make the province's keys. 生成省级密钥。"`
+		Transport keysTransportCommand `cmd:"" help:"Import the chip maker's transport key. 导入卡商传输密钥。"`
+	} `cmd:"" help:"Keys. 密钥。"`
+	Audit struct {
+		Verify auditVerifyCommand `cmd:"" help:"Recompute the audit chains. 校验审计记录。"`
+	} `cmd:"" help:"The audit log. 审计。"`
+	Sample struct {
+		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
+	} `cmd:"" help:"Sample data. 示例数据。"`
+	Version versionCommand `cmd:"" help:"What was built. 版本。"`
+}
+
+// streams are where commands read and write.
+type streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed := kong.Parse(&commands{}, kong.Name("onecard"), kong.Description("一卡通省级平台 OneCard, the platform of the social security card"),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{os.Stdin, os.Stdout, os.Stderr}))
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "onecard:", explain(err))
+		stop()
+		os.Exit(1)
+	}
+}

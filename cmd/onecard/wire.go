@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onecard/api"
+	"onecard/api/pki"
+	"onecard/card/profile"
+	"onecard/exchange"
+	"onecard/exchange/insurance"
+	"onecard/issuance"
+	"onecard/keys"
+	"onecard/registry"
+)
+
+// platform is the province with everything that it consists of.
+type platform struct {
+	config    config
+	logger    *slog.Logger
+	keeper    *keys.Keeper
+	db        *registry.DB
+	authority *pki.Authority
+	issuance  *issuance.Service
+	exchange  *exchange.Service
+	insurance *insurance.Backend
+	api       *api.Server
+}
+
+// province is the place of what the platform does by itself (GB/T 2260).
+const province = "630000"
+
+// console is who acts when a command of this program changes something.
+var console = registry.Actor{Operator: "console", Place: province}
+
+// Where things lie in the data directory.
+func (c config) keyFile() string { return filepath.Join(c.Data, "keys", "keys.json") }
+func (c config) pkiDir() string  { return filepath.Join(c.Data, "pki") }
+
+// openPlatform opens keys and database and puts the platform together. It
+// opens no socket.
+func openPlatform(ctx context.Context, c config, logger *slog.Logger) (*platform, error) {
+	p, err := openRecords(ctx, c, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.assemble(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// openRecords opens what commands need that only work on the records: keys,
+// database, certificates.
+func openRecords(ctx context.Context, c config, logger *slog.Logger) (*platform, error) {
+	p := &platform{config: c, logger: logger}
+	var err error
+	if p.keeper, err = openKeeper(c); err != nil {
+		return nil, err
+	}
+	if p.authority, err = pki.Open(c.pkiDir(), c.Names, time.Now); err != nil {
+		return nil, err
+	}
+	p.db, err = registry.Open(ctx, registry.Config{DSN: c.Database, Vault: p.keeper, Logger: logger})
+	if err != nil {
+		return nil, &databaseError{where: redacted(c.Database), err: err}
+	}
+	return p, nil
+}
+
+// databaseError says which database an error is about.
+type databaseError struct {
+	where string
+	err   error
+}
+
+func (e *databaseError) Error() string { return "database " + e.where + ": " + e.err.Error() }
+func (e *databaseError) Unwrap() error { return e.err }
+
+// errNoKeys: the ceremony has not been held.
+var errNoKeys = errors.New("没有密钥文件 no key file")
+
+func openKeeper(c config) (*keys.Keeper, error) {
+	kek, err := readKEK(c)
+	if err != nil {
+		return nil, missingKeys(err)
+	}
+	keeper, err := keys.Open(c.keyFile(), kek)
+	return keeper, missingKeys(err)
+}
+
+func missingKeys(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", errNoKeys, err)
+	}
+	return err
+}
+
+func readKEK(c config) (keys.KEK, error) {
+	if len(c.Shares) == 0 {
+		return keys.ReadKEK(c.KEK)
+	}
+	first, err := keys.ReadShare(c.Shares[0])
+	if err != nil {
+		return keys.KEK{}, err
+	}
+	second, err := keys.ReadShare(c.Shares[1])
+	if err != nil {
+		return keys.KEK{}, err
+	}
+	return keys.Combine(first, second)
+}
+
+// assemble makes the services from the records.
+func (p *platform) assemble() error {
+	profiles, err := profile.Load()
+	if err != nil {
+		return err
+	}
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper})
+	if err != nil {
+		return err
+	}
+	policies, err := insurance.SamplePolicies()
+	if err != nil {
+		return err
+	}
+	if p.insurance, err = insurance.New(p.db, policies, province); err != nil {
+		return err
+	}
+	p.exchange, err = exchange.New(exchange.Config{
+		DB: p.db, Proofs: proofs{p.issuance}, Sites: sites{p.db}, Insurances: p.insurance,
+		Backends: map[string]exchange.Backend{"insurance": p.insurance}, Logger: p.logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Logger: p.logger})
+	return err
+}
+
+func (p *platform) close() error { return p.db.Close() }
+
+// sites tells the exchange where workstations stand.
+type sites struct{ db *registry.DB }
+
+// Site implements exchange.Sites. The place of treatment (就医地) is the
+// workstation's: an institution may have branches.
+func (s sites) Site(ctx context.Context, workstation string) (exchange.Site, error) {
+	station, err := s.db.Workstation(ctx, workstation)
+	if err != nil {
+		return exchange.Site{}, err
+	}
+	institution, err := s.db.Institution(ctx, station.Institution)
+	if err != nil {
+		return exchange.Site{}, err
+	}
+	return exchange.Site{
+		Institution: institution.ID, Name: institution.Name, Kind: institution.Kind,
+		Place: station.Place, Level: institution.Level,
+	}, nil
+}
+
+// proofs tells the exchange what chips have proven.
+type proofs struct{ issuance *issuance.Service }
+
+// Proof implements exchange.Proofs.
+func (p proofs) Proof(ctx context.Context, sessionID uuid.UUID) (exchange.Proof, error) {
+	proof, err := p.issuance.Proof(ctx, sessionID)
+	if errors.Is(err, issuance.ErrNoProof) {
+		return exchange.Proof{}, exchange.ErrProofUnknown
+	}
+	if err != nil {
+		return exchange.Proof{}, err
+	}
+	return exchange.Proof{
+		CardID: proof.CardID, PersonID: proof.PersonID, CardNumber: proof.CardNumber,
+		Workstation: proof.Workstation, At: proof.At, Genuine: proof.Genuine,
+	}, nil
+}
+
+// CardStatus implements exchange.Proofs.
+func (p proofs) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) {
+	return p.issuance.CardStatus(tx, cardID)
+}
