@@ -4,11 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,6 +28,8 @@ func openBrowser(t *testing.T, page string) *browser {
 	t.Cleanup(cancel)
 	ctx, cancelTab := chromedp.NewContext(ctx)
 	t.Cleanup(cancelTab)
+	// The browser lives as long as the context of its first action.
+	require.NoError(t, chromedp.Do(ctx))
 	b := &browser{t: t, ctx: ctx}
 	b.do(chromedp.Navigate(page))
 	return b
@@ -43,10 +45,10 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// shot keeps a picture of the page where ONECARD_SCREENSHOTS names a folder.
+// shot keeps a picture of the page where SCREENSHOTS names a folder.
 func (b *browser) shot(name string) {
 	b.t.Helper()
-	dir := os.Getenv("ONECARD_SCREENSHOTS")
+	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		return
 	}
@@ -61,19 +63,22 @@ func (b *browser) shot(name string) {
 // see waits until the element shows the text.
 func (b *browser) see(selector, text string) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool {
+	if !assert.Eventually(b.t, func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, time.Second)
 		defer cancel()
 		shown, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(selector), chromedp.NodeVisible))
-		return err == nil && strings.Contains(shown, text)
-	}, 30*time.Second, 100*time.Millisecond, "%s does not show %q", selector, text)
+		return err == nil && containsText(shown, text)
+	}, 30*time.Second, 100*time.Millisecond, "%s does not show %q", selector, text) {
+		b.shot("failed")
+		b.t.FailNow()
+	}
 }
 
 func (b *browser) signIn(login, password string) {
 	b.t.Helper()
 	b.do(
 		chromedp.WaitVisible(chromedp.CSS("#sign-in")),
-		chromedp.SetValue(chromedp.CSS("#sign-in [name=login]"), ""),
+		chromedp.Clear(chromedp.CSS("#sign-in [name=login]")),
 		chromedp.SendKeys(chromedp.CSS("#sign-in [name=login]"), login),
 		chromedp.SendKeys(chromedp.CSS("#sign-in [name=password]"), password+"\r"),
 		chromedp.WaitVisible(chromedp.CSS("#signed-in")),
@@ -87,7 +92,7 @@ func (b *browser) signOut() {
 
 func (b *browser) find(query string) {
 	b.t.Helper()
-	b.do(chromedp.SetValue(chromedp.CSS("#query"), ""), chromedp.SendKeys(chromedp.CSS("#query"), query+"\r"))
+	b.do(chromedp.Clear(chromedp.CSS("#query")), chromedp.SendKeys(chromedp.CSS("#query"), query+"\r"))
 	b.see("#person-name", query)
 }
 
@@ -98,7 +103,7 @@ func TestCounterPage(t *testing.T) {
 	s := start(t, t.TempDir(), nil, "--no-journey")
 	chip := s.blankChip("0000A001")
 	b := openBrowser(t, s.running.Pages["counter"])
-	const holder = "马秀兰"
+	const holder = "卓玛措"
 
 	b.signIn("zhangying", s.running.Logins["zhangying"])
 	b.see("#card-state", "无卡")

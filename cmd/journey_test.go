@@ -60,7 +60,6 @@ func TestSecondRun(t *testing.T) {
 	first := start(t, data, nil)
 	number := cardNumber(t, first.out.String())
 	first.stop()
-	require.NoError(t, os.Remove(filepath.Join(data, "run.json")))
 	second := start(t, data, nil)
 	require.NotEqual(t, number, cardNumber(t, second.out.String()))
 }

@@ -174,7 +174,7 @@ func descendants(t *testing.T, pid int) []string {
 func (s *system) blankChip(serial string) string {
 	s.t.Helper()
 	file := filepath.Join(s.data, "test-"+serial+".card")
-	s.cardsim("blank", "--card", file, "--serial", serial, "--area", "639900", "--transport-key-file", s.running.Key)
+	s.cardsim("blank", "--card", file, "--serial", serial, "--transport-key-file", s.running.Key)
 	return file
 }
 

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"onecard/api/pki"
 	"onecard/internal/rig"
 	"onecard/registry/sample"
 )
@@ -147,7 +148,7 @@ func (t *trial) prepare(ctx context.Context) error {
 	return errors.Join(t.fill(ctx, p), p.close())
 }
 
-// fill loads the sample province and enrols the workstations.
+// fill loads the sample province and enrols the workstations of the posts.
 func (t *trial) fill(ctx context.Context, p *platform) error {
 	if err := p.loadSample(ctx); err != nil {
 		return err
@@ -160,11 +161,23 @@ func (t *trial) fill(ctx context.Context, p *platform) error {
 		t.logins[operator.Login] = operator.Password
 	}
 	for _, post := range posts {
-		if err := p.enrol(ctx, post.workstation, t.file("workstations", post.workstation)); err != nil {
+		if err := t.enrol(ctx, p, post.workstation); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enrol gives a workstation of the trial a new certificate: the database may be
+// another one than that of the run before.
+func (t *trial) enrol(ctx context.Context, p *platform, id string) error {
+	dir := t.file("workstations", id)
+	for _, name := range []string{pki.FileCA, pki.FileCertificate, pki.FileKey} {
+		if err := remove(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return p.enrol(ctx, id, dir)
 }
 
 func (t *trial) transportKey() string { return t.file("keys", "transport.key") }

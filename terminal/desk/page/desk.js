@@ -58,8 +58,12 @@ const guard = (action) => async (event) => {
 
 // ---- sign-in
 
+// signedOut leaves nothing of a holder on the screen or behind it.
 function signedOut() {
   operator = null; shown = null;
+  for (const form of document.forms) form.reset();
+  for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'person-name', 'result-verdict']) $(id).replaceChildren();
+  for (const id of ['person', 'person-form', 'pin', 'result']) $(id).hidden = true;
   $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
   $('operator').textContent = '';
   $('sign-in').login.focus();
@@ -70,7 +74,6 @@ function signedIn(who) {
   $('signed-out').hidden = true; $('signed-in').hidden = false; $('sign-out').hidden = false;
   $('operator').textContent = `${who.name}（${who.login}）`;
   $('workstation').textContent = who.workstation;
-  $('person').hidden = true; $('result').hidden = true; $('hits').replaceChildren();
   const businesses = { hospital: [['outpatient.settle', '门诊结算 outpatient']], pharmacy: [['pharmacy.purchase', '药店购药 pharmacy']] };
   const mine = businesses[document.body.dataset.kind] || [];
   $('visit').hidden = mine.length === 0 || !who.roles.includes('cashier');
