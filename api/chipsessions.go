@@ -121,7 +121,7 @@ func resultView(r issuance.Result) *ChipResult {
 	}
 	for _, f := range r.Fields {
 		view.Fields = append(view.Fields, ChipField{
-			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value,
+			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f)),
 		})
 	}
 	return view

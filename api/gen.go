@@ -176,10 +176,15 @@ type ChipAnswers struct {
 
 // ChipField defines model for ChipField.
 type ChipField struct {
-	En    string `json:"en"`
-	File  string `json:"file"`
-	Name  string `json:"name"`
-	Tag   string `json:"tag"`
+	En   string `json:"en"`
+	File string `json:"file"`
+
+	// Meaning what a code or a day means in Chinese words
+	Meaning *string `json:"meaning,omitempty"`
+	Name    string  `json:"name"`
+	Tag     string  `json:"tag"`
+
+	// Value as the chip says it
 	Value string `json:"value"`
 	Zh    string `json:"zh"`
 }

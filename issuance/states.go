@@ -120,10 +120,11 @@ func (m *Machine) permitted(tx *registry.Tx, state string, about subject, ask re
 }
 
 // possible returns the rules that lead out of a state and that somebody with
-// these roles may begin, by hand or with the chip.
+// these roles may begin, by hand or with the chip. What follows an event of the
+// other machine begins there.
 func (m *Machine) possible(state string, roles []string) []Rule {
 	return slices.DeleteFunc(slices.Clone(m.Rules), func(r Rule) bool {
-		return r.From != state || !r.Allows(roles) || r.Follows && r.Chip == ""
+		return r.From != state || !r.Allows(roles) || r.Follows
 	})
 }
 

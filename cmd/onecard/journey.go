@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,9 @@ func (j *journey) run(ctx context.Context) error {
 
 func (j *journey) printf(format string, args ...any) { fmt.Fprintf(j.out, format, args...) }
 
-func (j *journey) line(name, value string) { j.printf("          %-24s %s\n", name, value) }
+func (j *journey) line(name, value string) {
+	j.printf("          %s %s\n", padRight(name, 26), value)
+}
 
 // as signs an operator in at a counter.
 func (j *journey) as(ctx context.Context, desk *deskClient, login string) error {
@@ -162,7 +165,7 @@ func (j *journey) review(ctx context.Context) error {
 	if err := j.county.call(ctx, http.MethodPost, path, event, nil); !errors.As(err, &problem) {
 		return fmt.Errorf("the clerk could review the own application: %w", err)
 	}
-	j.line("本人复核 own review", "被拒绝 refused："+problem.Title)
+	j.line("录入人复核 by the clerk", "被拒绝 refused："+problem.Title)
 	if err := j.as(ctx, j.county, sampleReviewer); err != nil {
 		return err
 	}
@@ -234,7 +237,11 @@ func (j *journey) read(ctx context.Context) error {
 		return err
 	}
 	for _, field := range result.Fields {
-		j.line(field.File+" "+field.Tag+" "+field.Zh, field.Value)
+		value := cmp.Or(field.Value, "（空）")
+		if field.Meaning != nil {
+			value += "　" + *field.Meaning
+		}
+		j.line(field.File+" "+field.Tag+" "+field.Zh, value)
 	}
 	if !result.Genuine {
 		return errors.New("the chip is not genuine")
@@ -319,7 +326,7 @@ func (j *journey) settle(ctx context.Context, desk *deskClient, what visit) erro
 		return err
 	}
 	for _, line := range done.Lines {
-		j.line(line.Text.Zh, yuan(line.Fen))
+		j.printf("          %s  %s\n", padLeft(yuan(line.Fen), 10), line.Text.Zh)
 	}
 	j.line("结果 outcome", done.StateText.Zh)
 	if done.State != "confirmed" {

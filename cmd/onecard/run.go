@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"onecard/api/pki"
@@ -257,15 +258,15 @@ func (t *trial) announce() error {
 	}
 	t.printf("\n从启动到此 %.1f 秒 since the start.\n\n", time.Since(t.began).Seconds())
 	for _, post := range posts {
-		t.printf("  %s页面 %-9s %s\n", post.zh, post.kind, t.pages[post.kind])
+		t.printf("  %s %s\n", padRight(post.zh+"页面 "+post.kind, 22), t.pages[post.kind])
 	}
-	t.printf("  省平台接口 platform  %s/openapi.yaml（需工作站证书的客户端 for clients with a certificate）\n\n  示例登录 sample log-ins\n", t.pages["platform"])
+	t.printf("  省平台接口 platform    %s/openapi.yaml（需工作站证书的客户端 for clients with a certificate）\n\n  示例登录 sample log-ins\n", t.pages["platform"])
 	province, err := sample.Read()
 	if err != nil {
 		return err
 	}
 	for _, operator := range province.Operators {
-		t.printf("    %-10s %-16s %s %v\n", operator.Login, operator.Password, operator.Name, operator.Roles)
+		t.printf("    %-10s %-16s %s %s\n", operator.Login, operator.Password, padRight(operator.Name, 10), strings.Join(operator.Roles, ", "))
 	}
 	if t.rig != nil {
 		t.printf("\n  插入空白卡 insert a blank:\n    bin/cardsim blank --card %s --serial 0000B001 --transport-key-file %s\n    bin/cardsim insert --control %s --slot 0 --card %s\n",

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v3"
 
 	"onecard/internal/gb"
 	"onecard/registry"
@@ -77,7 +77,9 @@ func Read() (Province, error) {
 
 // decode reads YAML and refuses fields that it does not know.
 func decode(file []byte, into any) error {
-	return yaml.NewDecoder(bytes.NewReader(file), yaml.Strict()).Decode(into)
+	decoder := yaml.NewDecoder(bytes.NewReader(file))
+	decoder.KnownFields(true)
+	return decoder.Decode(into)
 }
 
 // Load puts the sample province into a database marked for trials, or returns

@@ -10,7 +10,8 @@ const el = (tag, text, className) => {
 
 let operator = null; // who is signed in
 let shown = null; // the person file on the screen
-let busy = false;
+let busy = false; // with the chip
+let live = { card: { kind: 'none' } }; // reader and platform as last told
 
 // ---- talking to the counter program
 
@@ -153,6 +154,7 @@ function eventButton(allowed, fire) {
   const button = el('button', `${allowed.text.zh} ${allowed.text.en}`);
   button.type = 'button';
   button.dataset.event = allowed.event;
+  if (allowed.chip) { button.dataset.chip = allowed.chip; button.disabled = $('read').disabled; button.title = '请先放入卡 needs the card in the reader'; }
   button.addEventListener('click', guard(async () => {
     let reason;
     if (allowed.needsReason) {
@@ -219,11 +221,11 @@ function askPIN(title, twice) {
 
 async function chip(job, title) {
   if (job.operation === 'activate') job.pin = await askPIN('请持卡人设置社保密码 choose a PIN', true);
-  busy = true;
+  busy = true; showState(live);
   try {
     showResult(await call('POST', '/api/chip', job), title);
   } finally {
-    busy = false;
+    busy = false; showState(live);
   }
 }
 
@@ -239,7 +241,7 @@ function showResult(result, title) {
   $('result-fields').replaceChildren(...result.fields.map((field) => {
     const row = el('tr');
     row.dataset.field = field.name;
-    row.append(el('td', field.zh), el('td', field.value));
+    row.append(el('td', field.zh), el('td', [field.value || '（空）', field.meaning].filter(Boolean).join('　')));
     return row;
   }));
 }
@@ -276,6 +278,7 @@ const cardTexts = {
 };
 
 function showState(state) {
+  live = state;
   document.body.dataset.kind = state.kind;
   $('link').className = `lamp ${state.platform ? 'good' : 'bad'}`;
   $('link').textContent = state.platform ? '平台已连接 platform' : '平台未连接 no platform';
@@ -293,6 +296,7 @@ function showState(state) {
     $('progress-label').textContent = `${state.progress.label}（${state.progress.done}/${state.progress.total}）`;
   }
   $('read').disabled = busy || state.card.kind === 'none';
+  for (const button of document.querySelectorAll('[data-chip]')) button.disabled = $('read').disabled;
 }
 
 new EventSource('/api/events').onmessage = (event) => showState(JSON.parse(event.data));
