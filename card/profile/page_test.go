@@ -1,0 +1,86 @@
+package profile_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"onecard/card/profile"
+)
+
+var update = flag.Bool("update", false, "write docs/profile-*.md anew")
+
+// TestPage holds the documentation page of each version to its data.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	profiles, err := profile.Load()
+	require.NoError(t, err)
+	for _, p := range profiles {
+		path := filepath.Join("..", "..", "docs", "profile-"+p.Version+".md")
+		if *update {
+			require.NoError(t, os.WriteFile(path, []byte(page(p)), 0o600))
+		}
+		written, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, page(p), string(written), "run: go test ./card/profile -run TestPage -update")
+	}
+}
+
+// page draws a version as a page: scopes, keys, files, elements.
+func page(p *profile.Profile) string {
+	var b strings.Builder
+	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	put("# %s · %s\n", p.Title.ZH, p.Title.EN)
+	put("Written from `card/profile`; a test holds it to the data. *assumed* marks a choice that no public source confirms.\n")
+	put("规范版本 version **%s**，算法 algorithm **%s**，社保密码 PIN %d digits, %d tries，环境 environment `%X`\n", p.Version, p.Algorithm, p.PIN.Digits, p.PIN.Tries, p.Environment)
+	put("| ATR | mask | |\n|---|---|---|")
+	for _, atr := range p.ATRs {
+		put("| `%X` | `%X` | %s %s |", atr.Value, atr.Mask, atr.Name.ZH, atr.Name.EN)
+	}
+	for _, scope := range p.Scopes {
+		put("\n## %s %s · %s\n", scope.Name, scope.Title.ZH, scope.Title.EN)
+		put("| key | id | purpose | tries | source |\n|---|---|---|---|---|")
+		for _, key := range scope.Keys {
+			put("| %s | %02X | %s | %d | %s |", key.Name, key.ID, key.Purpose, key.Tries, source(key.Source, key.Assumed))
+		}
+		for _, file := range scope.Files {
+			pageFile(put, file)
+		}
+	}
+	return b.String()
+}
+
+func pageFile(put func(string, ...any), file profile.File) {
+	put("\n### %X %s · %s\n", file.FID, file.Title.ZH, file.Title.EN)
+	size := ""
+	switch file.Kind {
+	case profile.Cyclic:
+		size = fmt.Sprintf(", %d records of %d bytes", file.Records, file.Size)
+	case profile.Transparent:
+		size = fmt.Sprintf(", %d bytes", file.Size)
+	}
+	put("%s%s; read `%s`, write `%s`; %s", file.Kind, size, file.Read, file.Write, source(file.Source, file.Assumed))
+	if len(file.Elements) == 0 {
+		return
+	}
+	put("\n| record | tag | length | coding | name | 数据项 | read | source |\n|---|---|---|---|---|---|---|---|")
+	for _, e := range file.Elements {
+		read := e.Read
+		if read == "" {
+			read = file.Read
+		}
+		put("| %d | %02X | %d | %s | %s | %s %s | `%s` | %s |", e.Record, e.Tag, e.Length, e.Coding, e.Name, e.Title.ZH, e.Title.EN, strings.ReplaceAll(read, "|", "\\|"), source(e.Source, e.Assumed))
+	}
+}
+
+func source(text string, assumed bool) string {
+	if assumed {
+		return strings.TrimSpace(text + " *assumed*")
+	}
+	return text
+}
