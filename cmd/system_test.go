@@ -212,3 +212,8 @@ func runOnce(t *testing.T, bin string, env []string, args ...string) (string, er
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}

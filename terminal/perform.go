@@ -51,7 +51,7 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 	})
 	if job.Operation != "read" {
 		// The card is another one now, or half of one: look again.
-		s.look(context.WithoutCancel(ctx))
+		s.lookAgain()
 	}
 	return reading, err
 }

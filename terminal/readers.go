@@ -8,7 +8,8 @@ import (
 
 // Readers is what a station asks of the PC/SC stack.
 type Readers interface {
-	// Watch reports every change of readers and cards until ctx ends.
+	// Watch reports every change of readers and cards until ctx ends: each
+	// card put in is one report, be it the same one again.
 	Watch(ctx context.Context, report func(Change)) error
 	// Connect opens the card in the reader for this program alone.
 	Connect(ctx context.Context, reader string) (Chip, error)

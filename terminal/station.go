@@ -74,7 +74,8 @@ type Station struct {
 	subscribers map[chan State]struct{}
 	cancel      context.CancelFunc // of the work under way
 
-	chip chan struct{} // holds one token while something talks to the chip
+	chip  chan struct{} // holds one token while something talks to the chip
+	looks chan struct{} // holds one token while the card is to be identified
 }
 
 // NewStation returns a station; Run brings it to life.
@@ -85,38 +86,57 @@ func NewStation(config StationConfig) *Station {
 		cards:       map[string][]byte{},
 		subscribers: map[chan State]struct{}{},
 		chip:        make(chan struct{}, 1),
+		looks:       make(chan struct{}, 1),
 	}
 }
 
 // Run watches the readers until ctx ends.
 func (s *Station) Run(ctx context.Context) error {
-	work := make(chan []byte, 1)
+	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
-	group.Go(func() { s.identifyLoop(ctx, work) })
+	group.Go(func() { s.identifyLoop(ctx) })
 	err := s.config.Readers.Watch(ctx, func(change Change) {
-		if atr, fresh := s.apply(change); fresh {
-			// Only the latest card matters.
-			select {
-			case <-work:
-			default:
-			}
-			work <- atr
+		if s.apply(change) {
+			s.lookAgain()
 		}
 	})
-	close(work)
+	ended := ctx.Err() != nil
+	cancel()
 	group.Wait()
-	if ctx.Err() != nil {
+	if ended {
 		return nil
 	}
 	return err
 }
 
-// apply takes a change into the state; fresh says that the card in the chosen
-// reader is another one than before.
-func (s *Station) apply(change Change) (atr []byte, fresh bool) {
+// lookAgain has the card in the reader identified for the screen. Asked twice
+// before it is done, it is done once.
+func (s *Station) lookAgain() {
+	select {
+	case s.looks <- struct{}{}:
+	default:
+	}
+}
+
+// identifyLoop looks at each new card once, so that the screen says what it is
+// before anybody asks.
+func (s *Station) identifyLoop(ctx context.Context) {
+	for {
+		select {
+		case <-s.looks:
+			s.look(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// apply takes a change into the state; fresh says that there is a card in the
+// chosen reader that has not been looked at, be it the same one put in again.
+func (s *Station) apply(change Change) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, before := s.state.Reader, s.cards[s.state.Reader]
+	old := s.state.Reader
 	s.state.Daemon = change.Daemon
 	switch {
 	case !change.Daemon:
@@ -139,23 +159,16 @@ func (s *Station) apply(change Change) (atr []byte, fresh bool) {
 			break
 		}
 	}
-	atr = s.cards[s.state.Reader]
-	fresh = s.state.Reader != old || !slices.Equal(atr, before)
-	if len(atr) == 0 {
+	present := len(s.cards[s.state.Reader]) > 0
+	fresh = present && (s.state.Reader != old || s.state.Reader == change.Reader)
+	switch {
+	case !present:
 		s.state.Card = CardState{Kind: CardNone}
-	} else if fresh {
+	case fresh:
 		s.state.Card = CardState{Kind: CardReading}
 	}
 	s.publish()
-	return atr, fresh && len(atr) > 0
-}
-
-// identifyLoop looks at each new card once, so that the screen says what it is
-// before anybody asks.
-func (s *Station) identifyLoop(ctx context.Context, work <-chan []byte) {
-	for range work {
-		s.look(ctx)
-	}
+	return fresh
 }
 
 // look identifies the card in the reader for the screen.
@@ -165,12 +178,22 @@ func (s *Station) look(ctx context.Context) {
 		identity, _, err = s.open(ctx, chip, challengeAuthentication)
 		return err
 	})
-	if !errors.Is(err, ErrBusy) && ctx.Err() == nil {
-		s.setCard(identity, err)
+	if errors.Is(err, ErrBusy) || ctx.Err() != nil {
+		return
+	}
+	if present := s.setCard(identity, err); present && (errors.Is(err, ErrNoCard) || errors.Is(err, ErrRemoved)) {
+		// The service has not noticed that the card is out, and may never,
+		// when it is put back at once.
+		time.AfterFunc(lookPause, s.lookAgain)
 	}
 }
 
-func (s *Station) setCard(identity *card.Identity, err error) {
+// lookPause is how long a card that was out of contact is left alone.
+const lookPause = 300 * time.Millisecond
+
+// setCard shows what a look at the card found; present says that as far as the
+// service knows a card is there.
+func (s *Station) setCard(identity *card.Identity, err error) (present bool) {
 	state := CardState{}
 	switch {
 	case err == nil && identity.Blank() && identity.Untouched():
@@ -179,7 +202,7 @@ func (s *Station) setCard(identity *card.Identity, err error) {
 		state.Kind = CardUnfinished
 	case err == nil:
 		state.Kind = CardPersonalised
-	case errors.Is(err, ErrNoCard):
+	case errors.Is(err, ErrNoCard) || errors.Is(err, ErrRemoved):
 		state.Kind = CardNone
 	case errors.Is(err, card.ErrForeignCard) || errors.Is(err, card.ErrUnknownATR):
 		state.Kind = CardForeign
@@ -197,10 +220,11 @@ func (s *Station) setCard(identity *card.Identity, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.cards[s.state.Reader]) == 0 {
-		return // taken out in the meantime
+		return false // taken out in the meantime
 	}
 	s.state.Card = state
 	s.publish()
+	return true
 }
 
 // busyLimit is how long work waits for other work on the chip: longer than an

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ebfe/scard"
 )
@@ -116,8 +117,28 @@ func (c *Card) release() {
 // ATR returns the answer to reset (复位应答).
 func (c *Card) ATR() []byte { return append([]byte(nil), c.atr...) }
 
-// minCommand is the header of a command APDU; the library fails on less.
-const minCommand = 4
+const (
+	minCommand  = 4 // the header of a command APDU; the library fails on less
+	minResponse = 2 // the status word
+)
+
+// The service looks whether a card is still there a few times a second.
+const (
+	presenceTries = 10
+	presencePause = 100 * time.Millisecond
+)
+
+// silent says why a reader gave no answer but no error either: some notice a
+// card that leaves the field in the middle of a command only afterwards.
+func (c *Card) silent() error {
+	for range presenceTries {
+		if _, err := c.card.Status(); err != nil {
+			return translate("transmit", err)
+		}
+		time.Sleep(presencePause)
+	}
+	return fmt.Errorf("transmit: %w", ErrMute)
+}
 
 // Transmit sends a command APDU and returns the response APDU. After an error
 // it is not known whether the chip carried the command out. When ctx ends the
@@ -133,6 +154,9 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 		}
 		var err error
 		answer, err = c.card.Transmit(command)
+		if err == nil && len(answer) < minResponse {
+			return c.silent()
+		}
 		return translate("transmit", err)
 	})
 	if err != nil {

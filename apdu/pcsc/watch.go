@@ -129,12 +129,22 @@ func (w *watch) take(names []string) {
 	}
 }
 
-// changed reports a reader whose card came or went.
+// eventCount is the part of a reader's state in which the service counts the
+// cards put in and taken out.
+const eventCount = 0xFFFF0000
+
+// changed reports a reader whose card came or went, be it the same card again.
+// That a program connected to the card is no change.
 func (w *watch) changed(state *scard.ReaderState) {
 	if state.EventState&scard.StateChanged == 0 {
 		return
 	}
+	const card = eventCount | scard.StatePresent | scard.StateMute
+	old := state.CurrentState
 	state.CurrentState = state.EventState &^ scard.StateChanged
+	if old != scard.StateUnaware && (old^state.CurrentState)&card == 0 {
+		return
+	}
 	event := Event{Reader: state.Reader}
 	// The library leaves the old ATR in place after a removal.
 	if state.EventState&scard.StatePresent != 0 && state.EventState&scard.StateMute == 0 {
