@@ -70,11 +70,11 @@ func TestWrongCards(t *testing.T) {
 	personalise := object{"operation": "personalise", "applicationId": application}
 
 	clerk.refused("/api/chip", personalise, "没有卡")
-	for _, file := range []string{bank, foreign} {
+	for file, says := range map[string]string{bank: "不是社会保障卡", foreign: "不认识的卡"} {
 		s.insert(0, file)
 		clerk.waitForCard("foreign")
 		for _, job := range []object{personalise, {"operation": "read"}} {
-			clerk.refused("/api/chip", job, "社会保障卡")
+			clerk.refused("/api/chip", job, says)
 		}
 		s.remove(0)
 		clerk.waitForCard("none")
@@ -87,7 +87,7 @@ func TestWrongCards(t *testing.T) {
 	s.cardsim("blank", "--card", other, "--serial", "0000C001", "--transport-key-file", key)
 	s.insert(0, other)
 	clerk.waitForCard("blank")
-	clerk.refused("/api/chip", personalise, "芯片")
+	clerk.refused("/api/chip", personalise, "传输密钥")
 	s.remove(0)
 	clerk.waitForCard("none")
 
@@ -97,7 +97,8 @@ func TestWrongCards(t *testing.T) {
 	s.insert(0, mine)
 	clerk.waitForCard("blank")
 	clerk.must("/api/chip", object{"operation": "personalise", "applicationId": first})
-	clerk.refused("/api/chip", personalise, "已")
+	clerk.refused("/api/chip", personalise, "请插入原来的芯片")
+	clerk.refused("/api/chip", object{"operation": "personalise", "applicationId": s.numbered(clerk, "韩乙四夫")}, "已")
 
 	// The supervisor spoils the attempt with the other maker's blank, and a
 	// good blank completes what the bad ones could not.
@@ -141,5 +142,5 @@ func TestBadEntries(t *testing.T) {
 	// A name of more than 30 bytes goes into the extension.
 	long := clerk.person("阿旺洛桑图登嘉措·索南旺杰·多杰才让")
 	clerk.must("/platform/v1/applications", object{"personId": long["person"].(object)["id"], "kind": "first"})
-	clerk.refused("/api/chip", object{"operation": "fly"}, "operation")
+	clerk.refused("/api/chip", object{"operation": "fly"}, "fields", "operation", "personalise")
 }

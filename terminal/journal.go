@@ -34,14 +34,21 @@ func OpenJournal(dir string) (*Journal, error) {
 	return &Journal{dir: dir, out: map[uuid.UUID]bool{}}, nil
 }
 
-// Begin makes the transaction's id and serial number and stores the request.
+func (j *Journal) path(id uuid.UUID) string { return filepath.Join(j.dir, id.String()+".json") }
+
+// Begin gives the transaction its id and serial number and stores the request.
 func (j *Journal) Begin(now time.Time, proof uuid.UUID, visit Visit) (client.NewTransaction, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var none client.NewTransaction
-	id, err := uuid.NewV7()
-	if err != nil {
-		return none, fmt.Errorf("make transaction id: %w", err)
+	id, err := visit.ID, error(nil)
+	if id == uuid.Nil {
+		if id, err = uuid.NewV7(); err != nil {
+			return none, fmt.Errorf("make transaction id: %w", err)
+		}
+	}
+	if _, err := os.Stat(j.path(id)); err == nil {
+		return none, ErrUnknownEnd // it was sent before
 	}
 	serial, err := j.nextSerial()
 	if err != nil {
@@ -83,14 +90,14 @@ func (j *Journal) Leave(id uuid.UUID) {
 func (j *Journal) End(id uuid.UUID) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := os.Remove(filepath.Join(j.dir, id.String()+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(j.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("end transaction: %w", err)
 	}
 	return nil
 }
 
 // Open returns the transactions whose end is not known and whose answer nobody
-// waits for, oldest first.
+// waits for.
 func (j *Journal) Open() ([]uuid.UUID, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -100,7 +107,6 @@ func (j *Journal) Open() ([]uuid.UUID, error) {
 	}
 	var open []uuid.UUID
 	for _, entry := range entries {
-		// The ids are of version 7: their order is the order in time.
 		if id, err := uuid.Parse(strings.TrimSuffix(entry.Name(), ".json")); err == nil && !j.out[id] {
 			open = append(open, id)
 		}

@@ -21,9 +21,12 @@ type Item struct {
 
 // Visit is what a holder pays with the card at this terminal.
 type Visit struct {
-	Business string `json:"business"` // pharmacy.purchase, outpatient.settle
-	Items    []Item `json:"items"`
-	PIN      string `json:"pin"`
+	// ID becomes the transaction's: a visit sent twice is one transaction. The
+	// zero value has one made.
+	ID       uuid.UUID `json:"-"`
+	Business string    `json:"business"` // pharmacy.purchase, outpatient.settle
+	Items    []Item    `json:"items"`
+	PIN      string    `json:"pin"`
 }
 
 // Desk is a terminal that settles visits: a station with its journal.

@@ -125,8 +125,6 @@ func (s *Server) who(r *http.Request) (session, bool) {
 	return who, ok && time.Now().Before(who.expires)
 }
 
-var errNotSignedIn = &terminal.Fault{Code: "not-signed-in", ZH: "请先登录", EN: "sign in first"}
-
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 	var body client.SignIn
 	if !s.decode(w, r, &body) {
@@ -195,53 +193,17 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, into any) bool {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		s.fail(w, r, errBadRequest)
+		s.fail(w, r, badBody(err))
 		return false
 	}
 	return true
 }
-
-var errBadRequest = &terminal.Fault{Code: "bad-request", ZH: "请求格式不正确", EN: "the request is not of the expected form"}
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(value); err != nil {
 		s.config.Logger.InfoContext(r.Context(), "answer not delivered", "error", err)
 	}
-}
-
-// fail answers a problem. A problem of the platform is passed on as it is.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var problem *client.Problem
-	if !errors.As(err, &problem) {
-		fault := terminal.Explain(err)
-		if fault.Code == terminal.Unexpected {
-			s.config.Logger.ErrorContext(r.Context(), "unexpected", "error", err)
-		}
-		problem = &client.Problem{Type: "urn:onecard:problem:" + fault.Code, Code: fault.Code, Status: status(fault),
-			Title: fault.ZH, TitleEn: &fault.EN, Detail: &fault.RemedyZH, DetailEn: &fault.RemedyEN}
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(problem.Status)
-	if err := json.NewEncoder(w).Encode(problem); err != nil {
-		s.config.Logger.InfoContext(r.Context(), "problem not delivered", "error", err)
-	}
-}
-
-func status(fault *terminal.Fault) int {
-	switch fault.Code {
-	case errNotSignedIn.Code:
-		return http.StatusUnauthorized
-	case errBadRequest.Code:
-		return http.StatusBadRequest
-	case terminal.ErrOffline.Code:
-		return http.StatusBadGateway
-	case terminal.ErrUnknownEnd.Code:
-		return http.StatusGatewayTimeout
-	case terminal.Unexpected:
-		return http.StatusInternalServerError
-	}
-	return http.StatusConflict
 }
 
 // Serve answers on the listener until ctx ends.

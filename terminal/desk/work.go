@@ -35,6 +35,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// operations is what can be done with a chip, for the words of an error.
+var operations = strings.Join([]string{string(client.Read), string(client.Personalise), string(client.Activate), string(client.Lock), string(client.Unlock)}, ", ")
+
 // chip does work on the chip in the reader and answers when it has ended;
 // progress is in the events meanwhile.
 func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
@@ -45,6 +48,10 @@ func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 		PIN           string     `json:"pin"`
 	}
 	if !s.decode(w, r, &job) {
+		return
+	}
+	if !client.NewChipSessionOperation(job.Operation).Valid() {
+		s.fail(w, r, badField("operation", "应为 "+operations, "one of "+operations))
 		return
 	}
 	reading, err := s.config.Desk.Station.Perform(r.Context(), s.platform(who), terminal.Job{
@@ -60,6 +67,11 @@ func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 func (s *Server) visit(w http.ResponseWriter, r *http.Request, who session) {
 	var visit terminal.Visit
 	if !s.decode(w, r, &visit) {
+		return
+	}
+	var err error
+	if visit.ID, err = uuid.Parse(r.Header.Get("Idempotency-Key")); err != nil {
+		s.fail(w, r, badField("Idempotency-Key", "请求头应为 UUID，每笔结算一个，重发时不变", "the header must be a UUID, one for each visit, kept when it is sent again"))
 		return
 	}
 	transaction, err := s.config.Desk.Settle(r.Context(), s.platform(who), visit)
@@ -90,13 +102,13 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, who session) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		s.fail(w, r, errBadRequest)
+		s.fail(w, r, badBody(err))
 		return
 	}
 	target := strings.TrimSuffix(platform.Server, "/") + path + "?" + r.URL.RawQuery
 	request, err := http.NewRequestWithContext(r.Context(), r.Method, target, bytes.NewReader(body))
 	if err != nil {
-		s.fail(w, r, errBadRequest)
+		s.fail(w, r, badField("path", "不是平台的资源地址", "not an address of the platform's resources"))
 		return
 	}
 	for _, name := range []string{"Content-Type", "Idempotency-Key"} {

@@ -54,7 +54,11 @@ const clearProblem = () => { $('problem').hidden = true; };
 const guard = (action) => async (event) => {
   event?.preventDefault?.();
   clearProblem();
-  try { return await action(event); } catch (error) { showProblem(error); }
+  // A second press while the first is under way does nothing.
+  const button = event?.submitter ?? (event?.currentTarget instanceof HTMLButtonElement ? event.currentTarget : null);
+  if (button?.dataset.running) return undefined;
+  if (button) button.dataset.running = 'yes';
+  try { return await action(event); } catch (error) { showProblem(error); } finally { delete button?.dataset.running; }
 };
 
 // ---- sign-in
