@@ -1,3 +1,3 @@
 package api
 
-//go:generate go tool oapi-codegen -config oapi-server.yaml openapi.yaml
+//go:generate go tool oapi-codegen -config oapi-server.yaml -o gen.go openapi.yaml

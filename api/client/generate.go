@@ -1,3 +1,3 @@
 package client
 
-//go:generate go tool oapi-codegen -config oapi-client.yaml ../openapi.yaml
+//go:generate go tool oapi-codegen -config oapi-client.yaml -o client.gen.go ../openapi.yaml
