@@ -1,0 +1,160 @@
+package apdu_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"onecard/apdu"
+)
+
+// TestRecorder: what must not be seen is not in the transcript, whatever way
+// it passes.
+func TestRecorder(t *testing.T) {
+	t.Parallel()
+	hideHolder := func(c apdu.Command, _ apdu.Response) (bool, bool) { return false, c.INS == 0xB2 }
+	for name, test := range map[string]struct {
+		command, answer string
+		want            string
+	}{
+		"plain":         {"00A40400 02 A1A2 00", "6F00 9000", "> 00A4040002A1A200\n< 6F009000\n"},
+		"PIN":           {"00200000 03 123456", "9000", "> 0020000003......\n< 9000\n"},
+		"key":           {"84D40000 04 A1A2A3A4", "9000", "> 84D4000004........\n< 9000\n"},
+		"PIN, extended": {"00200000 00 0003 123456", "9000", "> 00200000000003......\n< 9000\n"},
+		"holder":        {"00B20104 05", "0102030405 9000", "> 00B2010405\n< ..........9000\n"},
+		"not an APDU":   {"0020000009123456", "9000", "> 00200000........\n< 9000\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			recorder := apdu.NewRecorder(transmit(func([]byte) ([]byte, error) { return unhex(t, test.answer), nil }), &out, hideHolder)
+			answer, err := recorder.Transmit(t.Context(), unhex(t, test.command))
+			require.NoError(t, err)
+			require.Equal(t, unhex(t, test.answer), answer, "the caller gets what the chip said")
+			require.NoError(t, recorder.Err())
+			require.Equal(t, test.want, out.String())
+			_, err = apdu.ParseTranscript(&out)
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestRecorderFetched: the rest of an answer is masked like its beginning.
+func TestRecorderFetched(t *testing.T) {
+	t.Parallel()
+	answers := []string{"6102", "A1A2 9000"}
+	chip := transmit(func([]byte) ([]byte, error) {
+		answer := unhex(t, answers[0])
+		answers = answers[1:]
+		return answer, nil
+	})
+	var out bytes.Buffer
+	recorder := apdu.NewRecorder(chip, &out, func(c apdu.Command, _ apdu.Response) (bool, bool) { return false, c.INS == 0xB2 })
+	r, err := apdu.NewChannel(recorder).Send(t.Context(), apdu.Command{INS: 0xB2, P1: 1, P2: 4, Ne: 256})
+	require.NoError(t, err)
+	require.Equal(t, []byte{0xA1, 0xA2}, r.Data)
+	require.NotContains(t, out.String(), "A1A2")
+}
+
+// failing is a disk that is full.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestRecorderFailure(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("gone")
+	var out bytes.Buffer
+	recorder := apdu.NewRecorder(transmit(func([]byte) ([]byte, error) { return nil, gone }), &out, nil)
+	_, err := recorder.Transmit(t.Context(), unhex(t, "00840000 08"))
+	require.ErrorIs(t, err, gone)
+	require.Equal(t, "> 0084000008\n# no answer\n", out.String())
+
+	recorder = apdu.NewRecorder(transmit(func([]byte) ([]byte, error) { return []byte{0x90, 0}, nil }), failing{}, nil)
+	_, err = recorder.Transmit(t.Context(), unhex(t, "00840000 08"))
+	require.NoError(t, err, "the chip did answer")
+	require.ErrorContains(t, recorder.Err(), "disk full")
+}
+
+func TestReplayer(t *testing.T) {
+	t.Parallel()
+	const transcript = "# a reading\n> 00A40400 01 A0 00\n< 9000\n\n> 00200000 02 ....\n< 9000\n> 00B20104 02\n< .... 9000\n> 00840000 08\n"
+	send := func(player *apdu.Replayer, commands ...string) error {
+		for _, c := range commands {
+			if _, err := player.Transmit(t.Context(), unhex(t, c)); err != nil {
+				return err
+			}
+		}
+		return player.Done()
+	}
+	for name, test := range map[string]struct {
+		commands []string
+		want     error
+		says     string
+	}{
+		"as recorded, to where no answer came": {[]string{"00A4040001A000", "00200000021234", "00B2010402", "0084000008"}, apdu.ErrNoAnswer, "exchange 4"},
+		"another command":                      {[]string{"00A4040001A100"}, apdu.ErrTranscript, "exchange 1"},
+		"another length":                       {[]string{"00A4040001A000", "0020000003123456"}, apdu.ErrTranscript, "exchange 2"},
+		"ended early":                          {[]string{"00A4040001A000"}, apdu.ErrTranscript, "not used from exchange 2: 00200000 00B20104"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exchanges, err := apdu.ParseTranscript(strings.NewReader(transcript))
+			require.NoError(t, err)
+			player := apdu.NewReplayer(exchanges)
+			err = send(player, test.commands...)
+			require.ErrorIs(t, err, test.want)
+			require.ErrorContains(t, err, test.says)
+			require.NotContains(t, err.Error(), "1234", "no data in an error")
+		})
+	}
+	player := apdu.NewReplayer(nil)
+	require.NoError(t, player.Done())
+	require.ErrorIs(t, send(player, "00840000 08"), apdu.ErrTranscript)
+	require.ErrorIs(t, player.Done(), apdu.ErrTranscript)
+}
+
+func TestTranscriptRefused(t *testing.T) {
+	t.Parallel()
+	for name, transcript := range map[string]string{
+		"no mark":                    "00A40400\n",
+		"half a byte":                "> 00A4040\n",
+		"not hexadecimal":            "> 00A404ZZ\n",
+		"response first":             "< 9000\n",
+		"two responses":              "> 00840000\n< 9000\n< 9000\n",
+		"response without status":    "> 00840000\n< 90\n",
+		"response with status hid":   "> 00840000\n< 01....\n",
+		"half of a byte masked only": "> 0084000.\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := apdu.ParseTranscript(strings.NewReader(transcript))
+			require.ErrorIs(t, err, apdu.ErrMalformed)
+			require.ErrorContains(t, err, "line")
+		})
+	}
+}
+
+func FuzzTranscript(f *testing.F) {
+	f.Add("> 00A40400\n< 9000\n")
+	f.Add("# x\n> 00 20 00 00 02 .. ..\n\n< 63C2\n> 0084000008\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		exchanges, err := apdu.ParseTranscript(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		var again strings.Builder
+		for _, e := range exchanges {
+			again.WriteString(e.String())
+		}
+		parsed, err := apdu.ParseTranscript(strings.NewReader(again.String()))
+		require.NoError(t, err)
+		require.Equal(t, len(exchanges), len(parsed))
+		for i, e := range exchanges {
+			require.Equal(t, e.String(), parsed[i].String())
+		}
+	})
+}
