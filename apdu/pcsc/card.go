@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ebfe/scard"
+
+	"onecard/apdu"
 )
 
 // Card is an open connection to the card in a reader. It is an
@@ -75,8 +78,8 @@ func (c *Card) end() {
 }
 
 func (c *Card) open(reader string) (err error) {
-	if c.context, err = scard.EstablishContext(); err != nil {
-		return translate("connect", err)
+	if c.context, err = establish(); err != nil {
+		return err
 	}
 	if c.card, err = c.context.Connect(reader, scard.ShareShared, scard.ProtocolAny); err != nil {
 		return translate("connect", err)
@@ -96,7 +99,7 @@ func (c *Card) open(reader string) (err error) {
 	}
 	status, err := c.card.Status()
 	if err != nil {
-		return translate("read the answer to reset", err)
+		return lost("read the answer to reset", err)
 	}
 	c.atr = status.Atr
 	return nil
@@ -122,6 +125,23 @@ const (
 	minResponse = 2 // the status word
 )
 
+// tpdu returns a short command as T=0 carries it (ISO/IEC 7816-3 clause 12.1.2):
+// five bytes of header at least, and no Le after data; the chip says with 61xx
+// what it has. Some readers do this themselves, some refuse anything else.
+// Extended commands are left to the reader.
+func tpdu(command []byte) []byte {
+	c, err := apdu.ParseCommand(command)
+	switch {
+	case err != nil || len(c.Data) > apdu.MaxShortNc || c.Ne > apdu.MaxShortNe:
+		return command
+	case len(c.Data) == 0 && c.Ne == 0:
+		return append(slices.Clip(command), 0)
+	case len(c.Data) > 0 && c.Ne > 0:
+		return command[:len(command)-1]
+	}
+	return command
+}
+
 // The service looks whether a card is still there a few times a second.
 const (
 	presenceTries = 10
@@ -133,7 +153,7 @@ const (
 func (c *Card) silent() error {
 	for range presenceTries {
 		if _, err := c.card.Status(); err != nil {
-			return translate("transmit", err)
+			return lost("transmit", err)
 		}
 		time.Sleep(presencePause)
 	}
@@ -149,15 +169,18 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	var answer []byte
 	err := c.do(ctx, func() error {
-		if c.card.ActiveProtocol() == scard.ProtocolUndefined {
+		switch c.card.ActiveProtocol() {
+		case scard.ProtocolUndefined:
 			return fmt.Errorf("transmit: %w", ErrMute)
+		case scard.ProtocolT0:
+			command = tpdu(command)
 		}
 		var err error
 		answer, err = c.card.Transmit(command)
 		if err == nil && len(answer) < minResponse {
 			return c.silent()
 		}
-		return translate("transmit", err)
+		return lost("transmit", err)
 	})
 	if err != nil {
 		return nil, err

@@ -65,3 +65,12 @@ func translate(doing string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
+
+// lost is translate for a call on what was opened already. The library answers
+// "security violation" there when the service goes away in the middle.
+func lost(doing string, err error) error {
+	if errors.Is(err, scard.ErrSecurityViolation) {
+		return fmt.Errorf("%s: %w", doing, ErrNoService)
+	}
+	return translate(doing, err)
+}

@@ -60,9 +60,9 @@ func Watch(ctx context.Context, report func(Event)) error {
 
 // watchService watches until the service fails or ctx ends.
 func watchService(ctx context.Context, report func(Event), away *bool) error {
-	service, err := scard.EstablishContext()
+	service, err := establish()
 	if err != nil {
-		return translate("watch readers", err)
+		return err
 	}
 	defer func() { _ = service.Release() }()
 	stop := context.AfterFunc(ctx, func() { _ = service.Cancel() })
@@ -89,7 +89,7 @@ type watch struct {
 func (w *watch) round() error {
 	names, err := w.service.ListReaders()
 	if err != nil && !errors.Is(err, scard.ErrNoReadersAvailable) {
-		return translate("list readers", err)
+		return lost("list readers", err)
 	}
 	w.take(names[:min(len(names), maxReaders)])
 	err = w.service.GetStatusChange(w.states, waitLimit)
@@ -99,7 +99,7 @@ func (w *watch) round() error {
 	case errors.Is(err, scard.ErrUnknownReader):
 		return nil // unplugged since it was listed
 	case err != nil:
-		return translate("watch readers", err)
+		return lost("watch readers", err)
 	}
 	for i := range w.states[1:] {
 		w.changed(&w.states[1+i])
