@@ -16,7 +16,7 @@ func ask(ctx context.Context, socket string, r request) (answer, error) {
 	dialer := net.Dialer{Timeout: controlLimit}
 	connection, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return a, fmt.Errorf("is the simulator running? %w", err)
+		return a, fmt.Errorf("control socket %s: is the simulator running? %w", socket, err)
 	}
 	defer connection.Close()
 	if err := connection.SetDeadline(time.Now().Add(controlLimit)); err != nil {
@@ -34,10 +34,15 @@ func ask(ctx context.Context, socket string, r request) (answer, error) {
 	return a, nil
 }
 
+// running is a running simulator.
+type running struct {
+	Control string `required:"" help:"Control socket of the simulator."`
+}
+
 // target is the slot of a running simulator.
 type target struct {
-	Control string `required:"" help:"Control socket of the simulator."`
-	Slot    int    `default:"0" help:"Slot, from 0."`
+	running
+	Slot int `default:"0" help:"Slot, from 0."`
 }
 
 type insertCommand struct {
@@ -74,7 +79,7 @@ func (c *tearCommand) Run(ctx context.Context) error {
 	return err
 }
 
-type listCommand struct{ target }
+type listCommand struct{ running }
 
 // Run lists the slots.
 func (c *listCommand) Run(ctx context.Context) error {

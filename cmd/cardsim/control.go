@@ -37,16 +37,42 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("vpcd: port: %w", err)
 	}
-	if err := os.Remove(c.Control); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("control socket: %w", err)
+	if c.Slots < 1 || first < 1 || first+c.Slots-1 > maxPort {
+		return fmt.Errorf("slots: 1 or more, with ports from 1 to %d", maxPort)
 	}
-	listener, err := net.Listen("unix", c.Control)
+	listener, err := listen(c.Control)
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return err
 	}
 	s := &simulator{profiles: profiles, slots: make([]*slot, c.Slots), logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		address: func(i int) string { return net.JoinHostPort(host, strconv.Itoa(first+i)) }}
 	return s.serve(ctx, listener)
+}
+
+const maxPort = 65535
+
+// listen opens the control socket. One that a simulator left behind is
+// replaced; one that is in use, and what is no socket, are not.
+func listen(path string) (net.Listener, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("control socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("control socket %s: %w, and is no socket", path, fs.ErrExist)
+	default:
+		if connection, err := net.DialTimeout("unix", path, controlLimit); err == nil {
+			return nil, errors.Join(fmt.Errorf("control socket %s: a simulator runs there already", path), connection.Close())
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("control socket: %w", err)
+		}
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return listener, nil
 }
 
 // simulator is the slots with their cards.
@@ -103,6 +129,8 @@ func (s *simulator) empty() {
 // command carries one request out.
 func (s *simulator) command(ctx context.Context, connection net.Conn) {
 	defer connection.Close()
+	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
+	defer stop()
 	_ = connection.SetDeadline(time.Now().Add(controlLimit))
 	var r request
 	var a answer
@@ -113,7 +141,7 @@ func (s *simulator) command(ctx context.Context, connection net.Conn) {
 	if err != nil {
 		a.Error = err.Error()
 	}
-	if err := json.NewEncoder(connection).Encode(a); err != nil {
+	if err := json.NewEncoder(connection).Encode(a); err != nil && ctx.Err() == nil {
 		s.logger.Warn("control answer not delivered", "error", err)
 	}
 }
@@ -126,18 +154,21 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 	if r.Slot < 0 || r.Slot >= len(s.slots) {
 		return nil, fmt.Errorf("slot %d: 0 to %d", r.Slot, len(s.slots)-1)
 	}
-	current := s.slots[r.Slot]
-	if current != nil {
-		select {
-		case <-current.done: // its power was cut
-			current = nil
-		default:
+	for i, slot := range s.slots {
+		if slot != nil && slot.torn() {
+			s.slots[i] = nil
 		}
 	}
+	current := s.slots[r.Slot]
 	switch r.Do {
 	case "insert":
 		if current != nil {
 			return nil, fmt.Errorf("slot %d holds a card already", r.Slot)
+		}
+		for i, slot := range s.slots {
+			if slot != nil && slot.file == r.Card {
+				return nil, fmt.Errorf("card %s is in slot %d", r.Card, i)
+			}
 		}
 		c, err := chip.New(s.profiles, chip.File(r.Card), nil)
 		if err != nil {

@@ -54,6 +54,16 @@ func (s *slot) remove() {
 	<-s.done
 }
 
+// torn says whether the card's power was cut.
+func (s *slot) torn() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *slot) run(ctx context.Context) {
 	defer close(s.done)
 	for ctx.Err() == nil {

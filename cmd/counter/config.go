@@ -26,6 +26,9 @@ type config struct {
 	Reader   string `koanf:"reader"`   // part of the reader's name; empty takes the first
 	Kind     string `koanf:"kind"`     // counter, hospital, pharmacy
 	State    string `koanf:"state"`    // directory of the journal
+	// Transcript is a file to which what passes between reader and chip is
+	// added, masked, for whoever looks into a fault; empty for none.
+	Transcript string `koanf:"transcript"`
 }
 
 var kinds = []string{"counter", "hospital", "pharmacy"}

@@ -3,13 +3,40 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
 
+	"onecard/apdu"
 	"onecard/apdu/pcsc"
 	"onecard/terminal"
 )
 
 // readers is the machine's PC/SC service as a station sees it.
-type readers struct{}
+type readers struct {
+	transcript io.Writer // nil for none
+}
+
+// openTranscript opens the file of exchanges (报文记录); an empty path is none.
+func openTranscript(path string) (io.Writer, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("报文记录文件不可写（transcript） the transcript cannot be written: %w", err)
+	}
+	return file, nil
+}
+
+// public says of which commands the data may stand in a transcript: SELECT and
+// GET CHALLENGE name no person and carry no secret.
+func public(c apdu.Command, _ apdu.Response) (maskCommand, maskResponse bool) {
+	const selectFile, getChallenge = 0xA4, 0x84
+	hide := c.INS != selectFile && c.INS != getChallenge
+	return hide, hide
+}
 
 // Watch implements terminal.Readers.
 func (readers) Watch(ctx context.Context, report func(terminal.Change)) error {
@@ -19,20 +46,27 @@ func (readers) Watch(ctx context.Context, report func(terminal.Change)) error {
 }
 
 // Connect implements terminal.Readers.
-func (readers) Connect(ctx context.Context, reader string) (terminal.Chip, error) {
+func (r readers) Connect(ctx context.Context, reader string) (terminal.Chip, error) {
 	card, err := pcsc.Connect(ctx, reader)
 	if err != nil {
 		return nil, fault(err)
 	}
-	return chip{card}, nil
+	if r.transcript == nil {
+		return chip{card, card}, nil
+	}
+	fmt.Fprintf(r.transcript, "# %s %s\n", time.Now().Format(time.RFC3339), reader)
+	return chip{card, apdu.NewRecorder(card, r.transcript, public)}, nil
 }
 
 // chip is a card whose errors are in the words of a terminal.
-type chip struct{ *pcsc.Card }
+type chip struct {
+	*pcsc.Card
+	through apdu.Transmitter // the card, or a recorder before it
+}
 
 // Transmit implements apdu.Transmitter.
 func (c chip) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	answer, err := c.Card.Transmit(ctx, command)
+	answer, err := c.through.Transmit(ctx, command)
 	return answer, fault(err)
 }
 

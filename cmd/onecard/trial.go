@@ -70,7 +70,8 @@ func (t *trial) startCounters(ctx context.Context) error {
 		state := t.file("workstations", post.workstation)
 		config := map[string]string{
 			"platform": t.pages["platform"], "listen": listen, "kind": post.kind, "state": filepath.Join(state, "journal"),
-			"ca": filepath.Join(state, pki.FileCA), "cert": filepath.Join(state, pki.FileCertificate), "key": filepath.Join(state, pki.FileKey),
+			"transcript": t.file("logs", post.kind+".transcript"),
+			"ca":         filepath.Join(state, pki.FileCA), "cert": filepath.Join(state, pki.FileCertificate), "key": filepath.Join(state, pki.FileKey),
 		}
 		if t.rig != nil {
 			config["reader"] = rig.Readers[post.slot]
