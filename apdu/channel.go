@@ -44,18 +44,22 @@ func (ch *Channel) Send(ctx context.Context, c Command) (Response, error) {
 		}
 		c.Ne = min(c.Ne, MaxShortNe)
 	}
-	r, err := ch.exchange(ctx, c)
+	r, err := ch.ask(ctx, c)
 	if err != nil {
 		return Response{}, err
 	}
-	if r.SW>>8 == 0x6C {
-		// The chip did nothing yet: ISO/IEC 7816-3 clause 10.3.2.
-		c.Ne = expected(int(r.SW&0xFF), MaxShortNe)
-		if r, err = ch.exchange(ctx, c); err != nil {
-			return Response{}, err
-		}
-	}
 	return ch.rest(ctx, c, r)
+}
+
+// ask sends a command that wants an answer, once more where its length was
+// wrong: the chip did nothing yet (ISO/IEC 7816-3 clause 10.3.2).
+func (ch *Channel) ask(ctx context.Context, c Command) (Response, error) {
+	r, err := ch.exchange(ctx, c)
+	if err == nil && r.SW>>8 == 0x6C {
+		c.Ne = expected(int(r.SW&0xFF), MaxShortNe)
+		r, err = ch.exchange(ctx, c)
+	}
+	return r, err
 }
 
 // rest fetches what a chip still has for us.
@@ -66,7 +70,7 @@ func (ch *Channel) rest(ctx context.Context, c Command, r Response) (Response, e
 			return Response{}, fmt.Errorf("command %s: %w: the answer does not end", c.Header(), ErrMalformed)
 		}
 		var err error
-		r, err = ch.exchange(ctx, Command{CLA: c.CLA & claChannel, INS: insGetResponse, Ne: expected(int(r.SW&0xFF), MaxShortNe)})
+		r, err = ch.ask(ctx, Command{CLA: c.CLA & claChannel, INS: insGetResponse, Ne: expected(int(r.SW&0xFF), MaxShortNe)})
 		if err != nil {
 			return Response{}, err
 		}

@@ -59,6 +59,11 @@ func TestChannel(t *testing.T) {
 			"> 00B20104 0A\n< 6C02\n> 00B20104 02\n< 6102\n> 00C00000 02\n< 0102 9000\n",
 			apdu.Response{Data: []byte{1, 2}, SW: apdu.OK},
 		},
+		"wrong length while it is fetched": {
+			apdu.Command{INS: 0xA4, P1: 4, Data: []byte{0xA0}, Ne: 256},
+			"> 00A40400 01 A0 00\n< 6100\n> 00C00000 00\n< 6C03\n> 00C00000 03\n< 010203 9000\n",
+			apdu.Response{Data: []byte{1, 2, 3}, SW: apdu.OK},
+		},
 		"wrong length twice is the answer": {
 			apdu.Command{INS: 0xB2, Ne: 1},
 			"> 00B20000 01\n< 6C02\n> 00B20000 02\n< 6C03\n",

@@ -6,5 +6,15 @@
 // length (6Cxx) and chains a long one, so that nothing above it knows of T=0.
 // A Recorder writes what passes, masked; a Replayer plays a transcript back.
 //
+// A transcript (报文记录) is text of one line for each message. White space
+// between bytes and empty lines mean nothing; a command that no response
+// follows was not answered.
+//
+//	# a comment; here a challenge, then a PIN of three bytes, masked
+//	> 00840000 08
+//	< 0102030405060708 9000
+//	> 00200000 03 ......
+//	< 9000
+//
 // The package knows nothing of social security cards.
 package apdu

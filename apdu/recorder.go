@@ -9,8 +9,9 @@ import (
 
 // Mask says of an exchange whether the data field of its command and of its
 // response are to be masked in a transcript. For GET RESPONSE it is asked with
-// the command whose answer is being fetched; where no answer came, the
-// response is the zero Response.
+// the command whose answer is being fetched; where that is not known, the
+// response is masked without asking. Where no answer came, the response is the
+// zero Response.
 type Mask func(c Command, r Response) (maskCommand, maskResponse bool)
 
 // Recorder is a Transmitter that writes what passes through another to a
@@ -20,7 +21,7 @@ type Recorder struct {
 	transmitter Transmitter
 	w           io.Writer
 	mask        Mask
-	asked       Command // whose answer GET RESPONSE fetches
+	asked       *Command // whose answer GET RESPONSE fetches; nil where not known
 	err         error
 }
 
@@ -59,12 +60,16 @@ func (r *Recorder) masked(command, answer []byte) Exchange {
 	}
 	c, err := ParseCommand(command)
 	if err != nil {
+		r.asked = nil
 		return Exchange{octets(command, 4, len(command)), octets(answer, 0, len(answer)-2)}
 	}
 	if c.INS != insGetResponse {
-		r.asked = c
+		r.asked = &c
 	}
-	hideCommand, hideResponse := r.mask(r.asked, response)
+	hideCommand, hideResponse := false, true
+	if r.asked != nil {
+		hideCommand, hideResponse = r.mask(*r.asked, response)
+	}
 	from, to := 0, 0
 	if hideCommand || secret(c.INS) {
 		from, to = dataField(command, len(c.Data))

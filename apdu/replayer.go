@@ -35,9 +35,9 @@ func (r *Replayer) Transmit(ctx context.Context, command []byte) ([]byte, error)
 		return nil, r.err
 	}
 	e := r.exchanges[r.next]
-	if !e.Command.match(command) {
-		r.err = fmt.Errorf("exchange %d: %w: expected command %s of %d bytes, got %s of %d bytes",
-			r.next+1, ErrTranscript, e.Command.header(), len(e.Command), got, len(command))
+	if at := e.Command.differs(command); at >= 0 {
+		r.err = fmt.Errorf("exchange %d: %w: expected command %s of %d bytes, got %s of %d bytes: they differ at byte %d",
+			r.next+1, ErrTranscript, e.Command.header(), len(e.Command), got, len(command), at+1)
 		return nil, r.err
 	}
 	r.next++

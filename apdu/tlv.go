@@ -103,11 +103,14 @@ func AppendTLV(dst []byte, tag uint32, value []byte) []byte {
 // FindTLV follows a path of tags and returns the first object at its end.
 func FindTLV(objects []TLV, path ...uint32) (TLV, bool) {
 	for _, object := range objects {
-		if len(path) > 0 && object.Tag == path[0] {
-			if len(path) == 1 {
-				return object, true
-			}
-			return FindTLV(object.Children, path[1:]...)
+		if len(path) == 0 || object.Tag != path[0] {
+			continue
+		}
+		if len(path) == 1 {
+			return object, true
+		}
+		if found, ok := FindTLV(object.Children, path[1:]...); ok {
+			return found, true
 		}
 	}
 	return TLV{}, false

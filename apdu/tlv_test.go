@@ -26,6 +26,16 @@ func TestTLV(t *testing.T) {
 	}
 }
 
+// TestTLVSiblings: a path goes on in the next object of the same tag.
+func TestTLVSiblings(t *testing.T) {
+	t.Parallel()
+	objects, err := apdu.ParseTLV(unhex(t, "6103 4F0101 6103 500102"))
+	require.NoError(t, err)
+	label, ok := apdu.FindTLV(objects, 0x61, 0x50)
+	require.True(t, ok)
+	require.Equal(t, []byte{2}, label.Value)
+}
+
 func TestTLVLengths(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 0x7F, 0x80, 0xFF, 0x100, 0xFFFF, 0x10000} {

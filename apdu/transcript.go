@@ -9,11 +9,6 @@ import (
 	"strings"
 )
 
-// A transcript (报文记录) is text of one line for each message: `> HEX` a
-// command, `< HEX` its response, `# ...` a comment. A masked byte is `..`;
-// white space between bytes and empty lines mean nothing. A command that no
-// response follows was not answered.
-
 // What a Replayer refuses.
 var (
 	ErrTranscript = errors.New("not as in the transcript")
@@ -56,17 +51,18 @@ func (o Octets) plain() []byte {
 // header names a command.
 func (o Octets) header() string { return o[:min(len(o), 4)].String() }
 
-// match reports whether b agrees in length and in every byte not masked.
-func (o Octets) match(b []byte) bool {
-	if len(o) != len(b) {
-		return false
-	}
+// differs returns where b first differs, in a byte not masked or by its end;
+// -1 where it does not.
+func (o Octets) differs(b []byte) int {
 	for i, octet := range o {
-		if !octet.Masked && octet.Value != b[i] {
-			return false
+		if i == len(b) || !octet.Masked && octet.Value != b[i] {
+			return i
 		}
 	}
-	return true
+	if len(b) > len(o) {
+		return len(o)
+	}
+	return -1
 }
 
 // octets returns b with the bytes from..to masked, their values gone.

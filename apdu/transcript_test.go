@@ -2,6 +2,7 @@ package apdu_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -59,6 +60,48 @@ func TestRecorderFetched(t *testing.T) {
 	require.NotContains(t, out.String(), "A1A2")
 }
 
+// TestRecorderFetchedUnknown: of whose command an answer is is not known after
+// what is no APDU, nor at the beginning; it is masked.
+func TestRecorderFetchedUnknown(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	recorder := apdu.NewRecorder(transmit(func([]byte) ([]byte, error) { return unhex(t, "A1A2 9000"), nil }), &out, nil)
+	for _, command := range []string{"00C00000 02", "00B20104 05", "00B20104 05 06", "00C00000 02"} {
+		_, err := recorder.Transmit(t.Context(), unhex(t, command))
+		require.NoError(t, err)
+	}
+	require.Equal(t, "> 00C0000002\n< ....9000\n> 00B2010405\n< A1A29000\n> 00B20104....\n< ....9000\n> 00C0000002\n< ....9000\n", out.String())
+}
+
+// TestRecorderSecrets passes numbers and keys in every form in which a chip
+// takes them, chained and refused too: none of their bytes is in the file.
+func TestRecorderSecrets(t *testing.T) {
+	t.Parallel()
+	secret := bytes.Repeat([]byte{0xE7}, 300)
+	for _, c := range []apdu.Command{
+		{INS: 0x20, Data: secret[:3]}, {INS: 0x20, Data: secret[:3], Ne: 256}, {CLA: 0x84, INS: 0x24, P2: 1, Data: secret[:20]},
+		{CLA: 0x80, INS: 0x5E, P1: 1, Data: secret[:7]}, {CLA: 0x84, INS: 0xD4, Data: secret[:36]}, {CLA: 0x84, INS: 0xD4, Data: secret},
+	} {
+		for _, extended := range []bool{false, true} {
+			for _, answer := range []string{"9000", "6988", "6C03", ""} {
+				var out bytes.Buffer
+				recorder := apdu.NewRecorder(transmit(func([]byte) ([]byte, error) {
+					if answer == "" {
+						return nil, errors.New("gone")
+					}
+					return unhex(t, answer), nil
+				}), &out, nil)
+				channel := apdu.NewChannel(recorder)
+				channel.Extended = extended
+				_, _ = channel.Send(t.Context(), c)
+				require.NoError(t, recorder.Err())
+				require.NotContains(t, out.String(), "E7")
+				require.Contains(t, out.String(), "......")
+			}
+		}
+	}
+}
+
 // failing is a disk that is full.
 type failing struct{}
 
@@ -96,8 +139,11 @@ func TestReplayer(t *testing.T) {
 		says     string
 	}{
 		"as recorded, to where no answer came": {[]string{"00A4040001A000", "00200000021234", "00B2010402", "0084000008"}, apdu.ErrNoAnswer, "exchange 4"},
-		"another command":                      {[]string{"00A4040001A100"}, apdu.ErrTranscript, "exchange 1"},
-		"another length":                       {[]string{"00A4040001A000", "0020000003123456"}, apdu.ErrTranscript, "exchange 2"},
+		"another command":                      {[]string{"00B0"}, apdu.ErrTranscript, "exchange 1: not as in the transcript: expected command 00A40400 of 7 bytes, got 00B0 of 2 bytes: they differ at byte 2"},
+		"another byte of data":                 {[]string{"00A4040001A100"}, apdu.ErrTranscript, "exchange 1: not as in the transcript: expected command 00A40400 of 7 bytes, got 00A40400 of 7 bytes: they differ at byte 6"},
+		"longer":                               {[]string{"00A4040001A000", "0020000002123456"}, apdu.ErrTranscript, "byte 8"},
+		"shorter":                              {[]string{"00A4040001A000", "002000000212"}, apdu.ErrTranscript, "exchange 2: not as in the transcript: expected command 00200000 of 7 bytes, got 00200000 of 6 bytes: they differ at byte 7"},
+		"one too many":                         {[]string{"00A4040001A000", "00200000021234", "00B2010402", "0084000008", "0084000008"}, apdu.ErrNoAnswer, "exchange 4"},
 		"ended early":                          {[]string{"00A4040001A000"}, apdu.ErrTranscript, "not used from exchange 2: 00200000 00B20104"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,10 +157,36 @@ func TestReplayer(t *testing.T) {
 			require.NotContains(t, err.Error(), "1234", "no data in an error")
 		})
 	}
-	player := apdu.NewReplayer(nil)
+}
+
+// TestReplayerStops: after the first difference nothing is answered any more,
+// and a context that has ended uses nothing up.
+func TestReplayerStops(t *testing.T) {
+	t.Parallel()
+	exchanges, err := apdu.ParseTranscript(strings.NewReader("> 00840000 08\n< .. 9000\n"))
+	require.NoError(t, err)
+	player := apdu.NewReplayer(exchanges)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = player.Transmit(ended, unhex(t, "00840000 08"))
+	require.ErrorIs(t, err, context.Canceled)
+	answer, err := player.Transmit(t.Context(), unhex(t, "00840000 08"))
+	require.NoError(t, err)
+	require.Equal(t, unhex(t, "00 9000"), answer, "a masked byte is played as zero")
 	require.NoError(t, player.Done())
-	require.ErrorIs(t, send(player, "00840000 08"), apdu.ErrTranscript)
-	require.ErrorIs(t, player.Done(), apdu.ErrTranscript)
+
+	player = apdu.NewReplayer(exchanges)
+	_, first := player.Transmit(t.Context(), unhex(t, "00840000 04"))
+	require.ErrorIs(t, first, apdu.ErrTranscript)
+	_, err = player.Transmit(t.Context(), unhex(t, "00840000 08"))
+	require.Equal(t, first, err)
+	require.Equal(t, first, player.Done())
+
+	player = apdu.NewReplayer(nil)
+	require.NoError(t, player.Done())
+	_, err = player.Transmit(t.Context(), unhex(t, "00840000 08"))
+	require.ErrorIs(t, err, apdu.ErrTranscript)
+	require.ErrorContains(t, err, "exchange 1: not as in the transcript: it ends before command 00840000")
 }
 
 func TestTranscriptRefused(t *testing.T) {

@@ -58,6 +58,10 @@ func (c *Card) do(ctx context.Context, call func() error) error {
 	if c.closed {
 		return ErrClosed
 	}
+	if err := ctx.Err(); err != nil {
+		c.end()
+		return err
+	}
 	result := make(chan error, 1)
 	c.calls <- func() { result <- call() }
 	select {
@@ -136,10 +140,14 @@ func tpdu(command []byte) []byte {
 		return command
 	case len(c.Data) == 0 && c.Ne == 0:
 		return append(slices.Clip(command), 0)
-	case len(c.Data) > 0 && c.Ne > 0:
-		return command[:len(command)-1]
+	case len(c.Data) > 0:
+		c.Ne = 0
 	}
-	return command
+	short, err := c.Bytes() // anew: it may have been coded as an extended one
+	if err != nil {
+		return command
+	}
+	return short
 }
 
 // The service looks whether a card is still there a few times a second.
@@ -168,6 +176,7 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 		return nil, fmt.Errorf("transmit: command of %d bytes, at least %d are needed", len(command), minCommand)
 	}
 	var answer []byte
+	command = slices.Clone(command) // one that is given up is still read
 	err := c.do(ctx, func() error {
 		switch c.card.ActiveProtocol() {
 		case scard.ProtocolUndefined:

@@ -97,6 +97,8 @@ func TestWatchIsIdle(t *testing.T) {
 	}
 	before := used()
 	time.Sleep(2 * time.Second)
-	require.Less(t, used()-before, 500*time.Millisecond)
+	spent := used() - before
+	t.Logf("%v of the processor in two seconds", spent)
+	require.Less(t, spent, 500*time.Millisecond)
 	end()
 }

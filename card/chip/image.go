@@ -132,6 +132,9 @@ func (i *Image) check(p *profile.Profile) error {
 	if p == nil {
 		return nil
 	}
+	if i.PINTries < 0 || i.PINTries > p.PIN.Tries || len(i.PIN) != 0 && len(i.PIN) != p.PIN.Digits/2 {
+		return fmt.Errorf("PIN: %w: %d digits or none, 0 to %d attempts", ErrImage, p.PIN.Digits, p.PIN.Tries)
+	}
 	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
 			if slot := i.Keys[key.Name]; slot == nil || len(slot.Key) != 16 {

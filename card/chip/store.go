@@ -90,8 +90,11 @@ func (f File) Save(image *Image) error {
 
 // Create makes a new card file; one that is there is not replaced.
 func (f File) Create(image *Image) error {
-	if _, err := os.Stat(string(f)); !errors.Is(err, fs.ErrNotExist) {
+	switch _, err := os.Stat(string(f)); {
+	case err == nil:
 		return fmt.Errorf("chip image %s: %w", string(f), fs.ErrExist)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("chip image: %w", err)
 	}
 	return f.Save(image)
 }

@@ -2,6 +2,7 @@ package chip
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,9 +19,12 @@ func issuerKey(name string) []byte {
 	return []byte((name + "................")[:16])
 }
 
+var profilesOnce = sync.OnceValues(profile.Load)
+
+// load returns the profiles, which all tests share.
 func load(t testing.TB) (profiles []*profile.Profile, p *profile.Profile) {
 	t.Helper()
-	profiles, err := profile.Load()
+	profiles, err := profilesOnce()
 	require.NoError(t, err)
 	p, err = profile.ByVersion(profiles, "3.00")
 	require.NoError(t, err)
@@ -88,6 +92,14 @@ func (b *bench) send(command []byte) ([]byte, apdu.SW) {
 		require.NoError(b.t, err)
 	}
 	return r.Data, r.SW
+}
+
+// stored is the image as the store has it.
+func (b *bench) stored() string {
+	b.t.Helper()
+	memory, ok := b.store.(*Memory)
+	require.True(b.t, ok)
+	return string(memory.image)
 }
 
 func (b *bench) sw(command string) apdu.SW {
