@@ -17,43 +17,61 @@ var operatorRoles = []string{
 }
 
 // Check refuses a workflow that contradicts itself: unknown states, two lines
-// for one event, a state that nothing reaches, a dead end (a state from which
-// no final one can be reached), a right that nobody has, guards, chip
-// operations or addressees that do not exist, missing texts, and events of
-// cards and of applications that do not meet. It names all that is wrong.
+// for one state or one event, a state that nothing reaches, a way out of a
+// final state, a dead end (a state from which no final one can be reached), a
+// line that leads nowhere, a right that nobody has, guards, chip operations or
+// addressees that do not exist, a chip operation that asks for a reason,
+// missing texts, and events of cards and of applications that do not meet. It
+// names all that is wrong.
 func Check(applications, cards *Machine) error {
 	return errors.Join(applications.check(), cards.check(), applications.meets(cards))
+}
+
+// condition is something that may be wrong with a line of a table.
+type condition struct {
+	wrong bool
+	text  string
 }
 
 func (m *Machine) problem(format string, args ...any) error {
 	return fmt.Errorf("%w: %s: %s", ErrWorkflow, m.Name, fmt.Sprintf(format, args...))
 }
 
-func (m *Machine) check() error {
+// problems names the conditions that are wrong somewhere in the machine.
+func (m *Machine) problems(where string, conditions ...condition) error {
 	var problems []error
-	seen := map[[2]string]bool{}
-	for _, r := range m.Rules {
-		if seen[[2]string{r.From, r.Event}] {
-			problems = append(problems, m.problem("%s in %s stands twice", r.Event, r.From))
-		}
-		seen[[2]string{r.From, r.Event}] = true
-		problems = append(problems, m.checkRule(r))
-	}
-	reached := m.closure(m.Initial)
-	for _, s := range m.States {
-		leaves := slices.ContainsFunc(m.Rules, func(r Rule) bool { return r.From == s.Name })
-		switch {
-		case s.Text.ZH == "" || s.Text.EN == "":
-			problems = append(problems, m.problem("state %s has no text", s.Name))
-		case !slices.Contains(reached, s.Name):
-			problems = append(problems, m.problem("state %s is never reached", s.Name))
-		case s.Final && leaves:
-			problems = append(problems, m.problem("state %s is final and has a way out", s.Name))
-		case !m.ends(s.Name):
-			problems = append(problems, m.problem("state %s is a dead end", s.Name))
+	for _, c := range conditions {
+		if c.wrong {
+			problems = append(problems, m.problem("%s: %s", where, c.text))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func (m *Machine) check() error {
+	problems := []error{m.problems("machine",
+		condition{m.Title.ZH == "" || m.Title.EN == "", "no text"},
+		condition{!m.knows(m.Initial), "unknown initial state " + m.Initial})}
+	reached := m.closure(m.Initial)
+	for i, s := range m.States {
+		named := func(other State) bool { return other.Name == s.Name }
+		leaves := slices.ContainsFunc(m.Rules, func(r Rule) bool { return r.From == s.Name })
+		problems = append(problems, m.problems("state "+s.Name,
+			condition{s.Text.ZH == "" || s.Text.EN == "", "no text"},
+			condition{slices.ContainsFunc(m.States[:i], named), "stands twice"},
+			condition{!slices.Contains(reached, s.Name), "never reached"},
+			condition{s.Final && leaves, "final and has a way out"},
+			condition{!m.ends(s.Name), "a dead end"}))
+	}
+	for i, r := range m.Rules {
+		problems = append(problems, m.checkRule(r, m.Rules[:i]))
+	}
+	return errors.Join(problems...)
+}
+
+// knows says whether a state stands in the table.
+func (m *Machine) knows(state string) bool {
+	return slices.ContainsFunc(m.States, func(s State) bool { return s.Name == state })
 }
 
 // ends says whether a final state can be reached.
@@ -75,30 +93,25 @@ func (m *Machine) closure(from string) []string {
 	return found
 }
 
-func (m *Machine) checkRule(r Rule) error {
-	where := r.Event + " in " + r.From
-	unknown := func(names, known []string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(known, name) })
+// checkRule looks at a line and at those before it.
+func (m *Machine) checkRule(r Rule, before []Rule) error {
+	unknown := func(names []string, known func(name string) bool) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return !known(name) })
 	}
-	var problems []error
-	for _, condition := range []struct {
-		wrong bool
-		text  string
-	}{
-		{m.State(r.From).Name == "" || m.State(r.To).Name == "", "unknown state"},
-		{r.From == r.To, "leads nowhere"},
-		{len(r.Roles) == 0 || unknown(r.Roles, operatorRoles), "a right that nobody has"},
-		{slices.ContainsFunc(r.Needs, func(name string) bool { _, ok := guards[name]; return !ok }), "unknown guard"},
-		{slices.ContainsFunc(r.Tell, func(name string) bool { _, ok := told[name]; return !ok }), "nobody of that name to tell"},
-		{r.Chip != "" && !slices.Contains(chipOperations, r.Chip), "unknown chip operation"},
-		{r.Chip != "" && r.Reason, "a chip operation gives no reason"},
-		{r.Text.ZH == "" || r.Text.EN == "", "no text"},
-	} {
-		if condition.wrong {
-			problems = append(problems, m.problem("%s: %s", where, condition.text))
-		}
-	}
-	return errors.Join(problems...)
+	isRole := func(name string) bool { return slices.Contains(operatorRoles, name) }
+	isGuard := func(name string) bool { _, ok := guards[name]; return ok }
+	isTold := func(name string) bool { _, ok := told[name]; return ok }
+	same := func(other Rule) bool { return other.From == r.From && other.Event == r.Event }
+	return m.problems(r.Event+" in "+r.From,
+		condition{slices.ContainsFunc(before, same), "stands twice"},
+		condition{!m.knows(r.From) || !m.knows(r.To), "unknown state"},
+		condition{r.From == r.To, "leads nowhere"},
+		condition{len(r.Roles) == 0 || unknown(r.Roles, isRole), "a right that nobody has"},
+		condition{unknown(r.Needs, isGuard), "unknown guard"},
+		condition{unknown(r.Tell, isTold), "nobody of that name to tell"},
+		condition{r.Chip != "" && !slices.Contains(chipOperations, r.Chip), "unknown chip operation"},
+		condition{r.Chip != "" && r.Reason, "a chip operation gives no reason"},
+		condition{r.Text.ZH == "" || r.Text.EN == "", "no text"})
 }
 
 // meets checks that each event which a card's event brings to its application

@@ -40,7 +40,14 @@ func (s *Service) personalise(ctx context.Context, actor registry.Actor, p *prof
 	if err != nil {
 		return job{}, err
 	}
-	return job{work: work, kind: EventPersonalise, subject: *o.ApplicationID}, nil
+	return job{work: work, kind: EventPersonalise, subject: *o.ApplicationID, prepare: func(tx *registry.Tx) error {
+		// The chip may have been spoiled while its first script was made.
+		if _, err := lockApplication(tx, *o.ApplicationID); err != nil {
+			return err
+		}
+		_, err := begunOn(tx, *o.ApplicationID, id)
+		return err
+	}}, nil
 }
 
 // intend finds the intention in the journal, or stores it.
@@ -84,6 +91,16 @@ func begunFor(tx *registry.Tx, applicationID uuid.UUID) (*personalisationRow, er
 		return nil, nil
 	}
 	return &rows[0], nil
+}
+
+// begunOn returns the personalisation that an application has under way on a
+// chip, or ErrChipUsed. The application is locked.
+func begunOn(tx *registry.Tx, applicationID uuid.UUID, id *card.Identity) (*personalisationRow, error) {
+	begun, err := begunFor(tx, applicationID)
+	if err == nil && (begun == nil || begun.ATR != upperHex(id.ATR)) {
+		err = ErrChipUsed
+	}
+	return begun, err
 }
 
 // resume goes on with what was begun, on the same chip only.
@@ -218,12 +235,9 @@ func newCard(tx *registry.Tx, personID uuid.UUID, done *card.Personalise) (cardR
 // closeJournal ends the personalisation of this chip; another one's would stay
 // as it is.
 func (s *Service) closeJournal(tx *registry.Tx, applicationID uuid.UUID, done *card.Personalise) error {
-	begun, err := begunFor(tx, applicationID)
+	begun, err := begunOn(tx, applicationID, done.Identity)
 	if err != nil {
 		return err
-	}
-	if begun == nil || begun.ATR != upperHex(done.Identity.ATR) {
-		return ErrChipUsed
 	}
 	receipt, err := s.sealJSON(tx, "personalisations.receipt", begun.ID, done.Values())
 	if err != nil {

@@ -12,7 +12,9 @@ import (
 // refused there. docs/workflow.md is this page; a test compares them.
 func Report(machines ...*Machine) string {
 	var page strings.Builder
-	page.WriteString("# 工作流程 The workflow\n\nGenerated from the table in `issuance/workflow.go`; do not edit. `go test ./issuance -run TestReport -update` writes it.\n")
+	page.WriteString("# 工作流程 The workflow\n\n" +
+		"本页由 `issuance/workflow.go` 中的流程表生成，请勿手改；表中没有的事件一律拒绝。已处于目标状态的卡再次办理同一手工事项，视为成功，不再变更。\n\n" +
+		"Generated from the tables in `issuance/workflow.go`; do not edit (`go test ./issuance -run TestReport -update` writes it). An event that has no line in a state is refused there. An event by hand that has already brought a card into its state succeeds again and changes nothing.\n")
 	for _, m := range machines {
 		m.report(&page)
 	}
@@ -20,7 +22,7 @@ func Report(machines ...*Machine) string {
 }
 
 func (m *Machine) report(page *strings.Builder) {
-	fmt.Fprintf(page, "\n## %s %s\n\n```mermaid\nstateDiagram-v2\n", m.Title.ZH, m.Title.EN)
+	fmt.Fprintf(page, "\n## %s · %s\n\n```mermaid\nstateDiagram-v2\n", m.Title.ZH, m.Title.EN)
 	for _, s := range m.States {
 		fmt.Fprintf(page, "  %s: %s %s\n", node(s.Name), s.Name, s.Text.ZH)
 	}
@@ -33,16 +35,21 @@ func (m *Machine) report(page *strings.Builder) {
 			fmt.Fprintf(page, "  %s --> [*]\n", node(s.Name))
 		}
 	}
-	page.WriteString("```\n\n| from | event | to | who | needs | chip | told |\n|---|---|---|---|---|---|---|\n")
+	page.WriteString("```\n\n| 状态 from | 事件 event | 到 to | 岗位 who | 条件 needs | 芯片操作 chip | 通知 told |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range m.Rules {
-		fmt.Fprintf(page, "| %s %s | `%s` %s | %s %s | %s | %s | %s | %s |\n", r.From, m.State(r.From).Text.ZH, r.Event, r.Text.ZH,
-			r.To, m.State(r.To).Text.ZH, strings.Join(r.Roles, ", "), r.conditions(), cmp.Or(r.Chip, "–"), r.addressees())
+		fmt.Fprintf(page, "| %s | %s | %s | %s | %s | %s | %s |\n", named(r.From, m.State(r.From).Text), named(r.Event, r.Text),
+			named(r.To, m.State(r.To).Text), strings.Join(r.Roles, ", "), r.conditions(), cmp.Or(r.Chip, "–"), r.addressees())
 	}
-	page.WriteString("\n| state | text | refused events |\n|---|---|---|\n")
+	page.WriteString("\n| 状态 state | 拒绝的事件 refused events |\n|---|---|\n")
 	for _, s := range m.States {
-		fmt.Fprintf(page, "| %s %s | %s | %s |\n", s.Name, s.Text.ZH, s.Text.EN, strings.Join(m.refused(s.Name), ", "))
+		fmt.Fprintf(page, "| %s | %s |\n", named(s.Name, s.Text), strings.Join(m.refused(s.Name), ", "))
 	}
 }
+
+// named is a name of the table with its words, Chinese first.
+func named(name string, text Text) string { return "`" + name + "` " + both(text) }
+
+func both(text Text) string { return text.ZH + " · " + text.EN }
 
 // node is a state's name as a diagram takes it.
 func node(name string) string { return "s_" + name }
@@ -50,16 +57,16 @@ func node(name string) string { return "s_" + name }
 func (r Rule) conditions() string {
 	var words []string
 	for _, name := range r.Needs {
-		words = append(words, guards[name].text.ZH+" "+guards[name].text.EN)
+		words = append(words, both(guards[name].text))
 	}
 	if r.Reason {
-		words = append(words, "填写原因 a reason")
+		words = append(words, "填写原因 · a reason")
 	}
 	if r.Follows {
-		words = append(words, "随卡状态变化 follows the card")
+		words = append(words, "随卡状态变化 · follows the card")
 	}
 	if r.Also != "" {
-		words = append(words, "申领随之 `"+r.Also+"`")
+		words = append(words, "申领随之 · the application follows: `"+r.Also+"`")
 	}
 	return cmp.Or(strings.Join(words, "; "), "–")
 }
@@ -67,9 +74,9 @@ func (r Rule) conditions() string {
 func (r Rule) addressees() string {
 	var words []string
 	for _, name := range r.Tell {
-		words = append(words, told[name].ZH)
+		words = append(words, both(told[name]))
 	}
-	return cmp.Or(strings.Join(words, "、"), "–")
+	return cmp.Or(strings.Join(words, "; "), "–")
 }
 
 // refused returns the machine's events that have no line in a state.

@@ -1,0 +1,176 @@
+package issuance_test
+
+import (
+	"encoding/json"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"onecard/apdu"
+	"onecard/card"
+	"onecard/card/chip"
+	"onecard/card/profile"
+	"onecard/issuance"
+	"onecard/issuance/session"
+	"onecard/registry"
+)
+
+// counter is an operator at a workstation with a reader.
+type counter struct {
+	world
+	actor registry.Actor
+	roles []string
+}
+
+// at returns an operator of Chindu county at a workstation.
+func (w world) at(workstation, operator string, roles ...string) counter {
+	return counter{w, registry.Actor{Operator: operator, Workstation: workstation, Place: "632723"}, roles}
+}
+
+// The people of a county.
+func (w world) clerk() counter    { return w.at("W-1", "caiwang", registry.RoleClerk) }
+func (w world) reviewer() counter { return w.at("W-2", "lihong", registry.RoleReviewer) }
+func (w world) issuer() counter   { return w.at("W-3", "maxiu", registry.RoleIssuer) }
+func (w world) supervisor() counter {
+	return w.at("W-4", "zhaowei", registry.RoleSupervisor)
+}
+
+// apply enters an application.
+func (c counter) apply(t must, person uuid.UUID) (a issuance.Application, err error) {
+	t.Helper()
+	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
+		a, err = c.Apply(tx, person, issuance.KindFirst)
+		return err
+	})
+	return a, err
+}
+
+// fire lets an event happen to an application.
+func (c counter) fire(t must, id uuid.UUID, event, reason string) (a issuance.Application, err error) {
+	t.Helper()
+	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
+		a, err = c.Fire(tx, id, event, reason, c.roles)
+		return err
+	})
+	return a, err
+}
+
+// fireCard lets an event happen to a card.
+func (c counter) fireCard(t must, id uuid.UUID, event, reason string) (found issuance.Card, err error) {
+	t.Helper()
+	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
+		found, err = c.FireCard(tx, id, event, reason, c.roles)
+		return err
+	})
+	return found, err
+}
+
+// opening runs the opening script and says what a counter says of it.
+func (c counter) opening(t must, socket *chip.Socket, operation string, subject uuid.UUID) issuance.OpenSession {
+	t.Helper()
+	o := issuance.OpenSession{Operation: operation, Reader: "reader 1", ATR: socket.Chip.PowerOn(), Roles: c.roles}
+	challenge := 8
+	switch operation {
+	case issuance.EventPersonalise:
+		o.ApplicationID, challenge = &subject, 16
+	case "read":
+	default:
+		o.CardID = &subject
+	}
+	p, err := profile.Match(province.profiles, o.ATR)
+	if err != nil {
+		return o
+	}
+	o.Opening, err = card.Run(t.Context(), apdu.NewChannel(socket), card.Opening(p, challenge), nil)
+	require.NoError(t, err)
+	return o
+}
+
+// open begins work on a chip.
+func (c counter) open(t must, socket *chip.Socket, operation string, subject uuid.UUID) (session.Turn, error) {
+	t.Helper()
+	return c.OpenSession(t.Context(), c.actor, c.opening(t, socket, operation, subject))
+}
+
+// answer runs a turn's script.
+func answer(t must, socket *chip.Socket, turn session.Turn) []apdu.Response {
+	t.Helper()
+	responses, err := card.Run(t.Context(), apdu.NewChannel(socket), throughJSON(t, turn.Script), nil)
+	require.NoError(t, err)
+	return responses
+}
+
+// step runs a turn's script and hands the answers in.
+func (c counter) step(t must, socket *chip.Socket, turn session.Turn, pin string) (session.Turn, error) {
+	t.Helper()
+	if !turn.NeedsPIN {
+		pin = ""
+	}
+	return c.Step(t.Context(), c.actor, turn.Session, turn.Seq, answer(t, socket, turn), pin)
+}
+
+// carry goes on with a turn to the end.
+func (c counter) carry(t must, socket *chip.Socket, turn session.Turn, pin string) (session.Turn, error) {
+	t.Helper()
+	for turn.Script != nil {
+		var err error
+		if turn, err = c.step(t, socket, turn, pin); err != nil {
+			return session.Turn{}, err
+		}
+	}
+	return turn, nil
+}
+
+// work does an operation on a chip from the beginning to the end.
+func (c counter) work(t must, socket *chip.Socket, operation string, subject uuid.UUID, pin string) (issuance.Result, session.Turn, error) {
+	t.Helper()
+	turn, err := c.open(t, socket, operation, subject)
+	if err != nil {
+		return issuance.Result{}, session.Turn{}, err
+	}
+	if turn, err = c.carry(t, socket, turn, pin); err != nil {
+		return issuance.Result{}, session.Turn{}, err
+	}
+	return result(t, turn), turn, nil
+}
+
+func result(t must, turn session.Turn) issuance.Result {
+	t.Helper()
+	var r issuance.Result
+	require.NoError(t, json.Unmarshal(turn.Result, &r))
+	return r
+}
+
+// numbered returns an application of a new person that was reviewed.
+func (w world) numbered(t must) issuance.Application {
+	t.Helper()
+	a, err := w.clerk().apply(t, w.person(t, "扎西·多杰", "1981-05-01").ID)
+	require.NoError(t, err)
+	a, err = w.reviewer().fire(t, a.ID, issuance.EventApprove, "")
+	require.NoError(t, err)
+	return a
+}
+
+// card makes a card of a new person, sealed, and returns it with its chip.
+func (w world) card(t must) (issuance.Card, *chip.Socket) {
+	t.Helper()
+	socket := blank(t, makerKey)
+	r, _, err := w.issuer().work(t, socket, issuance.EventPersonalise, w.numbered(t).ID, "")
+	require.NoError(t, err)
+	c, err := w.Card(t.Context(), r.CardID)
+	require.NoError(t, err)
+	return c, socket
+}
+
+const pin = "270419"
+
+// activated makes a card that is in use.
+func (w world) activated(t must) (issuance.Card, *chip.Socket) {
+	t.Helper()
+	c, socket := w.card(t)
+	_, _, err := w.clerk().work(t, socket, issuance.EventActivate, c.ID, pin)
+	require.NoError(t, err)
+	c, err = w.Card(t.Context(), c.ID)
+	require.NoError(t, err)
+	return c, socket
+}
