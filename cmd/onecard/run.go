@@ -65,15 +65,7 @@ func (c *runCommand) Run(ctx context.Context, out streams) (err error) {
 		err = errors.Join(err, t.stop())
 		t.printf("已全部停止 everything has stopped.\n")
 	}()
-	for _, step := range []struct {
-		zh, en string
-		do     func(context.Context) error
-	}{
-		{"准备：密钥、数据库、示例省、工作站证书", "keys, database, sample province, certificates", t.prepare},
-		{"启动读卡服务和虚拟读卡器", "PC/SC service with virtual readers", t.startReaders},
-		{"启动省平台", "the platform", t.startPlatform},
-		{"启动县柜台、药店、医院终端", "county counter, pharmacy, hospital", t.startCounters},
-	} {
+	for _, step := range t.steps() {
 		began := time.Now()
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s %s: %w", step.zh, step.en, err)
@@ -89,6 +81,25 @@ func (c *runCommand) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	return t.children.wait(ctx)
+}
+
+// startStep is one thing that is started.
+type startStep struct {
+	zh, en string
+	do     func(context.Context) error
+}
+
+func (t *trial) steps() []startStep {
+	readers := startStep{"启动读卡服务和虚拟读卡器", "PC/SC service with virtual readers", t.startReaders}
+	if t.command.Reader == "system" {
+		readers = startStep{"使用本机的读卡服务和读卡器", "this machine's PC/SC service and readers", t.useReaders}
+	}
+	return []startStep{
+		{"准备：密钥、数据库、示例省、工作站证书", "keys, database, sample province, certificates", t.prepare},
+		readers,
+		{"启动省平台", "the platform", t.startPlatform},
+		{"启动县柜台、药店、医院终端", "county counter, pharmacy, hospital", t.startCounters},
+	}
 }
 
 func (t *trial) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
@@ -183,11 +194,11 @@ func (t *trial) enrol(ctx context.Context, p *platform, id string) error {
 
 func (t *trial) transportKey() string { return t.file("keys", "transport.key") }
 
-// startReaders starts a PC/SC service of our own, or takes the machine's.
+// useReaders leaves the readers to the counters, which find them by themselves.
+func (t *trial) useReaders(context.Context) error { return nil }
+
+// startReaders starts a PC/SC service of our own.
 func (t *trial) startReaders(ctx context.Context) error {
-	if t.command.Reader == "system" {
-		return nil
-	}
 	cardsim, err := beside("cardsim")
 	if err != nil {
 		return err
