@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"onecard/apdu"
 	"onecard/card/profile"
 )
 
@@ -94,7 +95,7 @@ func decodeValue(e *profile.Element, value []byte) (string, error) {
 // elementValue takes a record `tag len value` apart.
 func elementValue(e *profile.Element, record []byte) ([]byte, error) {
 	if len(record) != 2+e.Length || record[0] != e.Tag || int(record[1]) != e.Length {
-		return nil, fmt.Errorf("element %s: the record is not tag %02X with %d bytes", e.Name, e.Tag, e.Length)
+		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, apdu.ErrMalformed, e.Tag, e.Length)
 	}
 	return record[2:], nil
 }
