@@ -74,11 +74,26 @@ func (b *browser) see(selector, text string) {
 	}
 }
 
+// watchProgress notes every line that the progress shows from now on.
+func (b *browser) watchProgress() {
+	b.t.Helper()
+	_, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`window.seen = new Set();
+		new MutationObserver(() => { if (!document.getElementById('progress').hidden) seen.add(document.getElementById('progress-label').textContent); })
+			.observe(document.getElementById('progress'), { subtree: true, childList: true, characterData: true, attributes: true }); true`))
+	require.NoError(b.t, err)
+}
+
+func (b *browser) progress() []string {
+	b.t.Helper()
+	seen, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](`[...seen]`))
+	require.NoError(b.t, err)
+	return seen
+}
+
 func (b *browser) signIn(login, password string) {
 	b.t.Helper()
 	b.do(
 		chromedp.WaitVisible(chromedp.CSS("#sign-in")),
-		chromedp.Clear(chromedp.CSS("#sign-in [name=login]")),
 		chromedp.SendKeys(chromedp.CSS("#sign-in [name=login]"), login),
 		chromedp.SendKeys(chromedp.CSS("#sign-in [name=password]"), password+"\r"),
 		chromedp.WaitVisible(chromedp.CSS("#signed-in")),
@@ -92,7 +107,7 @@ func (b *browser) signOut() {
 
 func (b *browser) find(query string) {
 	b.t.Helper()
-	b.do(chromedp.Clear(chromedp.CSS("#query")), chromedp.SendKeys(chromedp.CSS("#query"), query+"\r"))
+	b.do(chromedp.SendKeys(chromedp.CSS("#query"), query+"\r"))
 	b.see("#person-name", query)
 }
 
@@ -103,11 +118,24 @@ func TestCounterPage(t *testing.T) {
 	s := start(t, t.TempDir(), nil, "--no-journey")
 	chip := s.blankChip("0000A001")
 	b := openBrowser(t, s.running.Pages["counter"])
-	const holder = "卓玛措"
+	const holder, number = "韩玉龙", "63010219900307001X"
 
 	b.signIn("zhangying", s.running.Logins["zhangying"])
 	b.see("#card-state", "无卡")
-	b.find(holder)
+
+	// A resident whom nobody has entered yet; the first number is mistyped.
+	b.do(chromedp.Click(chromedp.CSS("#new-person")), chromedp.WaitVisible(chromedp.CSS("#person-form")),
+		chromedp.SendKeys(chromedp.CSS("#person-form [name=idNumber]"), "630102199003070010"),
+		chromedp.SendKeys(chromedp.CSS("#person-form [name=name]"), holder),
+		chromedp.SendKeys(chromedp.CSS("#person-form [name=ethnic]"), "撒拉"))
+	b.shot("0-enter")
+	b.do(chromedp.SendKeys(chromedp.CSS("#person-form [name=name]"), "\r"))
+	b.see("#problem", "社会保障号码：公民身份号码第 18 位校验码不符")
+	b.shot("0-mistyped")
+	b.do(chromedp.SetValue(chromedp.CSS("#person-form [name=idNumber]"), number),
+		chromedp.SendKeys(chromedp.CSS("#person-form [name=idNumber]"), "\r"))
+	b.see("#person-name", holder)
+	b.see("#person-facts", "撒拉")
 	b.shot("1-person")
 	b.do(chromedp.Click(chromedp.CSS("#apply")))
 	b.see("#applications", "已申请")
@@ -127,10 +155,12 @@ func TestCounterPage(t *testing.T) {
 	s.insert(0, chip)
 	b.see("#card-state", "空白卡")
 	b.shot("3-blank")
+	b.watchProgress()
 	b.do(chromedp.Click(chromedp.CSS(`#applications [data-event="personalise"]`)))
 	b.see("#result-verdict", "芯片为真")
 	b.see("#result-fields", holder)
 	b.see("#card-state", "社会保障卡")
+	require.Greater(t, len(b.progress()), 10, "the progress was visible")
 	b.shot("4-personalised")
 
 	b.do(
@@ -141,7 +171,9 @@ func TestCounterPage(t *testing.T) {
 	)
 	b.see("#cards", "正常")
 	b.do(chromedp.Click(chromedp.CSS("#read")))
+	b.see("#result-title", "读卡")
 	b.see("#result-verdict", "正常")
+	b.see("#result-fields", number)
 	b.shot("5-read")
 
 	// The card is taken out: the page says so, and reading says what to do.

@@ -57,6 +57,7 @@ func New(config Config) (*Server, error) {
 	mux.Handle("GET /{$}", http.FileServerFS(files))
 	mux.Handle("GET /static/", http.StripPrefix("/static", http.FileServerFS(files)))
 	mux.HandleFunc("GET /api/events", s.events)
+	mux.HandleFunc("GET /api/codes", s.codes)
 	mux.HandleFunc("GET /api/me", s.signedIn(s.me))
 	mux.HandleFunc("POST /api/sign-in", s.signIn)
 	mux.HandleFunc("POST /api/sign-out", s.signedIn(s.signOut))

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,7 @@ func page(t *testing.T) *httptest.Server {
 	require.NoError(t, err)
 	logger := slog.New(slog.DiscardHandler)
 	station := terminal.NewStation(terminal.StationConfig{Kind: "counter", Logger: logger})
-	server, err := desk.New(desk.Config{Desk: &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList()}, API: api, Logger: logger})
+	server, err := desk.New(desk.Config{Desk: &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(), Now: time.Now}, API: api, Logger: logger})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	t.Cleanup(web.Close)
@@ -119,4 +120,16 @@ func TestSignInRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCodes: the lists hold every group and every county.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	web := page(t)
+	answer, _ := ask(t, web, http.MethodGet, "/api/codes", "", nil)
+	var lists map[string][]map[string]string
+	require.NoError(t, json.NewDecoder(answer.Body).Decode(&lists))
+	require.Len(t, lists["ethnic"], 58)
+	require.Contains(t, lists["places"], map[string]string{"code": "632301", "name": "黄南藏族自治州同仁市"})
+	require.Greater(t, len(lists["places"]), 40)
 }

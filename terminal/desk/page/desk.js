@@ -38,11 +38,16 @@ async function call(method, path, body) {
   return value;
 }
 
+// labelOf returns the Chinese words before a field.
+const labelOf = (input) => input?.closest('label')?.firstChild.textContent.trim().split(' ')[0];
+
 function showProblem(error) {
   const body = error instanceof Problem ? error.body : { title: '页面出错', titleEn: String(error.message || error) };
   const box = $('problem');
   box.querySelector('strong').textContent = body.title || '出错';
-  const fields = (body.fields || []).map((f) => `${f.field}：${f.zh}`).join('；');
+  const inputs = (body.fields || []).map((f) => document.querySelector(`form:not([hidden]) [name="${CSS.escape(f.field)}"]`));
+  const fields = (body.fields || []).map((f, i) => `${labelOf(inputs[i]) || f.field}：${f.zh}`).join('；');
+  inputs.find(Boolean)?.focus();
   box.querySelector('.remedy').textContent = [body.detail, fields].filter(Boolean).join(' ');
   box.querySelector('.en').textContent = [body.titleEn, body.detailEn].filter(Boolean).join(' ');
   box.hidden = false;
@@ -133,7 +138,18 @@ async function openPerson(id) {
   $('cards').replaceChildren(...shown.cards.map(cardItem));
 }
 
-$('new-person').addEventListener('click', () => { $('person-form').hidden = false; $('person').hidden = true; $('person-form').idNumber.focus(); });
+$('new-person').addEventListener('click', guard(async () => {
+  const form = $('person-form');
+  if (form.ethnic.options.length === 0) {
+    const lists = await call('GET', '/api/codes');
+    const options = (list, withCode) => list.map(({ code, name }) => Object.assign(el('option', withCode ? `${name} ${code}` : name), { value: code }));
+    form.ethnic.replaceChildren(...options(lists.ethnic));
+    form.place.replaceChildren(...options(lists.places, true));
+  }
+  form.place.value = operator.place;
+  form.hidden = false; $('person').hidden = true;
+  form.idNumber.focus();
+}));
 $('person-form').addEventListener('submit', guard(async () => {
   const form = $('person-form');
   const body = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ''));
