@@ -181,3 +181,26 @@ func TestCounterPage(t *testing.T) {
 	b.see("#card-state", "无卡")
 	b.shot("6-removed")
 }
+
+// TestPharmacyPage sells medicine as a cashier does: a wrong number first, then
+// the right one.
+func TestPharmacyPage(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), nil, "--no-journey")
+	s.insert(1, s.issued("0000A002", "卓玛措"))
+	b := openBrowser(t, s.running.Pages["pharmacy"])
+	b.signIn("zhaolei", s.running.Logins["zhaolei"])
+	b.see("#card-state", "社会保障卡")
+	settle := func(pin string) {
+		for name, value := range map[string]string{"name": "感冒灵颗粒", "yuan": "18.50", "pin": pin} {
+			b.do(chromedp.SetValue(chromedp.CSS("#visit [name="+name+"]"), value))
+		}
+		b.do(chromedp.SendKeys(chromedp.CSS("#visit [name=pin]"), "\r"))
+	}
+	settle("000000")
+	b.see("#problem", "社保密码错误，还可再试 5 次")
+	settle("314159")
+	b.see("#result-verdict", "已确认")
+	b.see("#result-fields", "18.50 元")
+	b.shot("7-pharmacy")
+}

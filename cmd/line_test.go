@@ -213,15 +213,7 @@ func TestLineBreaks(t *testing.T) {
 func TestAnswerLost(t *testing.T) {
 	t.Parallel()
 	s := start(t, t.TempDir(), nil, "--no-journey")
-	clerk := s.desk("counter", "zhangying")
-	chip := s.blankChip("0000F002")
-	s.insert(0, chip)
-	clerk.waitForCard("blank")
-	application := s.numbered(clerk, "卓玛措")
-	card := clerk.must("/api/chip", object{"operation": "personalise", "applicationId": application})["cardId"]
-	clerk.must("/api/chip", object{"operation": "activate", "cardId": card, "pin": "314159"})
-	s.remove(0)
-
+	chip := s.issued("0000F002", "卓玛措")
 	l, cashier, journal := s.behind("pharmacy", "W-P630102001-01")
 	s.insert(1, chip)
 	cashier.waitForCard("personalised")

@@ -18,6 +18,20 @@ func (s *system) numbered(clerk *desk, name string) string {
 	return id
 }
 
+// issued makes a card for a sample resident, with the number 314159, and returns
+// its file.
+func (s *system) issued(serial, name string) string {
+	s.t.Helper()
+	clerk := s.desk("counter", "zhangying")
+	chip := s.blankChip(serial)
+	s.insert(0, chip)
+	clerk.waitForCard("blank")
+	card := clerk.must("/api/chip", object{"operation": "personalise", "applicationId": s.numbered(clerk, name)})["cardId"]
+	clerk.must("/api/chip", object{"operation": "activate", "cardId": card, "pin": "314159"})
+	s.remove(0)
+	return chip
+}
+
 // TestTornCard takes the card out of the reader in the middle of each
 // operation: each time the counter says so, and doing it again completes it.
 func TestTornCard(t *testing.T) {
