@@ -138,22 +138,46 @@ func (s *system) behind(kind, workstation string) (*line, *desk, string) {
 	platform, err := url.Parse(s.running.Pages["platform"])
 	require.NoError(s.t, err)
 	l := newLine(s.t, platform.Host)
+	state := s.counter(workstation, "https://"+l.listener.Addr().String(), nil)
+	login := map[string]string{"counter": "zhangying", "pharmacy": "zhaolei"}[kind]
+	return l, s.desk("extra", login), state
+}
+
+// counter starts another counter program for a post of the trial, as another
+// user where one is named, and returns the directory of its journal. Its page
+// is "extra".
+func (s *system) counter(workstation, platform string, user *syscall.Credential) string {
+	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.data, "workstations", workstation, "counter.yaml"))
 	require.NoError(s.t, err)
 	config := map[string]string{}
 	require.NoError(s.t, yaml.Unmarshal(text, &config))
-	state := s.t.TempDir()
-	config["platform"], config["listen"], config["state"] = "https://"+l.listener.Addr().String(), "127.0.0.1:0", state
-	config["transcript"] = ""
+	dir, err := os.MkdirTemp("", "counter")
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	files := []string{dir}
+	for _, name := range []string{"ca", "cert", "key"} {
+		contents, err := os.ReadFile(config[name])
+		require.NoError(s.t, err)
+		config[name] = filepath.Join(dir, name)
+		writeFile(s.t, config[name], string(contents))
+		files = append(files, config[name])
+	}
+	config["platform"], config["listen"], config["state"], config["transcript"] = platform, "127.0.0.1:0", filepath.Join(dir, "state"), ""
 	text, err = yaml.Marshal(config)
 	require.NoError(s.t, err)
-	file := filepath.Join(s.t.TempDir(), "counter.yaml")
+	file := filepath.Join(dir, "counter.yaml")
 	writeFile(s.t, file, string(text))
 	program := exec.Command(filepath.Join(s.bin, "counter"), "serve", "--config", file)
 	program.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+filepath.Join(filepath.Dir(s.running.Control), "run", "pcscd.comm"))
 	out := &syncBuffer{}
 	program.Stdout, program.Stderr = out, out
-	program.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	program.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Credential: user}
+	if user != nil {
+		for _, file := range append(files, file) {
+			require.NoError(s.t, os.Chown(file, int(user.Uid), int(user.Gid)))
+		}
+	}
 	require.NoError(s.t, program.Start())
 	s.t.Cleanup(func() {
 		_ = program.Process.Signal(os.Interrupt)
@@ -163,12 +187,11 @@ func (s *system) behind(kind, workstation string) (*line, *desk, string) {
 		}
 	})
 	s.await(20*time.Second, func() bool {
-		address, err := os.ReadFile(filepath.Join(state, "page.address"))
-		s.running.Pages["behind"] = "http://" + strings.TrimSpace(string(address))
+		address, err := os.ReadFile(filepath.Join(config["state"], "page.address"))
+		s.running.Pages["extra"] = "http://" + strings.TrimSpace(string(address))
 		return err == nil && strings.HasSuffix(string(address), "\n")
 	})
-	login := map[string]string{"counter": "zhangying", "pharmacy": "zhaolei"}[kind]
-	return l, s.desk("behind", login), state
+	return config["state"]
 }
 
 // TestLineBreaks breaks the county's line in the middle of a personalisation,

@@ -24,6 +24,10 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Another user runs them, too.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
 	out, err := exec.Command("go", "build", "-o", dir+"/", "./onecard", "./counter", "./cardsim").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out: string(out), err: err}

@@ -2,8 +2,10 @@ package cmd_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -157,4 +159,21 @@ func TestBadEntries(t *testing.T) {
 	long := clerk.person("阿旺洛桑图登嘉措·索南旺杰·多杰才让")
 	clerk.must("/platform/v1/applications", object{"personId": long["person"].(object)["id"], "kind": "first"})
 	clerk.refused("/api/chip", object{"operation": "fly"}, "fields", "operation", "personalise")
+}
+
+// TestNoPermission runs a counter as a user who may not use the PC/SC service:
+// the page and each operation say so, and not that no service runs.
+func TestNoPermission(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	s := start(t, t.TempDir(), nil, "--no-journey")
+	s.counter("W-O630102-01", s.running.Pages["platform"], &syscall.Credential{Uid: 65534, Gid: 65534})
+	clerk := s.desk("extra", "zhangying")
+	clerk.waitFor("no permission", func(state object) bool {
+		service, away := state["service"].(object)
+		return away && service["code"] == "no-permission"
+	})
+	clerk.refused("/api/chip", object{"operation": "read"}, "无权使用读卡服务", "polkit")
 }

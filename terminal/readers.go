@@ -24,8 +24,9 @@ type Chip interface {
 
 // Change is one thing that happened at the readers.
 type Change struct {
-	// Daemon is false when the PC/SC service is not there.
-	Daemon bool
+	// Service says why the PC/SC service cannot be used: ErrNoService,
+	// ErrNoPermission; nil while it can.
+	Service *Fault
 	// Reader is the reader's name, empty for a change of the service.
 	Reader string
 	// Gone is set when the reader was unplugged.

@@ -30,7 +30,7 @@ const (
 type State struct {
 	Kind     string    `json:"kind"` // of workstation: counter, hospital, pharmacy
 	Platform bool      `json:"platform"`
-	Daemon   bool      `json:"daemon"`
+	Service  *Fault    `json:"service,omitempty"` // why the PC/SC service cannot be used
 	Reader   string    `json:"reader"`
 	Card     CardState `json:"card"`
 	Progress *Progress `json:"progress,omitempty"`
@@ -82,7 +82,7 @@ type Station struct {
 func NewStation(config StationConfig) *Station {
 	return &Station{
 		config:      config,
-		state:       State{Kind: config.Kind, Card: CardState{Kind: CardNone}},
+		state:       State{Kind: config.Kind, Service: ErrNoService, Card: CardState{Kind: CardNone}},
 		cards:       map[string][]byte{},
 		subscribers: map[chan State]struct{}{},
 		chip:        make(chan struct{}, 1),
@@ -137,9 +137,9 @@ func (s *Station) apply(change Change) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.state.Reader
-	s.state.Daemon = change.Daemon
+	s.state.Service = change.Service
 	switch {
-	case !change.Daemon:
+	case change.Service != nil:
 		s.readers, s.cards = nil, map[string][]byte{}
 	case change.Reader == "":
 	case change.Gone:
@@ -248,14 +248,14 @@ func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) e
 	defer cancel()
 	s.mu.Lock()
 	reader := s.state.Reader
-	daemon := s.state.Daemon
+	service := s.state.Service
 	present := len(s.cards[reader]) > 0
 	s.cancel = cancel
 	s.mu.Unlock()
 	defer s.SetProgress(nil)
 	switch {
-	case !daemon:
-		return ErrNoService
+	case service != nil:
+		return service
 	case reader == "":
 		return ErrNoReader
 	case !present:

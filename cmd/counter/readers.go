@@ -41,7 +41,11 @@ func public(c apdu.Command, _ apdu.Response) (maskCommand, maskResponse bool) {
 // Watch implements terminal.Readers.
 func (readers) Watch(ctx context.Context, report func(terminal.Change)) error {
 	return pcsc.Watch(ctx, func(e pcsc.Event) {
-		report(terminal.Change{Daemon: e.Err == nil, Reader: e.Reader, Gone: e.Gone, ATR: e.ATR})
+		change := terminal.Change{Reader: e.Reader, Gone: e.Gone, ATR: e.ATR}
+		if e.Err != nil {
+			change.Service = terminal.Explain(fault(e.Err))
+		}
+		report(change)
 	})
 }
 

@@ -88,8 +88,10 @@ function signedIn(who) {
   const mine = businesses[document.body.dataset.kind] || [];
   $('visit').hidden = mine.length === 0 || !who.roles.includes('cashier');
   $('visit').business.replaceChildren(...mine.map(([value, text]) => Object.assign(el('option', text), { value })));
-  $('query').focus();
-  refreshQueue();
+  // Whoever only settles visits has no business with files and applications.
+  const office = who.roles.some((role) => role !== 'cashier');
+  $('left').hidden = !office;
+  if (office) { $('query').focus(); refreshQueue(); }
 }
 
 $('sign-in').addEventListener('submit', guard(async () => {
@@ -303,8 +305,9 @@ function showState(state) {
   $('link').className = `lamp ${state.platform ? 'good' : 'bad'}`;
   $('link').textContent = state.platform ? '平台已连接 platform' : '平台未连接 no platform';
   const name = $('reader-name');
-  name.textContent = !state.daemon ? '读卡服务未运行 the PC/SC service does not run' : state.reader || '没有读卡器 no reader';
-  name.className = state.daemon && state.reader ? 'good' : 'bad';
+  name.textContent = state.service ? `${state.service.zh} ${state.service.en}` : state.reader || '没有读卡器 no reader';
+  name.title = state.service?.remedyZh || '';
+  name.className = !state.service && state.reader ? 'good' : 'bad';
   $('card-state').textContent = cardTexts[state.card.kind] || state.card.kind;
   $('card-state').dataset.kind = state.card.kind;
   $('card-detail').textContent = state.card.problem ? `${state.card.problem.zh} ${state.card.problem.remedyZh || ''}` : state.card.version ? `规范版本 ${state.card.version}` : '';
