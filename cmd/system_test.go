@@ -28,7 +28,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "./onecard", "./counter", "./cardsim").CombinedOutput()
+	out, err := exec.Command("go", "build", raceFlag, "-o", dir+"/", "./onecard", "./counter", "./cardsim").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out: string(out), err: err}
 	}
@@ -126,8 +126,10 @@ func (s *system) await(limit time.Duration, ok func() bool) {
 	}
 }
 
-// stop presses Ctrl-C and waits for the end.
+// stop presses Ctrl-C and waits for the end. No program may have raced or
+// panicked meanwhile.
 func (s *system) stop() {
+	defer s.wellBehaved()
 	_ = s.process.Process.Signal(os.Interrupt)
 	select {
 	case <-s.done:
@@ -135,6 +137,29 @@ func (s *system) stop() {
 		_ = s.process.Process.Kill()
 		<-s.done
 		s.t.Errorf("onecard run did not end on Ctrl-C:\n%s", s.out.String())
+	}
+}
+
+// wellBehaved looks for what only a program gone wrong prints.
+func (s *system) wellBehaved() {
+	logs, err := filepath.Glob(filepath.Join(s.data, "logs", "*.log"))
+	if err != nil {
+		s.t.Error(err)
+	}
+	said := map[string]string{"onecard run": s.out.String()}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			s.t.Error(err)
+		}
+		said[log] = string(text)
+	}
+	for who, text := range said {
+		for _, sign := range []string{"DATA RACE", "panic:", "goroutine 1 ["} {
+			if strings.Contains(text, sign) {
+				s.t.Errorf("%s: %s\n%s", who, sign, text)
+			}
+		}
 	}
 }
 
