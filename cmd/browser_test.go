@@ -100,6 +100,16 @@ func (b *browser) signIn(login, password string) {
 	)
 }
 
+// changePIN answers the two questions for the numbers.
+func (b *browser) changePIN(old, fresh string) {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS("#change-pin")), chromedp.WaitVisible(chromedp.CSS("#pin")),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=pin]"), old+"\r"),
+		chromedp.WaitVisible(chromedp.CSS("#pin [name=again]")),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=pin]"), fresh),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=again]"), fresh+"\r"))
+}
+
 func (b *browser) signOut() {
 	b.t.Helper()
 	b.do(chromedp.Click(chromedp.CSS("#sign-out")), chromedp.WaitVisible(chromedp.CSS("#sign-in")))
@@ -175,6 +185,12 @@ func TestCounterPage(t *testing.T) {
 	b.see("#result-verdict", "正常")
 	b.see("#result-fields", number)
 	b.shot("5-read")
+
+	// The holder changes the number: first the old one is mistaken.
+	b.changePIN("000000", "271828")
+	b.see("#problem", "还可再试 5 次")
+	b.changePIN("314159", "271828")
+	b.see("#result-verdict", "已修改")
 
 	// The card is taken out: the page says so, and reading says what to do.
 	s.remove(0)

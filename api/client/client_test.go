@@ -102,20 +102,6 @@ func TestProblem(t *testing.T) {
 	require.ErrorIs(t, refused, &client.Problem{Code: "duplicate"})
 	require.NotErrorIs(t, refused, &client.Problem{Code: "busy"})
 	require.Equal(t, "已经存在 exists name：必填 required (duplicate 42)", refused.Error())
-	require.Equal(t, answer.ApplicationproblemJSONDefault, client.Refusal(answer.HTTPResponse, answer.Body))
-}
-
-func TestRefusal(t *testing.T) {
-	t.Parallel()
-	answer := func(status int, media string) *http.Response {
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {media}}}
-	}
-	require.Nil(t, client.Refusal(answer(200, "application/json"), []byte(`{}`)))
-	require.Nil(t, client.Refusal(nil, nil))
-	for _, body := range []string{"", "<html>", `{"code":""}`} {
-		require.Equal(t, "unreadable", client.Refusal(answer(502, client.ProblemType), []byte(body)).Code)
-	}
-	require.Equal(t, "unreadable", client.Refusal(answer(502, "text/html"), []byte(`{"code":"x"}`)).Code)
 }
 
 // hangUp is a handler that breaks the first connections and then answers.

@@ -1,10 +1,7 @@
 package client
 
 import (
-	"encoding/json"
 	"fmt"
-	"mime"
-	"net/http"
 	"strings"
 )
 
@@ -36,23 +33,4 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// Refusal returns the problem that an answer holds, nil when it is none. An
-// answer of 400 and above that is no problem (a proxy's page, for example)
-// becomes one of code "unreadable".
-func Refusal(answer *http.Response, body []byte) *Problem {
-	if answer == nil || answer.StatusCode < http.StatusBadRequest {
-		return nil
-	}
-	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	problem := &Problem{}
-	if media == ProblemType && json.Unmarshal(body, problem) == nil && problem.Code != "" {
-		return problem
-	}
-	english := "the platform's answer cannot be read"
-	return &Problem{
-		Type: "urn:onecard:problem:unreadable", Code: "unreadable", Status: answer.StatusCode,
-		Title: "无法识别平台的应答", TitleEn: &english,
-	}
 }

@@ -35,7 +35,8 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
-	Version versionCommand `cmd:"" help:"What was built. 版本。"`
+	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
+	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }
 
 // streams are where commands read and write.

@@ -82,6 +82,22 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request, who session) {
 	s.answer(w, r, transaction)
 }
 
+// changePIN changes the holder's number in the chip.
+func (s *Server) changePIN(w http.ResponseWriter, r *http.Request, _ session) {
+	var body struct {
+		Old   string `json:"old"`
+		Fresh string `json:"fresh"`
+	}
+	if !s.decode(w, r, &body) {
+		return
+	}
+	if err := s.config.Desk.Station.ChangePIN(r.Context(), body.Old, body.Fresh); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ session) {
 	s.config.Desk.Station.Stop()
 	w.WriteHeader(http.StatusNoContent)

@@ -252,6 +252,16 @@ async function chip(job, title) {
 }
 
 $('read').addEventListener('click', guard(() => chip({ operation: 'read' }, '读卡 card')));
+$('change-pin').addEventListener('click', guard(async () => {
+  const old = await askPIN('请持卡人输入原社保密码 old PIN', false);
+  const fresh = await askPIN('请持卡人设置新社保密码 new PIN', true);
+  await call('POST', '/api/pin', { old, fresh });
+  $('result').hidden = false;
+  $('result-title').textContent = '改社保密码 PIN';
+  $('result-verdict').textContent = '✔ 已修改 changed';
+  $('result-verdict').className = 'big good';
+  $('result-fields').replaceChildren();
+}));
 $('stop').addEventListener('click', guard(() => call('POST', '/api/stop')));
 
 function showResult(result, title) {
@@ -319,6 +329,8 @@ function showState(state) {
     $('progress-label').textContent = `${state.progress.label}（${state.progress.done}/${state.progress.total}）`;
   }
   $('read').disabled = busy || state.card.kind === 'none';
+  $('change-pin').hidden = state.card.kind !== 'personalised';
+  $('change-pin').disabled = busy;
   for (const button of document.querySelectorAll('[data-chip]')) button.disabled = $('read').disabled;
 }
 
