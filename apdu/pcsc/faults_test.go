@@ -89,10 +89,27 @@ func hang(t *testing.T) (release func()) {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		require.NoError(t, err)
 		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+		// One of its threads takes the signal and stops the others, in its time.
+		require.Eventually(t, func() bool { return stopped(t, filepath.Dir(path)) }, 10*time.Second, time.Millisecond)
 		return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
 	}
 	require.Fail(t, "cardsim is not there")
 	return nil
+}
+
+// stopped says whether every thread of a process has stopped.
+func stopped(t *testing.T, process string) bool {
+	t.Helper()
+	threads, err := filepath.Glob(filepath.Join(process, "task", "*", "stat"))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		// number (name) state …
+		if _, state, found := bytes.Cut(stat, []byte(") ")); err == nil && found && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 // ended waits until what a connection that was given up left behind has ended.
