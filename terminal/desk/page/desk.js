@@ -47,9 +47,10 @@ function showProblem(error) {
   box.querySelector('strong').textContent = body.title || '出错';
   const inputs = (body.fields || []).map((f) => document.querySelector(`form:not([hidden]) [name="${CSS.escape(f.field)}"]`));
   const fields = (body.fields || []).map((f, i) => `${labelOf(inputs[i]) || f.field}：${f.zh}`).join('；');
+  const english = (body.fields || []).map((f) => `${f.field}: ${f.en}`).join('; ');
   inputs.find(Boolean)?.focus();
   box.querySelector('.remedy').textContent = [body.detail, fields].filter(Boolean).join(' ');
-  box.querySelector('.en').textContent = [body.titleEn, body.detailEn].filter(Boolean).join(' ');
+  box.querySelector('.en').textContent = [body.titleEn, body.detailEn, english].filter(Boolean).join(' ');
   box.hidden = false;
 }
 
