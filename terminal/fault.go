@@ -23,6 +23,7 @@ var (
 	ErrNotGenuine   = &Fault{Code: "not-genuine", ZH: "芯片未通过真伪认证", EN: "the chip is not genuine", RemedyZH: "请勿受理，并按规定报告。", RemedyEN: "Do not accept the card; report it."}
 	ErrInvalidCard  = &Fault{Code: "invalid-card", ZH: "此卡不能使用", EN: "this card cannot be used", RemedyZH: "请持卡人到经办窗口或拨打12333办理。", RemedyEN: "The holder may ask at a service window or call 12333."}
 	ErrUnknownEnd   = &Fault{Code: "unknown-end", ZH: "未收到平台应答，本笔交易将自动冲正", EN: "no answer came; the transaction will be reversed", RemedyZH: "请勿让持卡人离开前重复刷卡付款，待网络恢复后重新结算。", RemedyEN: "Settle again when the network is back; this one does not count."}
+	ErrJournal      = &Fault{Code: "journal", ZH: "本机交易日志不可读写", EN: "this terminal's journal cannot be read or written", RemedyZH: "请先不要结算，联系技术人员检查磁盘和日志目录；程序日志写明是哪个文件。", RemedyEN: "Settle nothing until the disk and the journal's directory have been checked; the program's log names the file."}
 	ErrStopped      = &Fault{Code: "stopped", ZH: "已停止", EN: "stopped", RemedyZH: "需要时再执行一次即可接续。", RemedyEN: "Run the step again to continue."}
 )
 
@@ -60,9 +61,6 @@ func (f *Fault) Is(target error) bool {
 func (f *Fault) Unwrap() error { return f.cause }
 
 var errUnreadable = errors.New("unreadable answer")
-
-// isOffline says that the platform did not answer at all.
-func isOffline(err error) bool { return errors.Is(err, ErrOffline) }
 
 // Unexpected is the code of a fault that nobody foresaw; its cause is logged.
 const Unexpected = "unexpected"

@@ -30,19 +30,33 @@ func (l *InvalidList) Contains(chipID string) bool {
 	return found
 }
 
-// Refresh takes the changes since the last time.
+// Refresh takes the changes since the last time, page after page.
 func (l *InvalidList) Refresh(ctx context.Context, platform Platform, now time.Time) error {
-	l.mu.RLock()
-	since := l.latest
-	l.mu.RUnlock()
-	answer, err := platform.API.InvalidCardsWithResponse(ctx, &client.InvalidCardsParams{Since: &since}, platform.authorise)
-	if err != nil {
-		return ErrOffline.Because(err)
+	for {
+		l.mu.RLock()
+		since := l.latest
+		l.mu.RUnlock()
+		changes, err := platform.invalidCards(ctx, since)
+		if err != nil {
+			return err
+		}
+		l.take(changes, now)
+		if changes.Latest <= since {
+			return nil
+		}
 	}
-	changes, err := answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+}
+
+func (p Platform) invalidCards(ctx context.Context, since int64) (client.InvalidCardList, error) {
+	answer, err := p.API.InvalidCardsWithResponse(ctx, &client.InvalidCardsParams{Since: &since}, p.authorise)
 	if err != nil {
-		return err
+		return client.InvalidCardList{}, ErrOffline.Because(err)
 	}
+	return answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+}
+
+// take enters a page of changes.
+func (l *InvalidList) take(changes client.InvalidCardList, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, entry := range changes.Entries {
@@ -53,5 +67,4 @@ func (l *InvalidList) Refresh(ctx context.Context, platform Platform, now time.T
 		}
 	}
 	l.latest, l.at = changes.Latest, now
-	return nil
 }

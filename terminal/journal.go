@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +33,14 @@ func OpenJournal(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
+	// What a power cut left of a file that was not in its place yet.
+	unfinished, err := filepath.Glob(filepath.Join(dir, freshFile))
+	for _, path := range unfinished {
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
 	return &Journal{dir: dir, out: map[uuid.UUID]bool{}}, nil
 }
 
@@ -40,6 +50,14 @@ func (j *Journal) path(id uuid.UUID) string { return filepath.Join(j.dir, id.Str
 func (j *Journal) Begin(now time.Time, proof uuid.UUID, visit Visit) (client.NewTransaction, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	request, err := j.begin(now, proof, visit)
+	if err != nil && !errors.Is(err, ErrUnknownEnd) {
+		err = ErrJournal.Because(err)
+	}
+	return request, err
+}
+
+func (j *Journal) begin(now time.Time, proof uuid.UUID, visit Visit) (client.NewTransaction, error) {
 	var none client.NewTransaction
 	id, err := visit.ID, error(nil)
 	if id == uuid.Nil {
@@ -91,48 +109,89 @@ func (j *Journal) End(id uuid.UUID) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := os.Remove(j.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("end transaction: %w", err)
+		return ErrJournal.Because(fmt.Errorf("end transaction: %w", err))
 	}
 	return nil
 }
 
 // Open returns the transactions whose end is not known and whose answer nobody
-// waits for.
+// waits for. A file that is named like a transaction's and is none is an error
+// that names it; the transactions are returned beside it.
 func (j *Journal) Open() ([]uuid.UUID, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	entries, err := os.ReadDir(j.dir)
 	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+		return nil, ErrJournal.Because(fmt.Errorf("read journal: %w", err))
 	}
 	var open []uuid.UUID
+	var broken []error
 	for _, entry := range entries {
-		if id, err := uuid.Parse(strings.TrimSuffix(entry.Name(), ".json")); err == nil && !j.out[id] {
+		id, err := transactionOf(entry.Name())
+		switch {
+		case errors.Is(err, errNoTransaction):
+		case err != nil:
+			broken = append(broken, fmt.Errorf("journal file %s: %w", filepath.Join(j.dir, entry.Name()), err))
+		case !j.out[id]:
 			open = append(open, id)
 		}
 	}
+	if len(broken) > 0 {
+		return open, ErrJournal.Because(errors.Join(broken...))
+	}
 	return open, nil
+}
+
+// errNoTransaction: a file of the directory has nothing to do with transactions.
+var errNoTransaction = errors.New("not a transaction")
+
+// transactionOf reads the name of a transaction's file, of which there is one
+// form: other ways to write an id are not this journal's.
+func transactionOf(name string) (uuid.UUID, error) {
+	text, ok := strings.CutSuffix(name, ".json")
+	if !ok {
+		return uuid.Nil, errNoTransaction
+	}
+	id, err := uuid.Parse(text)
+	if err == nil && id.String() != text {
+		err = errors.New("the id is not in its usual form")
+	}
+	return id, err
 }
 
 const serialFile = "serial"
 
 func (j *Journal) nextSerial() (int64, error) {
+	path := filepath.Join(j.dir, serialFile)
+	stored, err := os.ReadFile(path)
 	var serial int64
-	stored, err := os.ReadFile(filepath.Join(j.dir, serialFile))
 	if err == nil {
-		_, err = fmt.Sscanf(string(stored), "%d", &serial)
+		serial, err = parseSerial(stored)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("read serial number: %w", err)
+		return 0, fmt.Errorf("read serial number in %s: %w", path, err)
 	}
 	serial++
 	return serial, j.write(serialFile, fmt.Appendf(nil, "%d\n", serial))
 }
 
+// parseSerial reads the last serial number that was given out. One that cannot
+// be read is not guessed: the platform refuses a number that it has seen.
+func parseSerial(stored []byte) (int64, error) {
+	serial, err := strconv.ParseInt(strings.TrimSuffix(string(stored), "\n"), 10, 64)
+	if err == nil && (serial < 1 || serial == math.MaxInt64) {
+		err = fmt.Errorf("%d: %w", serial, strconv.ErrRange)
+	}
+	return serial, err
+}
+
+// freshFile is the pattern of files on their way into their place.
+const freshFile = ".new-*"
+
 // write puts a file in place as a whole: after a power cut the old or the new
 // contents are there.
 func (j *Journal) write(name string, contents []byte) error {
-	file, err := os.CreateTemp(j.dir, ".new-*")
+	file, err := os.CreateTemp(j.dir, freshFile)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}

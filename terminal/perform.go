@@ -24,6 +24,10 @@ type Job struct {
 	CardID        *uuid.UUID
 	// PIN is the number that the holder chose, for an operation that sets it.
 	PIN string
+
+	// refuse may end the work by what the card says of itself, before the
+	// platform is asked.
+	refuse func(*card.Identity) error
 }
 
 func (j Job) challenge() int {
@@ -58,7 +62,10 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 
 func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job Job) (Reading, error) {
 	s.SetProgress(&Progress{Total: 1, Label: "识别卡"})
-	_, opening, err := s.open(ctx, chip, job.challenge())
+	identity, opening, err := s.open(ctx, chip, job.challenge())
+	if err == nil && job.refuse != nil {
+		err = job.refuse(identity)
+	}
 	if err != nil {
 		return Reading{}, err
 	}

@@ -178,7 +178,11 @@ func (s *Station) look(ctx context.Context) {
 		identity, _, err = s.open(ctx, chip, challengeAuthentication)
 		return err
 	})
-	if errors.Is(err, ErrBusy) || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, ErrBusy) || errors.Is(err, ErrStopped) {
+		time.AfterFunc(lookPause, s.lookAgain)
 		return
 	}
 	if present := s.setCard(identity, err); present && (errors.Is(err, ErrNoCard) || errors.Is(err, ErrRemoved)) {
@@ -188,7 +192,7 @@ func (s *Station) look(ctx context.Context) {
 	}
 }
 
-// lookPause is how long a card that was out of contact is left alone.
+// lookPause is how long a card that could not be looked at is left alone.
 const lookPause = 300 * time.Millisecond
 
 // setCard shows what a look at the card found; present says that as far as the
@@ -232,7 +236,7 @@ func (s *Station) setCard(identity *card.Identity, err error) (present bool) {
 const busyLimit = 2 * time.Second
 
 // withChip connects to the card for the duration of do. A caller who would
-// have to wait long is told ErrBusy.
+// have to wait long is told ErrBusy, one whose work Stop ended ErrStopped.
 func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) error) error {
 	limit := time.NewTimer(busyLimit)
 	defer limit.Stop()
@@ -270,7 +274,10 @@ func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) e
 			s.config.Logger.WarnContext(ctx, "card not released", "error", err)
 		}
 	}()
-	return do(ctx, chip)
+	if err = do(ctx, chip); err != nil && ctx.Err() != nil {
+		return ErrStopped.Because(err)
+	}
+	return err
 }
 
 // open runs the opening script for the card's specification version.

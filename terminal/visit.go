@@ -2,6 +2,8 @@ package terminal
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,17 +39,18 @@ type Desk struct {
 	Now     func() time.Time
 }
 
-// Settle carries a visit out: the chip is read and proven genuine, the card's
-// status is looked at, the holder's number is verified by the chip, the
-// transaction is journalled and sent. An answer that does not come leaves the
-// transaction in the journal, and Recover finds out or reverses.
+// Settle carries a visit out: a card on the list of invalid cards is refused,
+// the chip is read and proven genuine, the card's status is looked at, the
+// holder's number is verified by the chip, the transaction is journalled and
+// sent. An answer that does not come, or that is not the end, leaves the
+// transaction in the journal, and Recover reverses it.
 func (d *Desk) Settle(ctx context.Context, platform Platform, visit Visit) (client.Transaction, error) {
 	var reading Reading
 	err := d.Station.withChip(ctx, func(ctx context.Context, chip Chip) (err error) {
-		if reading, err = d.Station.perform(ctx, chip, platform, Job{Operation: "read"}); err != nil {
+		if reading, err = d.Station.perform(ctx, chip, platform, Job{Operation: "read", refuse: d.listed}); err != nil {
 			return err
 		}
-		if err := d.usable(reading.Result); err != nil {
+		if err := usable(reading.Result); err != nil {
 			return err
 		}
 		d.Station.SetProgress(&Progress{Total: 1, Label: "验证社保密码"})
@@ -66,24 +69,41 @@ func (d *Desk) Settle(ctx context.Context, platform Platform, visit Visit) (clie
 	}
 	defer d.Journal.Leave(request.Id)
 	transaction, err := platform.submit(ctx, request)
-	if err != nil && isOffline(err) {
+	if !endKnown(err) {
 		return client.Transaction{}, ErrUnknownEnd.Because(err)
 	}
-	// The platform answered: whatever it said, the end is known.
 	if endErr := d.Journal.End(request.Id); err == nil {
 		err = endErr
 	}
 	return transaction, err
 }
 
-// usable refuses a card that is not in normal use: by what the platform said
-// a moment ago and by the list of invalid cards, whichever is stricter.
-func (d *Desk) usable(result client.ChipResult) error {
+// endKnown says whether what came back from sending a transaction is its end.
+// No answer is none, nor is a fault of the platform's own, which may have come
+// after the booking, nor that an earlier sending is still under way.
+func endKnown(err error) bool {
+	var problem *client.Problem
+	if errors.As(err, &problem) {
+		return problem.Status < http.StatusInternalServerError && problem.Code != "running"
+	}
+	return err == nil
+}
+
+// listed refuses a card on the list of invalid cards, before the platform is
+// asked and even when it is away.
+func (d *Desk) listed(identity *card.Identity) error {
+	if d.Invalid.Contains(upperHex(identity.CardID)) {
+		return ErrInvalidCard
+	}
+	return nil
+}
+
+// usable refuses a card that is not in normal use by what the platform said a
+// moment ago.
+func usable(result client.ChipResult) error {
 	switch {
 	case !result.Genuine:
 		return ErrNotGenuine
-	case result.ChipId != nil && d.Invalid.Contains(*result.ChipId):
-		return ErrInvalidCard
 	case result.Status != nil && *result.Status != "1":
 		fault := *ErrInvalidCard
 		if result.StatusText != nil {
@@ -98,21 +118,22 @@ func (d *Desk) usable(result client.ChipResult) error {
 // Recover brings every transaction whose end is not known to an end: it is
 // reversed, for the holder was told that it did not happen. The platform takes
 // the reversal of a transaction that never reached it, too, and then refuses
-// the transaction should it still come.
+// the transaction should it still come. One that the platform refuses to
+// reverse stays, and does not keep the others waiting.
 func (d *Desk) Recover(ctx context.Context, platform Platform) error {
 	open, err := d.Journal.Open()
-	if err != nil {
-		return err
-	}
+	failed := []error{err}
 	for _, id := range open {
-		if err := platform.reverse(ctx, id, "终端未收到应答"); err != nil {
-			return err
+		err := platform.reverse(ctx, id, "终端未收到应答")
+		if errors.Is(err, ErrOffline) {
+			return errors.Join(append(failed, err)...)
 		}
-		if err := d.Journal.End(id); err != nil {
-			return err
+		if err == nil {
+			err = d.Journal.End(id)
 		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (p Platform) submit(ctx context.Context, request client.NewTransaction) (client.Transaction, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -68,8 +69,24 @@ func (c config) check() error {
 	if u, err := url.Parse(c.Platform); err != nil || u.Scheme != "https" || u.Host == "" {
 		problems = append(problems, errors.New("configuration: platform must be an https address"))
 	}
+	if err := checkListen(c.Listen); err != nil {
+		problems = append(problems, err)
+	}
 	if !slices.Contains(kinds, c.Kind) {
 		problems = append(problems, fmt.Errorf("configuration: kind must be one of %s", strings.Join(kinds, ", ")))
 	}
 	return errors.Join(problems...)
+}
+
+// checkListen refuses an address that others than this machine can reach: the
+// page is the signed-in operator's.
+func checkListen(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("configuration: listen must be address:port")
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("configuration: listen must be an address of this machine alone, such as 127.0.0.1:8480")
+	}
+	return nil
 }

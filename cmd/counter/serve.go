@@ -83,6 +83,20 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 	return work, page, err
 }
 
+// behind does the work behind the page as one operator; where it did not
+// succeed, another one may have the right to it.
+func behind(ctx context.Context, work *terminal.Desk, operator terminal.Platform, logger *slog.Logger) (done bool) {
+	refreshed := work.Invalid.Refresh(ctx, operator, time.Now())
+	if refreshed != nil {
+		logger.Info("list of invalid cards not refreshed", "error", refreshed)
+	}
+	recovered := work.Recover(ctx, operator)
+	if recovered != nil {
+		logger.Info("open transactions remain", "error", recovered)
+	}
+	return refreshed == nil && recovered == nil
+}
+
 // keepUpPause is how often a counter looks after what goes on behind the page.
 const keepUpPause = 2 * time.Second
 
@@ -95,12 +109,9 @@ func keepUp(ctx context.Context, work *terminal.Desk, page *desk.Server, logger 
 	for {
 		answer, err := page.Platform().HealthWithResponse(ctx)
 		work.Station.SetPlatform(err == nil && answer.StatusCode() == http.StatusOK)
-		if operators := page.Operators(); err == nil && len(operators) > 0 {
-			if err := work.Invalid.Refresh(ctx, operators[0], time.Now()); err != nil {
-				logger.Info("list of invalid cards not refreshed", "error", err)
-			}
-			if err := work.Recover(ctx, operators[0]); err != nil {
-				logger.Info("open transactions remain", "error", err)
+		for _, operator := range page.Operators() {
+			if err != nil || behind(ctx, work, operator, logger) {
+				break
 			}
 		}
 		select {

@@ -178,12 +178,16 @@ func (s *Server) platform(who session) terminal.Platform {
 func (s *Server) Platform() *client.ClientWithResponses { return s.config.API }
 
 // Operators returns the platform as each signed-in operator reaches it, for
-// the work that goes on behind the page.
+// the work that goes on behind the page, and forgets whose time is over.
 func (s *Server) Operators() []terminal.Platform {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var platforms []terminal.Platform
-	for _, who := range s.sessions {
+	for key, who := range s.sessions {
+		if time.Now().After(who.expires) {
+			delete(s.sessions, key)
+			continue
+		}
 		platforms = append(platforms, s.platform(who))
 	}
 	return platforms

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
+	"regexp"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"onecard/api/client"
 	"onecard/terminal"
@@ -25,8 +29,13 @@ func badField(field, zh, en string) *client.Problem {
 // badBody names the field at which a body could not be read.
 func badBody(err error) *client.Problem {
 	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) && kind.Field != "" {
-		return badField(kind.Field, "类型应为 "+kind.Type.String(), "must be of type "+kind.Type.String())
+	var size *http.MaxBytesError
+	switch {
+	case errors.As(err, &kind) && kind.Field != "":
+		zh, en := typeWords(kind.Type.Kind())
+		return badField(kind.Field, zh, en)
+	case errors.As(err, &size):
+		return badField("body", "不能超过 1 MiB", "must not exceed 1 MiB")
 	}
 	// The library has no type for this error; its text is all there is.
 	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
@@ -35,12 +44,42 @@ func badBody(err error) *client.Problem {
 	return badField("body", "应为 JSON 对象", "must be a JSON object")
 }
 
-// fail answers a problem. A problem of the platform is passed on as it is.
+func typeWords(kind reflect.Kind) (zh, en string) {
+	switch kind {
+	case reflect.String:
+		return "应为文字", "must be text"
+	case reflect.Int64:
+		return "应为整数", "must be a whole number"
+	case reflect.Slice:
+		return "应为列表", "must be a list"
+	}
+	return "应为对象", "must be an object"
+}
+
+// badID refuses an id that is none; an empty one is left out.
+func badID(field, id string) *client.Problem {
+	if _, err := uuid.Parse(id); id != "" && err != nil {
+		return badField(field, "应为 UUID", "must be a UUID")
+	}
+	return nil
+}
+
+var pinForm = regexp.MustCompile(`^[0-9]{6}$`)
+
+// badPIN refuses a number that no chip would take, before the chip is touched.
+func badPIN(field, pin string) *client.Problem {
+	if !pinForm.MatchString(pin) {
+		return badField(field, "社保密码应为六位数字", "the PIN has six digits")
+	}
+	return nil
+}
+
+// fail answers a problem. A problem of the platform is passed on as it is,
+// unless this terminal says what came of it.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var problem *client.Problem
-	if !errors.As(err, &problem) {
-		fault := terminal.Explain(err)
-		if fault.Code == terminal.Unexpected {
+	if fault := terminal.Explain(err); !errors.As(err, &problem) || fault.Code != problem.Code {
+		if status(fault) == http.StatusInternalServerError {
 			s.config.Logger.ErrorContext(r.Context(), "unexpected", "error", err)
 		}
 		problem = &client.Problem{Type: "urn:onecard:problem:" + fault.Code, Code: fault.Code, Status: status(fault),
@@ -61,7 +100,7 @@ func status(fault *terminal.Fault) int {
 		return http.StatusBadGateway
 	case terminal.ErrUnknownEnd.Code:
 		return http.StatusGatewayTimeout
-	case terminal.Unexpected:
+	case terminal.Unexpected, terminal.ErrJournal.Code:
 		return http.StatusInternalServerError
 	}
 	return http.StatusConflict

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,10 +43,10 @@ var operations = strings.Join([]string{string(client.Read), string(client.Person
 // progress is in the events meanwhile.
 func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 	var job struct {
-		Operation     string     `json:"operation"`
-		ApplicationID *uuid.UUID `json:"applicationId"`
-		CardID        *uuid.UUID `json:"cardId"`
-		PIN           string     `json:"pin"`
+		Operation     string `json:"operation"`
+		ApplicationID string `json:"applicationId"`
+		CardID        string `json:"cardId"`
+		PIN           string `json:"pin"`
 	}
 	if !s.decode(w, r, &job) {
 		return
@@ -54,14 +55,30 @@ func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 		s.fail(w, r, badField("operation", "应为 "+operations, "one of "+operations))
 		return
 	}
+	problem := cmp.Or(badID("applicationId", job.ApplicationID), badID("cardId", job.CardID))
+	if problem == nil && job.Operation == string(client.Activate) {
+		problem = badPIN("pin", job.PIN)
+	}
+	if problem != nil {
+		s.fail(w, r, problem)
+		return
+	}
 	reading, err := s.config.Desk.Station.Perform(r.Context(), s.platform(who), terminal.Job{
-		Operation: job.Operation, ApplicationID: job.ApplicationID, CardID: job.CardID, PIN: job.PIN,
+		Operation: job.Operation, ApplicationID: id(job.ApplicationID), CardID: id(job.CardID), PIN: job.PIN,
 	})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	s.answer(w, r, reading.Result)
+}
+
+// id reads an id that is in order; nil for none.
+func id(text string) *uuid.UUID {
+	if text == "" {
+		return nil
+	}
+	return new(uuid.MustParse(text))
 }
 
 func (s *Server) visit(w http.ResponseWriter, r *http.Request, who session) {
@@ -72,6 +89,10 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request, who session) {
 	var err error
 	if visit.ID, err = uuid.Parse(r.Header.Get("Idempotency-Key")); err != nil {
 		s.fail(w, r, badField("Idempotency-Key", "请求头应为 UUID，每笔结算一个，重发时不变", "the header must be a UUID, one for each visit, kept when it is sent again"))
+		return
+	}
+	if problem := badPIN("pin", visit.PIN); problem != nil {
+		s.fail(w, r, problem)
 		return
 	}
 	transaction, err := s.config.Desk.Settle(r.Context(), s.platform(who), visit)
@@ -89,6 +110,10 @@ func (s *Server) changePIN(w http.ResponseWriter, r *http.Request, _ session) {
 		Fresh string `json:"fresh"`
 	}
 	if !s.decode(w, r, &body) {
+		return
+	}
+	if problem := cmp.Or(badPIN("old", body.Old), badPIN("fresh", body.Fresh)); problem != nil {
+		s.fail(w, r, problem)
 		return
 	}
 	if err := s.config.Desk.Station.ChangePIN(r.Context(), body.Old, body.Fresh); err != nil {
