@@ -199,6 +199,9 @@ const lookPause = 300 * time.Millisecond
 // service knows a card is there.
 func (s *Station) setCard(identity *card.Identity, err error) (present bool) {
 	state := CardState{}
+	if err == nil && identity.Blocked {
+		err = card.ErrApplicationBlocked
+	}
 	switch {
 	case err == nil && identity.Blank() && identity.Untouched():
 		state.Kind = CardBlank

@@ -1,0 +1,238 @@
+package terminal_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"onecard/api"
+	"onecard/api/client"
+	"onecard/api/pki"
+	"onecard/card/profile"
+	"onecard/exchange"
+	"onecard/exchange/insurance"
+	"onecard/issuance"
+	"onecard/keys"
+	"onecard/registry"
+	"onecard/registry/registrytest"
+	"onecard/registry/sample"
+	"onecard/terminal"
+)
+
+// Workstations and operators of the sample province.
+const (
+	counter  = "W-O630102-01"
+	hospital = "W-H630102001-01"
+	pharmacy = "W-P630102001-01"
+
+	clerk    = "zhangying"
+	reviewer = "limin"
+	cashier  = "sunli"
+	druggist = "zhaolei"
+
+	holder = "扎西·多杰"
+	pin    = "314159"
+)
+
+// console is who changes records beside the interface.
+var console = registry.Actor{Operator: "test", Place: "630000"}
+
+// world is a province that serves counters over TLS, through a gate.
+type world struct {
+	t         *testing.T
+	db        *registry.DB
+	issuance  *issuance.Service
+	insurance *insurance.Backend
+	authority *pki.Authority
+	passwords map[string]string
+	address   string
+	gate      *gate
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	config := registrytest.Config("sqlite:"+filepath.Join(t.TempDir(), "registry.db"), nil)
+	config.Now = time.Now // certificates are checked by the system's clock
+	w := &world{t: t, db: registrytest.Open(t, config), passwords: map[string]string{}}
+	require.NoError(t, w.db.MarkTrial(t.Context(), console))
+	require.NoError(t, sample.Load(t.Context(), w.db))
+	province, err := sample.Read()
+	require.NoError(t, err)
+	for _, o := range province.Operators {
+		w.passwords[o.Login] = o.Password
+	}
+	w.authority, err = pki.Open(filepath.Join(t.TempDir(), "pki"), nil, time.Now)
+	require.NoError(t, err)
+	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t)})
+	require.NoError(t, err)
+	policies, err := insurance.SamplePolicies()
+	require.NoError(t, err)
+	w.insurance, err = insurance.New(w.db, policies, "630000")
+	require.NoError(t, err)
+	transactions, err := exchange.New(exchange.Config{
+		DB: w.db, Proofs: w, Sites: w, Insurances: w.insurance, Backends: map[string]exchange.Backend{"insurance": w.insurance},
+	})
+	require.NoError(t, err)
+	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions})
+	require.NoError(t, err)
+	w.serve(server)
+	return w
+}
+
+func profiles(t *testing.T) []*profile.Profile {
+	t.Helper()
+	all, err := profile.Load()
+	require.NoError(t, err)
+	return all
+}
+
+// makerKey is the laboratory maker's transport key.
+var makerKey = [16]byte{0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x4B, 0x4C, 0x4D, 0x4E, 0x4F}
+
+// keeper makes a keeper with fresh keys and the maker's transport key.
+func keeper(t *testing.T) *keys.Keeper {
+	t.Helper()
+	kek, err := keys.GenerateKEK(rand.Reader)
+	require.NoError(t, err)
+	keeper, err := keys.Create(filepath.Join(t.TempDir(), "keys.json"), kek, keys.Provincial())
+	require.NoError(t, err)
+	for _, spec := range keys.Provincial() {
+		if spec.Name == profiles(t)[0].Maker.Transport {
+			require.NoError(t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
+		}
+	}
+	return keeper
+}
+
+func (w *world) serve(server *api.Server) {
+	w.t.Helper()
+	certificates, err := w.authority.TLS()
+	require.NoError(w.t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(w.t, err)
+	web := server.HTTP(certificates)
+	w.gate = &gate{next: web.Handler}
+	web.Handler = w.gate
+	web.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = web.ServeTLS(listener, "", "")
+	}()
+	w.t.Cleanup(func() {
+		_ = web.Close()
+		<-served
+	})
+	w.address = "https://" + listener.Addr().String()
+}
+
+// Site implements exchange.Sites.
+func (w *world) Site(ctx context.Context, id string) (exchange.Site, error) {
+	station, err := w.db.Workstation(ctx, id)
+	if err != nil {
+		return exchange.Site{}, err
+	}
+	i, err := w.db.Institution(ctx, station.Institution)
+	return exchange.Site{Institution: i.ID, Name: i.Name, Kind: i.Kind, Level: i.Level, Place: station.Place}, err
+}
+
+// Proof implements exchange.Proofs.
+func (w *world) Proof(ctx context.Context, id uuid.UUID) (exchange.Proof, error) {
+	proof, err := w.issuance.Proof(ctx, id)
+	if errors.Is(err, issuance.ErrNoProof) {
+		err = exchange.ErrProofUnknown
+	}
+	return exchange.Proof{
+		CardID: proof.CardID, PersonID: proof.PersonID, CardNumber: proof.CardNumber,
+		Workstation: proof.Workstation, At: proof.At, Genuine: proof.Genuine,
+	}, err
+}
+
+// CardStatus implements exchange.Proofs.
+func (w *world) CardStatus(tx *registry.Tx, id uuid.UUID) (string, error) {
+	return w.issuance.CardStatus(tx, id)
+}
+
+// dial enrols a workstation and connects as it.
+func (w *world) dial(station string) *client.ClientWithResponses {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	enrolment, err := w.authority.Enrol(station)
+	require.NoError(w.t, err)
+	require.NoError(w.t, enrolment.WriteFiles(dir))
+	require.NoError(w.t, w.db.InTx(w.t.Context(), console, func(tx *registry.Tx) error {
+		return tx.EnrolWorkstation(station, enrolment.Fingerprint)
+	}))
+	connection, err := client.Dial(client.Config{
+		URL: w.address, CA: filepath.Join(dir, pki.FileCA),
+		Cert: filepath.Join(dir, pki.FileCertificate), Key: filepath.Join(dir, pki.FileKey),
+	})
+	require.NoError(w.t, err)
+	return connection
+}
+
+// signIn signs an operator in at a workstation.
+func (w *world) signIn(connection *client.ClientWithResponses, login string) terminal.Platform {
+	w.t.Helper()
+	signed, err := terminal.SignIn(w.t.Context(), connection, client.SignIn{Login: login, Password: w.passwords[login]})
+	require.NoError(w.t, err)
+	return terminal.Platform{API: connection, Token: signed.Token}
+}
+
+// at is an operator at a workstation with a reader of its own.
+type post struct {
+	*world
+	platform terminal.Platform
+	station  *terminal.Station
+	bench    *bench
+}
+
+func (w *world) at(station, kind, login string) *post {
+	w.t.Helper()
+	s, b := newStation(w.t, kind)
+	return &post{w, w.signIn(w.dial(station), login), s, b}
+}
+
+// change changes records as the workflow's engine, in a county's name.
+func (w *world) change(login string, change func(tx *registry.Tx) error) {
+	w.t.Helper()
+	actor := registry.Actor{Operator: login, Workstation: counter, Place: "630102"}
+	require.NoError(w.t, w.db.InTx(w.t.Context(), actor, change))
+}
+
+// numbered enters and reviews an application for a resident of the sample.
+func (w *world) numbered(name string) issuance.Application {
+	w.t.Helper()
+	found, err := w.db.PersonsByName(w.t.Context(), name)
+	require.NoError(w.t, err)
+	require.Len(w.t, found, 1)
+	var a issuance.Application
+	w.change(clerk, func(tx *registry.Tx) (err error) {
+		a, err = w.issuance.Apply(tx, found[0].ID, issuance.KindFirst)
+		return err
+	})
+	w.change(reviewer, func(tx *registry.Tx) (err error) {
+		a, err = w.issuance.Fire(tx, a.ID, issuance.EventApprove, "", []string{registry.RoleReviewer})
+		return err
+	})
+	return a
+}
+
+// shows waits until the station shows a kind of card.
+func (p *post) shows(kind string) terminal.State {
+	p.t.Helper()
+	return shows(p.t, p.station, kind)
+}
+
+var _ http.Handler = (*gate)(nil)
