@@ -76,6 +76,8 @@ type (
 		ID      hexBytes
 		Purpose string
 		Tries   byte
+		PSAM    struct{ ID, Usage hexByte } `yaml:"psam"`
+		Address string
 		Source  string
 		Assumed bool
 	}
@@ -111,6 +113,22 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not hexadecimal", text)
 	}
 	*h = b
+	return nil
+}
+
+// hexByte is one byte written in hexadecimal.
+type hexByte byte
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *hexByte) UnmarshalText(text []byte) error {
+	var b hexBytes
+	if err := b.UnmarshalText(text); err != nil {
+		return err
+	}
+	if len(b) != 1 {
+		return fmt.Errorf("%q is not one byte in hexadecimal", text)
+	}
+	*h = hexByte(b[0])
 	return nil
 }
 
@@ -151,7 +169,8 @@ func (s fileScope) build(usages map[string]hexBytes) (Scope, error) {
 		if len(k.ID) != 1 || len(usage) != 1 {
 			return Scope{}, fmt.Errorf("key %s: id and the usage of its purpose are one byte each", k.Name)
 		}
-		scope.Keys = append(scope.Keys, Key{Name: k.Name, ID: k.ID[0], Usage: usage[0], Purpose: k.Purpose, Tries: k.Tries, Source: k.Source, Assumed: k.Assumed})
+		scope.Keys = append(scope.Keys, Key{Name: k.Name, ID: k.ID[0], Usage: usage[0], Purpose: k.Purpose, Tries: k.Tries,
+			PSAM: PSAM{ID: byte(k.PSAM.ID), Usage: byte(k.PSAM.Usage)}, Address: k.Address, Source: k.Source, Assumed: k.Assumed})
 	}
 	for _, f := range s.Files {
 		file := File{FID: f.FID, Title: f.Title, Kind: f.Kind, Size: f.Size, Records: f.Records, Read: f.Read, Write: f.Write, Source: f.Source, Assumed: f.Assumed}

@@ -44,9 +44,9 @@ func page(p *profile.Profile) string {
 	}
 	for _, scope := range p.Scopes {
 		put("\n## %s %s · %s\n", scope.Name, scope.Title.ZH, scope.Title.EN)
-		put("| key | id | purpose | tries | source |\n|---|---|---|---|---|")
+		put("| key | id | purpose | tries | PSAM | address | source |\n|---|---|---|---|---|---|---|")
 		for _, key := range scope.Keys {
-			put("| %s | %02X | %s | %d | %s |", key.Name, key.ID, key.Purpose, key.Tries, source(key.Source, key.Assumed))
+			put("| %s | %02X | %s | %d | %s | %s | %s |", key.Name, key.ID, key.Purpose, key.Tries, module(key.PSAM), key.Address, source(key.Source, key.Assumed))
 		}
 		for _, file := range scope.Files {
 			pageFile(put, file)
@@ -76,6 +76,14 @@ func pageFile(put func(string, ...any), file profile.File) {
 		}
 		put("| %d | %02X | %d | %s | %s | %s %s | `%s` | %s |", e.Record, e.Tag, e.Length, e.Coding, e.Name, e.Title.ZH, e.Title.EN, strings.ReplaceAll(read, "|", "\\|"), source(e.Source, e.Assumed))
 	}
+}
+
+// module is a key's place in a terminal's security module.
+func module(p profile.PSAM) string {
+	if p == (profile.PSAM{}) {
+		return ""
+	}
+	return fmt.Sprintf("%02X / %02X", p.Usage, p.ID)
 }
 
 func source(text string, assumed bool) string {

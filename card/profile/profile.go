@@ -63,9 +63,17 @@ type Key struct {
 	Usage   byte   // first attribute byte of the key-loading block
 	Purpose string // "internal", "external", "maintenance", "master"
 	Tries   byte   // error counter of an external authentication key; 0 for none
+	PSAM    PSAM   // where a terminal's security module keeps the key above it
+	Address string // of the key on the wire to an authentication service (密钥地址), such as "0094"; empty where none is public
 	Source  string
 	Assumed bool
 }
+
+// PSAM says where a terminal's security module (PSAM 卡) keeps the key from
+// which a card's is derived: P2 and P1 of its INIT FOR DESCRYPT. Bits 8 to 6 of
+// the usage are the number of diversification levels, 5 to 1 the kind. Both are
+// zero for a key that no module holds.
+type PSAM struct{ ID, Usage byte }
 
 // FileKind is the structure of an elementary file.
 type FileKind string
