@@ -72,15 +72,29 @@ type Spec struct {
 	Depth int `json:"depth"`
 }
 
+// TripleDESSuffix ends the names of the keys of cards of specifications 1.0 and
+// 2.0, which have the same keys as those of 3.00 in another algorithm.
+const TripleDESSuffix = "_3DES"
+
 // Provincial returns the hierarchy of the province: the keys of the SSSE
-// environment and of DF01–DF04 and DF07 for cards of specification 3.00 (SM4),
-// the check code's, the maker's transport key (which Create leaves to be
-// imported) and the two that protect personal data.
+// environment and of DF01–DF04 and DF07, the check code's and the maker's
+// transport key (which Create leaves to be imported), for cards of
+// specification 3.00 (SM4) and, with the suffix, for those of 1.0 and 2.0
+// (3DES); and the two that protect personal data.
 func Provincial() []Spec {
+	specs := cardSpecs(SM4, "")
+	specs = append(specs, cardSpecs(TripleDES, TripleDESSuffix)...)
+	return append(specs,
+		Spec{Name: DataKey, Usage: FieldEncryption, Algorithm: SM4},
+		Spec{Name: IndexKey, Usage: BlindIndex, Algorithm: HMACSM3})
+}
+
+// cardSpecs returns the keys for cards of one algorithm.
+func cardSpecs(algorithm Algorithm, suffix string) []Spec {
 	var specs []Spec
 	add := func(usage Usage, depth int, names ...string) {
 		for _, name := range names {
-			specs = append(specs, Spec{Name: name, Usage: usage, Algorithm: SM4, Depth: depth})
+			specs = append(specs, Spec{Name: name + suffix, Usage: usage, Algorithm: algorithm, Depth: depth})
 		}
 	}
 	// The names of the keys of EF0C and EF0D are local; a profile that names
@@ -99,8 +113,7 @@ func Provincial() []Spec {
 	add(Authentication, 2, "LKDF03", "LKDF04")
 	add(Transport, 1, "TRANSPORT")
 	add(CheckCode, 0, "CHECK")
-	add(FieldEncryption, 0, DataKey)
-	return append(specs, Spec{Name: IndexKey, Usage: BlindIndex, Algorithm: HMACSM3})
+	return specs
 }
 
 // keyName is the form of a key's name.
@@ -117,9 +130,9 @@ func (s Spec) check() error {
 	algorithms, known := map[Usage][]Algorithm{
 		Authentication:  {SM4, TripleDES},
 		Maintenance:     {SM4, TripleDES},
-		Master:          {SM4},
-		Transport:       {SM4},
-		CheckCode:       {SM4},
+		Master:          {SM4, TripleDES},
+		Transport:       {SM4, TripleDES},
+		CheckCode:       {SM4, TripleDES},
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
 	}[s.Usage]

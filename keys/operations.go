@@ -99,21 +99,17 @@ func (k *Keeper) PINBlock(ctx context.Context, key Key, r, header []byte, pin st
 
 // WrapKey enciphers target with its three attribute bytes (usage, version,
 // tries) under the key under and computes the MAC of the key-loading command
-// with that header, starting from iv (16 bytes). It returns the command's data
-// field (36 bytes) and the last MAC block (16 bytes), which is the next iv of a
-// chained sequence. Only keys for cards can be wrapped, and only diversified
-// to the card.
+// with that header, starting from iv (one block: 16 bytes for SM4, 8 for 3DES).
+// It returns the command's data field (36 bytes for SM4, 28 for 3DES) and the
+// last MAC block, which is the next iv of a chained sequence. Both keys are of
+// one algorithm. Only keys for cards can be wrapped, and only diversified to
+// the card.
 func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error) {
-	if len(iv) != sm4.BlockSize {
-		return nil, nil, inputError("iv", "应 16 字节 sixteen bytes")
-	}
+	var wrapped Algorithm
 	err = k.use(ctx, target, func(algorithm Algorithm, value []byte) error {
-		if algorithm != SM4 {
-			return fmt.Errorf("keys: %w", ErrAlgorithm)
-		}
 		plain := append([]byte{byte(len(attributes) + len(value)), attributes[0], attributes[1], attributes[2]}, value...)
 		defer clear(plain)
-		data = pad(plain, sm4.BlockSize)
+		wrapped, data = algorithm, pad(plain, algorithm.blockSize())
 		return checkHeader(header, len(data)+4)
 	}, Authentication, Maintenance, Master)
 	defer func() {
@@ -126,12 +122,20 @@ func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]b
 		return data, nil, err
 	}
 	err = k.use(ctx, under, func(algorithm Algorithm, value []byte) error {
+		if algorithm != wrapped {
+			return fmt.Errorf("keys: %w", ErrAlgorithm)
+		}
+		if err := checkIV(algorithm, iv); err != nil {
+			return err
+		}
 		block, err := newCipher(algorithm, value)
 		if err != nil {
 			return err
 		}
 		encryptBlocks(block, data)
-		next = chainMAC(block, iv, join(header, data))
+		if next, err = directMAC(algorithm, value, iv, join(header, data)); err != nil {
+			return err
+		}
 		data = append(data, shorten(next)...)
 		return nil
 	}, Master, Transport)
@@ -139,24 +143,24 @@ func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]b
 }
 
 // DirectMAC computes the four MAC bytes of message under the key itself,
-// starting from iv (16 bytes; zeroes for a stand-alone check code). Under a
+// starting from iv (one block; zeroes for a stand-alone check code). Under a
 // master or transport key it takes a bare command header (five bytes) only, so
 // that it cannot authenticate a key load made elsewhere.
 func (k *Keeper) DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error) {
-	if len(iv) != sm4.BlockSize {
-		return nil, inputError("iv", "应 16 字节 sixteen bytes")
-	}
 	usages := []Usage{CheckCode}
 	if len(message) == 5 {
 		usages = []Usage{CheckCode, Master, Transport}
 	}
 	var mac []byte
 	err := k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
-		block, err := newCipher(algorithm, value)
+		if err := checkIV(algorithm, iv); err != nil {
+			return err
+		}
+		last, err := directMAC(algorithm, value, iv, message)
 		if err != nil {
 			return err
 		}
-		mac = shorten(chainMAC(block, iv, message))
+		mac = shorten(last)
 		return nil
 	}, usages...)
 	return mac, err
@@ -223,6 +227,14 @@ func packPIN(pin string) ([]byte, error) {
 		packed[i] = (pin[2*i]-'0')<<4 | (pin[2*i+1] - '0')
 	}
 	return packed, nil
+}
+
+// checkIV refuses an initial value that is not one block.
+func checkIV(algorithm Algorithm, iv []byte) error {
+	if size := algorithm.blockSize(); len(iv) != size {
+		return inputError("iv", fmt.Sprintf("应 %d 字节 %d bytes", size, size))
+	}
+	return nil
 }
 
 // checkHeader refuses a command header whose Lc is not the data field's length.

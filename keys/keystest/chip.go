@@ -138,14 +138,6 @@ func checkWrapped(t *testing.T, under, plain string, header, iv, data, next []by
 	require.Equal(t, fold(want), data[32:])
 }
 
-// testDESWrapKey: key loading is not defined for 3DES cards, whose COS differ.
-func testDESWrapKey(t *testing.T, keeper Chip) {
-	data, next, err := keeper.WrapKey(t.Context(), flat("MK"), flat("FLAT"), [3]byte{}, unhex(t, "84D4000024"), make([]byte, 16))
-	require.ErrorIs(t, err, keys.ErrAlgorithm)
-	require.Nil(t, data)
-	require.Nil(t, next)
-}
-
 // testDirectMAC computes a check code and the end of personalisation.
 func testDirectMAC(t *testing.T, keeper Chip) {
 	mac, err := keeper.DirectMAC(t.Context(), flat("CHECK"), make([]byte, 16), unhex(t, "639900D15600000500000001"))

@@ -91,7 +91,9 @@ func desFixtures() []Fixture {
 		fixture("LEAF", 1, keys.Authentication, keys.TripleDES, 0, testKeyDESCard),
 		fixture("IRK", 1, keys.Authentication, keys.TripleDES, 2, testKey),
 		fixture("FLATSTK", 1, keys.Maintenance, keys.TripleDES, 0, testKey),
-		fixture("MK", 1, keys.Master, keys.SM4, 0, testKey),
+		fixture("MK", 1, keys.Master, keys.TripleDES, 0, otherKey),
+		fixture("CHECK", 1, keys.CheckCode, keys.TripleDES, 0, testKey),
+		fixture("SM4MK", 1, keys.Master, keys.SM4, 0, otherKey),
 	}
 }
 

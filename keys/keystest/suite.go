@@ -35,4 +35,5 @@ func RunTripleDES(t *testing.T, open Open) {
 	t.Run("diversification", func(t *testing.T) { testDiversification(t, keeper, keys.TripleDES, testKeyDESCard) })
 	t.Run("PIN", func(t *testing.T) { testDESPIN(t, keeper) })
 	t.Run("key loading", func(t *testing.T) { testDESWrapKey(t, keeper) })
+	t.Run("MAC", func(t *testing.T) { testDESDirectMAC(t, keeper) })
 }
