@@ -88,10 +88,13 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	if !ok {
 		return "", "", errNoName
 	}
-	first, ok1 := file.Element("name")
-	second, ok2 := file.Element("nameExtension")
-	if !ok1 || !ok2 {
+	first, ok := file.Element("name")
+	if !ok {
 		return "", "", errNoName
+	}
+	room := first.Length
+	if second, ok := file.Element("nameExtension"); ok { // from 2.00 on
+		room += second.Length
 	}
 	if name == "" {
 		return "", "", tooLong(first, "不能为空", "must not be empty")
@@ -110,9 +113,8 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 			return "", "", fmt.Errorf("encode name: %w", err)
 		}
 		if size+len(one) > first.Length {
-			if len(encoded)-size > second.Length {
-				return "", "", tooLong(first, fmt.Sprintf("至多 %d 字节（约 %d 个汉字）", first.Length+second.Length, (first.Length+second.Length)/2),
-					fmt.Sprintf("at most %d bytes in GBK", first.Length+second.Length))
+			if len(encoded)-size > room-first.Length {
+				return "", "", tooLong(first, fmt.Sprintf("至多 %d 字节（约 %d 个汉字）", room, room/2), fmt.Sprintf("at most %d bytes in GBK", room))
 			}
 			return name[:i], name[i:], nil
 		}

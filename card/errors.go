@@ -25,6 +25,7 @@ func (e *Error) Explain() (text, remedy profile.Text) { return e.Text, e.Remedy 
 var (
 	ErrForeignCard         = &Error{"foreign-card", profile.Text{ZH: "不是社会保障卡", EN: "not a social security card"}, profile.Text{ZH: "请插入社会保障卡；银行卡和其他卡不能在此办理。", EN: "Insert a social security card; bank cards and others cannot be used here."}}
 	ErrUnknownATR          = &Error{"unknown-atr", profile.Text{ZH: "不认识的卡（复位信息不在已知卡型中）", EN: "unknown card: its answer to reset is of no known kind"}, profile.Text{ZH: "请确认卡的种类和厂商批次；新卡型需先登记卡规范。", EN: "Check the kind and maker of the card; a new kind must be registered first."}}
+	ErrUnknownVersion      = &Error{"unknown-version", profile.Text{ZH: "卡的规范版本未登记", EN: "no profile knows the card's specification version"}, profile.Text{ZH: "请联系省平台登记该版本的卡规范后再办理。", EN: "The version's profile must be registered at the province first."}}
 	ErrCardBlocked         = &Error{"card-blocked", profile.Text{ZH: "卡已锁定", EN: "the card is blocked"}, profile.Text{ZH: "此卡不能再用，请办理换卡。", EN: "The card cannot be used again; replace it."}}
 	ErrApplicationBlocked  = &Error{"application-blocked", profile.Text{ZH: "卡的应用已锁定", EN: "the application on the card is blocked"}, profile.Text{ZH: "请到经办窗口核实并办理应用解锁。", EN: "A service window can unblock the application."}}
 	ErrNotPersonalised     = &Error{"not-personalised", profile.Text{ZH: "空白卡，尚未制卡", EN: "a blank: the card is not personalised"}, profile.Text{ZH: "请先制卡。", EN: "Personalise the card first."}}

@@ -10,6 +10,9 @@ import (
 	"onecard/card/profile"
 )
 
+// macLength is the length of a command's MAC.
+const macLength = 4
+
 // ActivateScripts is the number of scripts of an activation, opening included.
 const ActivateScripts = 3
 
@@ -44,7 +47,7 @@ func (o *Activate) Next(ctx context.Context, keeper Keeper, in Input) (*Script, 
 		if !validPIN(o.profile, in.PIN) {
 			return nil, ErrPINFormat
 		}
-		header := []byte{0x84, insReloadPIN, 0, 1, 0x14}
+		header := []byte{0x84, insReloadPIN, 0, 1, byte(o.profile.BlockSize() + macLength)}
 		data, err := keeper.PINBlock(ctx, o.Identity.key(o.profile, "STK"), lastData(in.Responses), header, in.PIN)
 		if err != nil {
 			return nil, fmt.Errorf("set PIN: %w", err)

@@ -49,10 +49,13 @@ type Identity struct {
 	CardID    []byte         `json:"cardID,omitempty"` // 卡识别码, 16 bytes; absent when the application is blocked
 	Version   string         `json:"version,omitempty"`
 	LifeCycle byte           `json:"lifeCycle"`
-	Keys      map[string]int `json:"keys"` // version by name; 0 is the maker's
-	Blocked   bool           `json:"blocked"`
-	Challenge []byte         `json:"challenge"` // the chip's latest
-	Free      []Value        `json:"free,omitempty"`
+	Keys      map[string]int `json:"keys"` // version by name, of chips that tell; 0 is the maker's
+	// KeyVersion is that of the other keys: what the province's record says, or
+	// 0 for the current one.
+	KeyVersion int     `json:"keyVersion,omitempty"`
+	Blocked    bool    `json:"blocked"`
+	Challenge  []byte  `json:"challenge"` // the chip's latest
+	Free       []Value `json:"free,omitempty"`
 }
 
 // Blank says whether the chip waits to be personalised.
@@ -77,6 +80,11 @@ func (id *Identity) Serial() string {
 // readCommand reads record number of a file by its short identifier.
 func readCommand(file *profile.File, e *profile.Element) apdu.Command {
 	return apdu.Command{INS: insReadRecord, P1: byte(e.Record), P2: file.SFI()<<3 | 4, Ne: 2 + e.Length}
+}
+
+// selectStep selects a directory.
+func selectStep(scope *profile.Scope) Step {
+	return Step{Command: apdu.Command{INS: insSelect, Data: scope.FID}, Label: "选择 " + scope.Title.ZH}
 }
 
 func challengeCommand(size int) Step {
@@ -115,16 +123,26 @@ func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Ident
 	if _, ok := p.ATR(atr); !ok {
 		return nil, ErrUnknownATR
 	}
-	script := Opening(p, len(lastData(responses)))
+	steps := Opening(p, len(lastData(responses))).Steps
 	if err := identifySelect(responses); err != nil {
 		return nil, err
 	}
-	if err := checkAnswers(script.Steps, responses); err != nil {
+	id := &Identity{ATR: slices.Clone(atr), Keys: map[string]int{}, Blocked: responses[0].SW == 0x6283, LifeCycle: lifeOperational}
+	if id.Blocked && len(responses) >= 3 {
+		// What is free cannot be read either, whatever version asked for it.
+		steps, responses = slices.Concat(steps[:1], steps[len(steps)-2:]), slices.Concat(responses[:1], responses[len(responses)-2:])
+	}
+	if len(responses) == len(steps)+1 { // the opening went on into a directory
+		steps = slices.Insert(steps, len(steps)-1, selectStep(&p.Scopes[0]))
+	}
+	if err := checkAnswers(steps, responses); err != nil {
 		return nil, err
 	}
-	id := &Identity{ATR: slices.Clone(atr), Keys: map[string]int{}, Blocked: responses[0].SW == 0x6283, LifeCycle: lifeOperational}
+	id.Challenge = lastData(responses)
 	responses = responses[1:]
-	if err := id.readFree(p, &responses); err != nil {
+	if id.Blocked {
+		id.Version = p.Version
+	} else if err := id.readFree(p, &responses); err != nil {
 		return nil, err
 	}
 	if responses[0].SW == apdu.OK {
@@ -132,8 +150,7 @@ func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Ident
 			return nil, err
 		}
 	}
-	id.Challenge = responses[1].Data
-	if !id.Blocked && (id.Version != p.Version || len(id.CardID) != cardIDLength) {
+	if id.Version != p.Version || !id.Blocked && len(id.CardID) != cardIDLength {
 		return nil, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
 	}
 	return id, nil
@@ -240,13 +257,26 @@ func (id *Identity) personalised() error {
 // key names one of the card's keys to the keeper, in the version that the chip
 // says it holds.
 func (id *Identity) key(p *profile.Profile, name string) Key {
-	return Key{Name: name, Version: id.Keys[name], Factors: id.factors(p)}
+	version, told := id.Keys[name]
+	if !told {
+		version = id.KeyVersion
+	}
+	return Key{Name: p.KeeperKey(name), Version: version, Factors: id.factors(p)}
+}
+
+// area returns the six digits of the issuing area (行政区划代码), or nothing for a
+// card that does not tell.
+func (id *Identity) area() string {
+	if len(id.CardID) < 3 {
+		return ""
+	}
+	return hex.EncodeToString(id.CardID[:3])
 }
 
 // factors returns the diversification factors: the issuing area's six digits
 // with "sx" (行政区划因子), and the card's (卡片因子).
 func (id *Identity) factors(p *profile.Profile) [][]byte {
-	return [][]byte{[]byte(hex.EncodeToString(id.CardID[:3]) + "sx"), id.cardFactor(p)}
+	return [][]byte{[]byte(id.area() + "sx"), id.cardFactor(p)}
 }
 
 func (id *Identity) cardFactor(p *profile.Profile) []byte {

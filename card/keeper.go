@@ -32,11 +32,11 @@ type Keeper interface {
 	PINBlock(ctx context.Context, key Key, r, header []byte, pin string) ([]byte, error)
 	// WrapKey enciphers target with its three attribute bytes (usage, version,
 	// tries) under the key under and computes the MAC of the key-loading
-	// command with that header, starting from iv (16 bytes). It returns the
+	// command with that header, starting from iv (one block). It returns the
 	// command's data field and the last MAC block, which is the next iv of a
 	// chained sequence.
 	WrapKey(ctx context.Context, under, target Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error)
 	// DirectMAC computes the four MAC bytes of message under the key itself,
-	// starting from iv (16 bytes; zeroes for a stand-alone check code).
+	// starting from iv (one block; zeroes for a stand-alone check code).
 	DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error)
 }

@@ -11,7 +11,9 @@ import (
 )
 
 // PersonaliseScripts is the number of scripts of a personalisation on an
-// untouched blank whose maker chains the loading of keys, opening included.
+// untouched blank whose maker chains the loading of keys, opening included:
+// one for each of the transport key, UKSSSE, RKSSSE and the master key. A card
+// that is read freely needs no RKSSSE, and one script less.
 const PersonaliseScripts = 5
 
 // The phases of a personalisation: which script is out.
@@ -42,6 +44,8 @@ type Personalise struct {
 	NextKey    int      `json:"nextKey"` // of a maker who wants a challenge for each key
 	CardID     []byte   `json:"newCardID,omitempty"`
 	Proof      proof    `json:"proof"`
+	Asked      int      `json:"asked,omitempty"`  // steps before the proof, in the script that reads back
+	Opened     int      `json:"opened,omitempty"` // steps before the first element that is read back
 	Proven     bool     `json:"proven"`
 	All        []Value  `json:"values,omitempty"`
 }
@@ -104,7 +108,7 @@ func (o *Personalise) judge(in Input) error {
 func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error) {
 	serial := o.Identity.CardID[8:12]
 	body := slices.Concat(o.Identity.CardID[:8], serial)
-	check, err := keeper.DirectMAC(ctx, Key{Name: "CHECK"}, make([]byte, 16), body)
+	check, err := keeper.DirectMAC(ctx, Key{Name: o.profile.KeeperKey("CHECK")}, make([]byte, o.profile.BlockSize()), body)
 	if err != nil {
 		return nil, fmt.Errorf("check code of the card identification: %w", err)
 	}
@@ -150,12 +154,12 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 	if o.profile.Maker.IV == "challenge" {
 		end = o.NextKey + 1
 	}
-	transport := Key{Name: o.profile.Maker.Transport, Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
+	transport := Key{Name: o.profile.KeeperKey(o.profile.Maker.Transport), Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
 	var steps []Step
 	for iv := challenge; o.NextKey < end; o.NextKey++ {
 		slot := order[o.NextKey]
-		target := Key{Name: slot.Name, Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-		header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, keyBlockLength}
+		target := Key{Name: o.profile.KeeperKey(slot.Name), Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
+		header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, o.keyBlockLength()}
 		data, next, err := keeper.WrapKey(ctx, transport, target, [3]byte{slot.Usage, byte(o.KeyVersion), slot.Tries}, header, iv)
 		if err != nil {
 			return nil, fmt.Errorf("wrap %s: %w", slot.Name, err)
@@ -165,15 +169,18 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 	}
 	size := factorLength
 	if o.NextKey < len(order) {
-		size = 16
+		size = o.profile.BlockSize()
 	}
 	o.Phase = phaseKeys
 	return o.out(append(steps, challengeCommand(size))...), nil
 }
 
-// keyBlockLength is Lc of a key-loading command: 32 enciphered bytes and 4 of
-// MAC.
-const keyBlockLength = 0x24
+// keyBlockLength is Lc of a key-loading command: length, three attributes and
+// sixteen bytes of key, padded to whole blocks, and the MAC.
+func (o *Personalise) keyBlockLength() byte {
+	block := o.profile.BlockSize()
+	return byte((1+3+16)/block*block + block + macLength)
+}
 
 // takeKeys notes that the chip now holds the card's own keys.
 func (o *Personalise) takeKeys() {
@@ -199,23 +206,39 @@ func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte
 			Label:   "写入 " + w.element.Title.ZH,
 		})
 	}
+	if !o.guarded() {
+		return o.finishReading(steps), nil
+	}
 	o.Phase = phaseWrite
 	return o.out(append(steps, challengeCommand(factorLength))...), nil
 }
 
 func (o *Personalise) readBack(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
-	open, err := o.authenticate(ctx, keeper, "RKSSSE", challenge)
-	if err != nil {
-		return nil, err
+	var steps []Step
+	if o.guarded() {
+		open, err := o.authenticate(ctx, keeper, readKey, challenge)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, open)
 	}
-	steps := append([]Step{o.Proof.step(), open}, o.readAll(true)...)
+	return o.finishReading(steps), nil
+}
+
+// finishReading ends a script with the proof, all elements, and the challenge
+// for the last command.
+func (o *Personalise) finishReading(steps []Step) *Script {
+	o.Asked = len(steps)
+	steps = append(steps, o.Proof.step(o.profile))
+	o.Opened = len(steps)
+	steps = append(steps, o.readAll(true)...)
 	o.Phase = phaseReadBack
-	return o.out(append(steps, challengeCommand(16))...), nil
+	return o.out(append(steps, challengeCommand(o.profile.BlockSize()))...)
 }
 
 // compare holds what the chip says against what was intended.
 func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), responses[0].Data)
+	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), responses[o.Asked].Data)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +249,7 @@ func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []ap
 	if err != nil {
 		return nil, err
 	}
-	read := responses[2 : 2+len(intended)]
+	read := responses[o.Opened : o.Opened+len(intended)]
 	for i, w := range intended {
 		value, err := elementValue(w.element, read[i].Data)
 		if err != nil {
@@ -283,7 +306,11 @@ func (o *Personalise) NeedsPIN() bool { return false }
 
 // Progress says how many scripts are done, of how many, and what comes.
 func (o *Personalise) Progress() (done, total int, label string) {
-	return min(o.Turn, PersonaliseScripts-1), PersonaliseScripts - 1, map[string]string{
+	total = PersonaliseScripts - 1
+	if !o.guarded() {
+		total--
+	}
+	return min(o.Turn, total), total, map[string]string{
 		phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",
 	}[o.Phase]
 }

@@ -13,6 +13,7 @@ const ReadScripts = 2
 type Read struct {
 	work
 	Proof  proof   `json:"proof"`
+	Opened int     `json:"opened,omitempty"` // steps before the first element
 	Proven bool    `json:"proven"`
 	All    []Value `json:"values,omitempty"`
 }
@@ -28,11 +29,17 @@ func NewRead(p *profile.Profile, id *Identity) (*Read, error) {
 // Next implements Operation.
 func (o *Read) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
 	if o.Turn == 0 {
-		open, err := o.authenticate(ctx, keeper, "RKSSSE", o.Identity.Challenge)
-		if err != nil {
-			return nil, err
+		var open []Step
+		if o.guarded() {
+			step, err := o.authenticate(ctx, keeper, readKey, o.Identity.Challenge)
+			if err != nil {
+				return nil, err
+			}
+			open = append(open, step)
 		}
-		return o.out(append([]Step{o.Proof.step(), open}, o.readAll(false)...)...), nil
+		steps := append([]Step{o.Proof.step(o.profile)}, open...)
+		o.Opened = len(steps)
+		return o.out(append(steps, o.readAll(false)...)...), nil
 	}
 	if len(in.Responses) == 0 {
 		return nil, ErrIncomplete
@@ -51,7 +58,7 @@ func (o *Read) Next(ctx context.Context, keeper Keeper, in Input) (*Script, erro
 	if err := o.answers(in); err != nil {
 		return nil, err
 	}
-	values, err := o.values(false, in.Responses[2:])
+	values, err := o.values(false, in.Responses[o.Opened:])
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -36,13 +37,20 @@ func (w *work) answers(in Input) error {
 	return checkAnswers(w.Steps, in.Responses)
 }
 
-func (w *work) use(p *profile.Profile) { w.profile = p }
+// use finds the profile of the card again.
+func (w *work) use(profiles []*profile.Profile) (err error) {
+	if w.Identity == nil {
+		return fmt.Errorf("no card: %w", ErrIncomplete)
+	}
+	w.profile, err = profile.Of(profiles, w.Identity.Version, w.Identity.area())
+	return err
+}
 
 // Restore brings a stored operation back to life.
-func Restore(p *profile.Profile, operation string, state []byte) (Operation, error) {
+func Restore(profiles []*profile.Profile, operation string, state []byte) (Operation, error) {
 	var op interface {
 		Operation
-		use(*profile.Profile)
+		use([]*profile.Profile) error
 	}
 	switch operation {
 	case "read":
@@ -59,12 +67,17 @@ func Restore(p *profile.Profile, operation string, state []byte) (Operation, err
 	if err := json.Unmarshal(state, op); err != nil {
 		return nil, fmt.Errorf("restore %s: %w", operation, err)
 	}
-	op.use(p)
+	if err := op.use(profiles); err != nil {
+		return nil, fmt.Errorf("restore %s: %w", operation, err)
+	}
 	return op, nil
 }
 
 // factorLength is the length of r1 and r2 in authentication.
 const factorLength = 8
+
+// ChallengeLength is the size of the challenge for an authentication.
+const ChallengeLength = factorLength
 
 // randomFactor makes the bytes that the terminal's side contributes.
 func randomFactor() []byte {
@@ -86,7 +99,7 @@ func (w *work) authenticate(ctx context.Context, keeper Keeper, name string, cha
 		return Step{}, fmt.Errorf("authenticate with %s: %w", name, err)
 	}
 	return Step{
-		Command: apdu.Command{INS: insExternalAuthenticate, P2: slot.ID, Data: append(auth, r2...)},
+		Command: apdu.Command{INS: insExternalAuthenticate, P2: slot.ID, Data: slices.Concat(auth, r2, w.profile.Choices.KeyVersion)},
 		Label:   "外部认证 " + name,
 	}, nil
 }
@@ -97,10 +110,10 @@ type proof struct {
 	R2 []byte `json:"r2,omitempty"`
 }
 
-func (q *proof) step() Step {
+func (q *proof) step(p *profile.Profile) Step {
 	q.R1, q.R2 = randomFactor(), randomFactor()
 	return Step{
-		Command: apdu.Command{INS: insInternalAuthenticate, Data: append(append([]byte(nil), q.R1...), q.R2...), Ne: factorLength},
+		Command: apdu.Command{INS: insInternalAuthenticate, Data: slices.Concat(q.R1, q.R2, p.Choices.KeyVersion), Ne: factorLength},
 		Label:   "内部认证（验证芯片真伪）",
 	}
 }
@@ -114,14 +127,37 @@ func (q *proof) holds(ctx context.Context, keeper Keeper, key Key, answer []byte
 	return subtle.ConstantTimeCompare(expected, answer) == 1, nil
 }
 
-// readAll reads the elements of the issuer and of the holder.
+// readKey opens what a card of 3.00 says of its holder.
+const readKey = "RKSSSE"
+
+// guarded says whether issuer or holder have elements that are not read freely:
+// from 3.00 on, card number and holder.
+func (w *work) guarded() bool {
+	for _, path := range []string{issuerFile, holderFile} {
+		file, _ := w.profile.File(path)
+		for i := range file.Elements {
+			if file.ReadRule(&file.Elements[i]) != profile.Free {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// opened says whether the opening script has read an element.
+func opened(path string, file *profile.File, e *profile.Element) bool {
+	return path == issuerFile && file.ReadRule(e) == profile.Free
+}
+
+// readAll reads the elements of the issuer and of the holder, all of them or
+// those that the opening script left.
 func (w *work) readAll(all bool) []Step {
 	var steps []Step
 	for _, path := range []string{issuerFile, holderFile} {
 		file, _ := w.profile.File(path)
 		for i := range file.Elements {
 			e := &file.Elements[i]
-			if all || file.ReadRule(e) != profile.Free {
+			if all || !opened(path, file, e) {
 				steps = append(steps, Step{Command: readCommand(file, e), Label: "读 " + e.Title.ZH})
 			}
 		}
@@ -136,7 +172,7 @@ func (w *work) values(all bool, responses []apdu.Response) ([]Value, error) {
 		file, _ := w.profile.File(path)
 		for i := range file.Elements {
 			e := &file.Elements[i]
-			if !all && file.ReadRule(e) == profile.Free {
+			if !all && opened(path, file, e) {
 				continue
 			}
 			raw, err := elementValue(e, responses[0].Data)

@@ -56,9 +56,9 @@ type job struct {
 
 // OpenSession begins work on a chip and returns the first script.
 func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenSession) (session.Turn, error) {
-	p, err := profile.Match(s.profiles, o.ATR)
+	p, err := s.profileOf(ctx, o)
 	if err != nil {
-		return session.Turn{}, card.ErrUnknownATR
+		return session.Turn{}, err
 	}
 	id, err := card.Identify(p, o.ATR, o.Opening)
 	if err != nil {
@@ -86,6 +86,23 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: o.ATR, Opening: o.Opening,
 		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Prepare: j.prepare,
 	})
+}
+
+// profileOf finds the profile of the chip in a reader. One whose application is
+// blocked does not tell its version; then the record does.
+func (s *Service) profileOf(ctx context.Context, o OpenSession) (*profile.Profile, error) {
+	p, err := card.Choose(s.profiles, o.ATR, o.Opening)
+	if err != nil || o.Opening[0].SW == apdu.OK {
+		return p, err
+	}
+	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(o.ATR)))
+	if errors.Is(err, registry.ErrNotFound) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return profile.Of(s.profiles, c.SpecVersion, c.ChipID[:6])
 }
 
 // hasChip says whether an event of the machine waits for this chip operation.

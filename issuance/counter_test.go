@@ -77,11 +77,11 @@ func (c counter) opening(t must, socket *chip.Socket, operation string, subject 
 	default:
 		o.CardID = &subject
 	}
-	p, err := profile.Match(province.profiles, o.ATR)
+	candidates, err := profile.Candidates(province.profiles, o.ATR)
 	if err != nil {
 		return o
 	}
-	o.Opening, err = card.Run(t.Context(), apdu.NewChannel(socket), card.Opening(p, challenge), nil)
+	o.Opening, err = card.Run(t.Context(), apdu.NewChannel(socket), card.Opening(candidates[0], challenge), nil)
 	require.NoError(t, err)
 	return o
 }

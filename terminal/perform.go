@@ -9,12 +9,7 @@ import (
 	"onecard/apdu"
 	"onecard/api/client"
 	"onecard/card"
-)
-
-// The sizes of the challenge that an opening script ends with.
-const (
-	challengeAuthentication = 8
-	challengeKeys           = 16
+	"onecard/card/profile"
 )
 
 // Job is work on the chip in the reader that the province drives.
@@ -30,17 +25,21 @@ type Job struct {
 	refuse func(*card.Identity) error
 }
 
-func (j Job) challenge() int {
+// challenge returns the size of the challenge with which the opening script
+// ends: for the loading of keys a block of the card's cipher.
+func (j Job) challenge(p *profile.Profile) int {
 	if j.Operation == "personalise" {
-		return challengeKeys
+		return p.BlockSize()
 	}
-	return challengeAuthentication
+	return card.ChallengeLength
 }
 
 // Reading is the finished work on a chip.
 type Reading struct {
 	Session uuid.UUID // the proof for a transaction
 	Result  client.ChipResult
+
+	profile *profile.Profile // of the card
 }
 
 // Perform does a job on the chip in the reader: it runs the opening script,
@@ -62,14 +61,14 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 
 func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job Job) (Reading, error) {
 	s.SetProgress(&Progress{Total: 1, Label: "识别卡"})
-	identity, opening, err := s.open(ctx, chip, job.challenge())
+	opened, err := s.open(ctx, chip, job.challenge)
 	if err == nil && job.refuse != nil {
-		err = job.refuse(identity)
+		err = job.refuse(opened.Identity)
 	}
 	if err != nil {
 		return Reading{}, err
 	}
-	turn, err := platform.openSession(ctx, job, s.State().Reader, chip.ATR(), opening)
+	turn, err := platform.openSession(ctx, job, s.State().Reader, chip.ATR(), opened.Responses)
 	if err != nil {
 		return Reading{}, err
 	}
@@ -94,7 +93,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 	if turn.Result == nil {
 		return Reading{}, fmt.Errorf("platform ended the work without a result: %w", errUnreadable)
 	}
-	return Reading{Session: turn.Session, Result: *turn.Result}, nil
+	return Reading{Session: turn.Session, Result: *turn.Result, profile: opened.Profile}, nil
 }
 
 // scriptProgress shows the script's own steps within the whole operation: the

@@ -53,7 +53,7 @@ func New(profiles []*profile.Profile, store Store, random io.Reader) (*Chip, err
 		c.rand = rand.Reader
 	}
 	if image.Version != "" {
-		if c.profile, err = profile.ByVersion(profiles, image.Version); err != nil {
+		if c.profile, err = profile.Of(profiles, image.Version, image.Area); err != nil {
 			return nil, fmt.Errorf("chip: %w", err)
 		}
 	}

@@ -30,6 +30,7 @@ func (h *Hex) UnmarshalText(text []byte) error {
 type Image struct {
 	ATR     Hex    `json:"atr"`
 	Version string `json:"version,omitempty"` // of the profile; empty for a foreign chip
+	Area    string `json:"area,omitempty"`    // of a local extension, six digits
 	// Answers are those of a foreign chip, by command in hexadecimal.
 	Answers map[string]Hex `json:"answers,omitempty"`
 
@@ -65,12 +66,12 @@ func Blank(p *profile.Profile, serial [4]byte, maker [16]byte) (*Image, error) {
 	if len(p.Maker.Area) != 3 {
 		return nil, fmt.Errorf("blank: area: %w: three bytes", ErrImage)
 	}
-	atr := bytes.Join([][]byte{{0x3B, 0x6D, 0x00, 0x00, 0x00, 0x81, 'N', 'C', '1', 0x86, 0x97}, p.Maker.Area[:2], serial[:]}, nil)
+	atr := p.BlankATR(serial)
 	line, ok := p.ATR(atr)
 	if !ok {
 		return nil, fmt.Errorf("blank: profile %s does not know the laboratory's answer to reset", p.Version)
 	}
-	transport, err := diversify(maker[:], line.CardFactor(atr))
+	transport, err := suiteOf(p).diversify(maker[:], line.CardFactor(atr))
 	if err != nil {
 		return nil, err
 	}

@@ -40,8 +40,14 @@ func (c *Chip) slot(scope, id byte) (profile.Key, bool) {
 
 func (c *Chip) master() *Slot { return c.image.Keys[c.profile.Maker.Master] }
 
-// keyBlock is the length of an enciphered key block.
-const keyBlock = 32
+// keyBlock is the length of an enciphered key block: length, attributes and key
+// in whole blocks.
+func (c *Chip) keyBlock() int {
+	if c.suite().block == 8 {
+		return 24
+	}
+	return 32
+}
 
 // loadKey puts a key into a slot, enciphered and authenticated by the master
 // key.
@@ -49,8 +55,9 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 	iv := c.chain
 	c.chain = nil
 	if c.profile.Maker.IV == "challenge" || iv == nil {
-		iv = c.take(16)
+		iv = c.take(c.suite().block)
 	}
+	keyBlock := c.keyBlock()
 	key, known := c.slot(cmd.P1, cmd.P2)
 	switch {
 	case len(cmd.Data) != keyBlock+4:
@@ -63,14 +70,14 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, 0x6984
 	}
 	enciphered := cmd.Data[:keyBlock]
-	last, folded, err := mac(c.master().Key, iv, append(header(cmd), enciphered...))
+	last, folded, err := c.suite().mac(c.master().Key, iv, append(header(cmd), enciphered...))
 	if err != nil {
 		return nil, 0x6F00
 	}
 	if subtle.ConstantTimeCompare(folded, cmd.Data[keyBlock:]) != 1 {
 		return nil, 0x6988
 	}
-	block, err := decrypt(c.master().Key, enciphered)
+	block, err := c.suite().decrypt(c.master().Key, enciphered)
 	if err != nil {
 		return nil, 0x6F00
 	}
@@ -93,12 +100,12 @@ func wellFormed(block []byte, key profile.Key) bool {
 	if key.Purpose == "external" && (tries < 1 || tries > 15) {
 		return false
 	}
-	return length == 0x13 && usage == key.Usage && version > 0 && bytes.Equal(block[20:], append([]byte{0x80}, make([]byte, 11)...))
+	return length == 0x13 && usage == key.Usage && version > 0 && bytes.Equal(block[20:], append([]byte{0x80}, make([]byte, len(block)-21)...))
 }
 
 // finish ends the personalisation: the blank becomes a card.
 func (c *Chip) finish(cmd apdu.Command) ([]byte, apdu.SW) {
-	challenge := c.take(16)
+	challenge := c.take(c.suite().block)
 	switch {
 	case cmd.P1 != 0 || cmd.P2 != 0:
 		return nil, 0x6A86
@@ -109,7 +116,7 @@ func (c *Chip) finish(cmd apdu.Command) ([]byte, apdu.SW) {
 	case c.master().Version == 0 || c.image.LifeCycle != lifeBlank:
 		return nil, 0x6985
 	}
-	_, folded, err := mac(c.master().Key, challenge, header(cmd))
+	_, folded, err := c.suite().mac(c.master().Key, challenge, header(cmd))
 	if err != nil {
 		return nil, 0x6F00
 	}

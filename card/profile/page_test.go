@@ -21,7 +21,7 @@ func TestPage(t *testing.T) {
 	profiles, err := profile.Load()
 	require.NoError(t, err)
 	for _, p := range profiles {
-		path := filepath.Join("..", "..", "docs", "profile-"+p.Version+".md")
+		path := filepath.Join("..", "..", "docs", "profile-"+strings.Join(append([]string{p.Version}, p.Areas...), "-")+".md")
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(page(p)), 0o600))
 		}
@@ -41,6 +41,16 @@ func page(p *profile.Profile) string {
 	put("| ATR | mask | |\n|---|---|---|")
 	for _, atr := range p.ATRs {
 		put("| `%X` | `%X` | %s %s |", atr.Value, atr.Mask, atr.Name.ZH, atr.Name.EN)
+	}
+	put("\n| choice | value | why *(assumed)* |\n|---|---|---|")
+	for _, choice := range []struct {
+		name  string
+		value any
+	}{{"keyVersion", fmt.Sprintf("%X", p.Choices.KeyVersion)}, {"protection", p.Choices.Protection}, {"namePad", fmt.Sprintf("%02X", p.Choices.NamePad)}} {
+		put("| %s | `%v` | %s |", choice.name, choice.value, p.Choices.Sources[choice.name])
+	}
+	if p.Finance != nil {
+		put("\n金融应用 financial application: `%X`, account number in tag %X or %X; %s", p.Finance.AIDs, p.Finance.Tag, p.Finance.Track2, p.Finance.Source)
 	}
 	for _, scope := range p.Scopes {
 		put("\n## %s %s · %s\n", scope.Name, scope.Title.ZH, scope.Title.EN)
@@ -65,6 +75,12 @@ func pageFile(put func(string, ...any), file profile.File) {
 		size = fmt.Sprintf(", %d bytes", file.Size)
 	}
 	put("%s%s; read `%s`, write `%s`; %s", file.Kind, size, file.Read, file.Write, source(file.Source, file.Assumed))
+	if len(file.Fields) > 0 {
+		put("\n| length | coding | name | 数据项 |\n|---|---|---|---|")
+		for _, e := range file.Fields {
+			put("| %d | %s | %s | %s %s%s |", e.Length, e.Coding, e.Name, e.Title.ZH, e.Title.EN, source("", e.Assumed))
+		}
+	}
 	if len(file.Elements) == 0 {
 		return
 	}

@@ -14,13 +14,59 @@ package profile
 type Profile struct {
 	Version     string // 规范版本, the four characters of element 03, such as "3.00"
 	Title       Text
-	Algorithm   string // "sm4" or "3des"
-	Environment []byte // name of SSSE for SELECT by name
-	FCI         []byte // what SELECT of the environment answers
+	Areas       []string // leading digits of the issuing areas of a local extension (地方扩展); none for the national card
+	Algorithm   string   // "sm4" or "3des"
+	KeySuffix   string   // ends the names of the card's keys at the keeper, such as "_3DES"
+	Environment []byte   // name of SSSE for SELECT by name
+	FCI         []byte   // what SELECT of the environment answers
 	ATRs        []ATR
 	PIN         PIN
 	Scopes      []Scope // key scopes and directories; the first is SSSE
+	Choices     Choices
+	Finance     *Finance // the bank's application on the same chip; nil for none
 	Maker       Maker
+}
+
+// The algorithms of a profile.
+const (
+	SM4       = "sm4"
+	TripleDES = "3des"
+)
+
+// BlockSize returns the block of the card's cipher in bytes.
+func (p *Profile) BlockSize() int {
+	if p.Algorithm == TripleDES {
+		return 8
+	}
+	return 16
+}
+
+// KeeperKey returns the name by which the keeper knows one of the card's keys.
+func (p *Profile) KeeperKey(name string) string { return name + p.KeySuffix }
+
+// Choices are what the specification leaves open or no public source settles
+// (未公开事项的选择): all are assumed, and a province changes them here.
+type Choices struct {
+	// KeyVersion is the byte that ends the data of EXTERNAL and INTERNAL
+	// AUTHENTICATE (密钥版本号); empty where the command has none.
+	KeyVersion []byte
+	// Protection secures the writing of elements and records (线路保护): "none",
+	// "mac", or "cipher" (MAC and encipherment), under a process key of STK.
+	Protection string
+	// NamePad fills text that is shorter than its element.
+	NamePad byte
+	// Sources say why each was chosen, by its name in the file.
+	Sources map[string]string
+}
+
+// Finance is the bank's application on the same chip (金融应用). What it holds is
+// the bank's; a social security counter reads the account number only.
+type Finance struct {
+	AIDs    [][]byte // in the order in which they are tried
+	Records [][2]int // SFI and record number in which the account number may stand
+	Tag     int      // of the account number (PAN)
+	Track2  int      // of the track 2 equivalent data, whose beginning is the account number
+	Source  string
 }
 
 // Text is a name for people in both languages.
@@ -33,9 +79,14 @@ type Text struct {
 type ATR struct {
 	Value, Mask []byte
 	Name        Text
-	// Historical is the number of historical bytes at the end; the card
-	// factor is their last eight bytes.
+	// Historical is the number of historical bytes; the card factor is their
+	// last eight.
 	Historical int
+	// Trailer is the number of bytes after them: the check byte TCK of a
+	// contactless card's (ISO/IEC 7816-3 clause 8.2.5).
+	Trailer int
+	Source  string
+	Assumed bool
 }
 
 // PIN holds the rules of the holder's number (社保密码).
@@ -97,6 +148,8 @@ type File struct {
 	Source   string
 	Assumed  bool
 	Elements []Element
+	// Fields are the parts of a cyclic record, in order, without tags.
+	Fields []Element
 }
 
 // Element is one data element (数据项), a record `tag len value` of a variable
@@ -105,7 +158,7 @@ type Element struct {
 	Record  int
 	Tag     byte
 	Length  int
-	Coding  string // "an" (GBK, padded 00), "cn" (BCD, padded F), "b", "dec", "hex4", "template"
+	Coding  string // "an" (GBK, padded), "cn" (BCD, padded F), "b", "dec" and "hex4" (amount in fen, four bytes), "template"
 	Name    string // stable English name in lowerCamel, such as "cardNumber"
 	Title   Text
 	Read    string    // overrides the file's rule when set
@@ -122,6 +175,7 @@ type Maker struct {
 	Transport string // the keeper's name of the transport key
 	Master    string // the key of the first scope under which keys are loaded
 	Area      []byte // issuing area that blanks carry in the card identification
+	ATR       []byte // how the answer to reset of a blank begins; area and serial follow
 	Assumed   bool
 	Source    string
 }

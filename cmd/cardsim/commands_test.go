@@ -156,7 +156,7 @@ func TestMakeRefused(t *testing.T) {
 		"serial of an odd length": {"serial: 8 hexadecimal digits", blank("00BF7C7", good)},
 		"serial no number":        {"serial: 8 hexadecimal digits", blank("00BF7CZZ", good)},
 		"no serial":               {"--serial", []string{"blank", "--card", card, "--transport-key-file", good}},
-		"unknown version":         {`no profile of specification version "1.00"`, blank("00BF7C7A", good, "--version", "1.00")},
+		"unknown version":         {`no profile of specification version "9.00"`, blank("00BF7C7A", good, "--version", "9.00")},
 		"missing key file":        {"transport key: open " + filepath.Join(dir, "none"), blank("00BF7C7A", filepath.Join(dir, "none"))},
 		"short key":               {"32 hexadecimal digits", blank("00BF7C7A", write("short", "404142\n"))},
 		"empty key file":          {"no key in it", blank("00BF7C7A", write("empty", "# nothing\n"))},

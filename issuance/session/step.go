@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"onecard/apdu"
 	"onecard/card"
-	"onecard/card/profile"
 	"onecard/registry"
 )
 
@@ -69,19 +67,11 @@ func (s *Store) find(ctx context.Context, actor registry.Actor, id uuid.UUID) (*
 
 // restore brings the operation back to life.
 func (s *Store) restore(ctx context.Context, r *row) (Work, error) {
-	atr, err := hex.DecodeString(r.ATR)
-	if err != nil {
-		return nil, fmt.Errorf("session: answer to reset: %w", err)
-	}
-	p, err := profile.Match(s.config.Profiles, atr)
-	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
-	}
 	state, err := s.get(ctx, r, "state", r.State)
 	if err != nil {
 		return nil, err
 	}
-	restored, err := card.Restore(p, r.Work, state)
+	restored, err := card.Restore(s.config.Profiles, r.Work, state)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
