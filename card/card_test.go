@@ -30,6 +30,7 @@ type province struct {
 	keeper   *keys.Keeper
 	profiles []*profile.Profile
 	profile  *profile.Profile
+	items    []card.Item // of an access
 }
 
 func newProvince(t testing.TB) province { return newProvinceOf(t, "3.00") }
@@ -50,7 +51,7 @@ func newProvinceOf(t testing.TB, version string) province {
 			require.NoError(t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	return province{keeper, profiles, p}
+	return province{keeper: keeper, profiles: profiles, profile: p}
 }
 
 func (v province) blank(t testing.TB, serial uint32) *chip.Chip {
@@ -93,11 +94,14 @@ func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, b
 	var m measure
 	channel := apdu.NewChannel(socket)
 	before := socket.Count()
-	opened, err := card.Open(ctx, channel, v.profiles, socket.Chip.ATR(), func(p *profile.Profile) int {
-		if kind == "personalise" {
-			return p.BlockSize()
+	opened, err := card.Open(ctx, channel, v.profiles, socket.Chip.ATR(), func(p *profile.Profile) (*card.Script, error) {
+		switch {
+		case kind == "personalise", kind == "rekey":
+			return card.Opening(p, p.BlockSize()), nil
+		case kind == "access":
+			return card.OpeningFor(p, v.items)
 		}
-		return card.ChallengeLength
+		return card.Opening(p, card.ChallengeLength), nil
 	})
 	if err != nil {
 		return nil, m, err
@@ -122,7 +126,7 @@ func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, b
 		if err != nil {
 			return op, m, err
 		}
-		responses, err := card.Run(ctx, channel, script, nil)
+		responses, err := card.RunWithPIN(ctx, channel, script, pin, nil)
 		if err != nil {
 			return op, m, err
 		}

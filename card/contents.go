@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/text/encoding/simplifiedchinese"
-
 	"onecard/card/profile"
 	"onecard/internal/gb"
 )
@@ -63,7 +61,7 @@ func (c Contents) encode(p *profile.Profile, cardID []byte) ([]written, error) {
 			if !known {
 				return nil, fmt.Errorf("profile %s: element %s has no source", p.Version, element.Name)
 			}
-			value, err := encodeValue(element, text)
+			value, err := encodeValue(p, element, text)
 			if err != nil {
 				return nil, err
 			}
@@ -99,7 +97,7 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	if name == "" {
 		return "", "", tooLong(first, "不能为空", "must not be empty")
 	}
-	encoded, err := encodeGBK(first, name)
+	encoded, err := encodeText(p, first, name)
 	if err != nil {
 		return "", "", err
 	}
@@ -108,10 +106,7 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	}
 	size := 0
 	for i, r := range name {
-		one, err := simplifiedchinese.GBK.NewEncoder().Bytes([]byte(string(r)))
-		if err != nil {
-			return "", "", fmt.Errorf("encode name: %w", err)
-		}
+		one, _ := encodeRune(p, r) // all of them were encoded above
 		if size+len(one) > first.Length {
 			if len(encoded)-size > room-first.Length {
 				return "", "", tooLong(first, fmt.Sprintf("至多 %d 字节（约 %d 个汉字）", room, room/2), fmt.Sprintf("at most %d bytes in GBK", room))
@@ -121,19 +116,4 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 		size += len(one)
 	}
 	return name, "", nil
-}
-
-// Value is one element as it was read from a card.
-type Value struct {
-	File string       `json:"file"` // such as "SSSE/EF06"
-	Tag  string       `json:"tag"`  // two hexadecimal digits
-	Name string       `json:"name"`
-	Text profile.Text `json:"text"`
-	// Value is the text, the digits, or hexadecimal, by the element's coding.
-	Value string `json:"value"`
-}
-
-func newValue(path string, e *profile.Element, value []byte) (Value, error) {
-	text, err := decodeValue(e, value)
-	return Value{File: path, Tag: fmt.Sprintf("%02X", e.Tag), Name: e.Name, Text: e.Title, Value: text}, err
 }

@@ -33,6 +33,11 @@ var (
 	ErrNotGenuine          = &Error{"not-genuine", profile.Text{ZH: "芯片未通过真伪认证", EN: "the chip is not genuine"}, profile.Text{ZH: "请勿受理，并按规定报告。", EN: "Do not accept the card; report it."}}
 	ErrTransportKey        = &Error{"transport-key", profile.Text{ZH: "空白卡的传输密钥与本批次不符", EN: "the blank does not hold the expected transport key"}, profile.Text{ZH: "请核对空白卡的厂商和批次，换同批次的空白卡。", EN: "Check the maker and batch of the blank and take one of the right batch."}}
 	ErrPINFormat           = &Error{"pin-format", profile.Text{ZH: "社保密码应为六位数字", EN: "the PIN has six digits"}, profile.Text{ZH: "请重新输入。", EN: "Enter it again."}}
+	ErrNoFinance           = &Error{"no-bank-application", profile.Text{ZH: "卡上没有可读的金融应用", EN: "the card has no financial application that can be read"}, profile.Text{ZH: "此卡未加载银行账户，或请到开户银行办理。", EN: "The card carries no bank account, or the bank must look at it."}}
+	ErrNoKeyVersions       = &Error{"no-key-versions", profile.Text{ZH: "此卡不报告密钥版本，不能在窗口更换密钥", EN: "the card does not tell its key versions: its keys cannot be changed at a window"}, profile.Text{ZH: "请为持卡人换卡。", EN: "Replace the card."}}
+	ErrNewerKeys           = &Error{"newer-keys", profile.Text{ZH: "卡内密钥比要写入的更新", EN: "the card holds newer keys than those to be loaded"}, profile.Text{ZH: "无需更换；如有疑问请报告省平台。", EN: "Nothing is to be done; report it when in doubt."}}
+	ErrNoTarget            = &Error{"no-element", profile.Text{ZH: "卡规范中没有此数据项", EN: "the card's profile has no such element"}, profile.Text{ZH: "请核对文件和数据项名称。", EN: "Check the names of file and element."}}
+	ErrNotAllowed          = &Error{"never-allowed", profile.Text{ZH: "卡规范不允许此操作", EN: "the card's profile never allows it"}, profile.Text{ZH: "此文件只能由卡片自己写入，或不可读取。", EN: "Only the card itself writes the file, or nobody reads it."}}
 	ErrIncomplete          = &Error{"incomplete", profile.Text{ZH: "芯片应答不完整", EN: "answers of the chip are missing"}, profile.Text{ZH: "请重新插卡再执行一次。", EN: "Insert the card again and run the step again."}}
 )
 

@@ -21,6 +21,8 @@ const ActivateScripts = 3
 // the SM4 form is assumed from that of 3DES).
 type Activate struct {
 	work
+	// Unblock gives the attempts back and leaves the number as it is (密码解锁).
+	Unblock bool `json:"unblock,omitempty"`
 }
 
 // NewActivate begins an activation.
@@ -28,7 +30,16 @@ func NewActivate(p *profile.Profile, id *Identity) (*Activate, error) {
 	if err := id.personalised(); err != nil {
 		return nil, err
 	}
-	return &Activate{work{Identity: id, profile: p}}, nil
+	return &Activate{work: work{Identity: id, profile: p}}, nil
+}
+
+// NewUnblockPIN begins the unblocking of the holder's number.
+func NewUnblockPIN(p *profile.Profile, id *Identity) (*Activate, error) {
+	o, err := NewActivate(p, id)
+	if err == nil {
+		o.Unblock = true
+	}
+	return o, err
 }
 
 // Next implements Operation.
@@ -44,6 +55,9 @@ func (o *Activate) Next(ctx context.Context, keeper Keeper, in Input) (*Script, 
 		}
 		return o.out(open, challengeCommand(factorLength)), nil
 	case 1:
+		if o.Unblock {
+			return o.unblock(ctx, keeper, lastData(in.Responses))
+		}
 		if !validPIN(o.profile, in.PIN) {
 			return nil, ErrPINFormat
 		}
@@ -58,9 +72,18 @@ func (o *Activate) Next(ctx context.Context, keeper Keeper, in Input) (*Script, 
 	return nil, nil
 }
 
+func (o *Activate) unblock(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
+	header := []byte{0x84, insReloadPIN, 0, 0, macLength}
+	mac, err := keeper.CommandMAC(ctx, o.Identity.key(o.profile, "STK"), challenge, header)
+	if err != nil {
+		return nil, fmt.Errorf("unblock PIN: %w", err)
+	}
+	return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: mac}, Label: "解锁社保密码"}), nil
+}
+
 // NeedsPIN says that the answers to the first script must come with the
 // number.
-func (o *Activate) NeedsPIN() bool { return o.Turn == 1 }
+func (o *Activate) NeedsPIN() bool { return o.Turn == 1 && !o.Unblock }
 
 // Genuine says that the chip took a number enciphered for it alone.
 func (o *Activate) Genuine() bool { return o.Turn == ActivateScripts-1 && o.Steps == nil }
@@ -70,17 +93,31 @@ func (o *Activate) Values() []Value { return nil }
 
 // Progress says how many scripts are done, of how many, and what comes.
 func (o *Activate) Progress() (done, total int, label string) {
-	return o.Turn, ActivateScripts - 1, "启用并设置密码"
+	label = "启用并设置密码"
+	if o.Unblock {
+		label = "解锁社保密码"
+	}
+	return o.Turn, ActivateScripts - 1, label
 }
 
 // LockScripts is the number of scripts of a lock or unlock, opening included.
 const LockScripts = 2
 
-// Lock blocks the application on the card, or unblocks it (应用锁定、解锁).
+// Lock blocks the application on the card, or unblocks it (应用锁定、解锁), or
+// blocks the whole card for ever (卡片锁定).
 type Lock struct {
 	work
 	Unlock bool `json:"unlock"`
+	Card   bool `json:"card,omitempty"`
 	Done   bool `json:"done"`
+}
+
+// NewBlockCard begins the blocking of a card, which nothing undoes.
+func NewBlockCard(p *profile.Profile, id *Identity) (*Lock, error) {
+	if err := id.personalised(); err != nil {
+		return nil, err
+	}
+	return &Lock{work: work{Identity: id, profile: p}, Card: true}, nil
 }
 
 // NewLock begins a lock or an unlock. A blocked card does not give its
@@ -110,8 +147,11 @@ func (o *Lock) Next(ctx context.Context, keeper Keeper, in Input) (*Script, erro
 	}
 	header := []byte{0x84, insBlockApplication, 0, 0, 4}
 	label := "锁定应用"
-	if o.Unlock {
+	switch {
+	case o.Unlock:
 		header[1], label = insUnblockApplication, "解锁应用"
+	case o.Card:
+		header[1], label = insBlockCard, "锁定卡片"
 	}
 	mac, err := keeper.CommandMAC(ctx, o.Identity.key(o.profile, "STK"), o.Identity.Challenge, header)
 	if err != nil {
@@ -146,9 +186,9 @@ func VerifyPIN(ctx context.Context, channel *apdu.Channel, p *profile.Profile, p
 	if !validPIN(p, pin) {
 		return ErrPINFormat
 	}
-	packed, err := hex.DecodeString(pin)
+	packed, err := packPIN(pin)
 	if err != nil {
-		return ErrPINFormat
+		return err
 	}
 	return sendPIN(ctx, channel, apdu.Command{INS: insVerify, Data: packed})
 }
@@ -165,16 +205,51 @@ func ChangePIN(ctx context.Context, channel *apdu.Channel, p *profile.Profile, o
 	return sendPIN(ctx, channel, apdu.Command{CLA: 0x80, INS: insChangePIN, P1: 1, Data: data})
 }
 
+// packPIN returns the digits of a number in BCD.
+func packPIN(pin string) ([]byte, error) {
+	packed, err := hex.DecodeString(pin)
+	if err != nil || pin == "" || strings.Trim(pin, "0123456789") != "" {
+		return nil, ErrPINFormat
+	}
+	return packed, nil
+}
+
+// verifyStep is the step in which the chip compares the holder's number. Its
+// data field is filled in where the holder is.
+func verifyStep(p *profile.Profile) Step {
+	return Step{Command: apdu.Command{INS: insVerify, Data: make([]byte, p.PIN.Digits/2)}, PIN: true, Secret: true, Label: "验证社保密码"}
+}
+
+// pinRefused finds the refusal of the holder's number among the answers.
+func pinRefused(steps []Step, responses []apdu.Response) error {
+	for i, r := range responses {
+		if i < len(steps) && steps[i].PIN {
+			if err := pinError(r.SW); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pinError turns the chip's answer to a number into what it says.
+func pinError(sw apdu.SW) error {
+	if left, ok := sw.Tries(); ok {
+		return &PINError{Left: left}
+	}
+	if sw == 0x6983 {
+		return &PINError{}
+	}
+	return nil
+}
+
 func sendPIN(ctx context.Context, channel *apdu.Channel, command apdu.Command) error {
 	r, err := channel.Send(ctx, command)
 	if err != nil {
 		return err
 	}
-	if left, ok := r.SW.Tries(); ok {
-		return &PINError{Left: left}
-	}
-	if r.SW == 0x6983 {
-		return &PINError{}
+	if err := pinError(r.SW); err != nil {
+		return err
 	}
 	if err := r.Err(); err != nil {
 		return &StepError{Label: "验证社保密码", err: err}

@@ -19,11 +19,14 @@ const (
 	insSelect               = 0xA4
 	insReadRecord           = 0xB2
 	insUpdateRecord         = 0xDC
+	insReadBinary           = 0xB0
+	insUpdateBinary         = 0xD6
 	insVerify               = 0x20
 	insChangePIN            = 0x5E
 	insReloadPIN            = 0x24
 	insBlockApplication     = 0x1E
 	insUnblockApplication   = 0x18
+	insBlockCard            = 0x16
 	insGetData              = 0xCA
 	insLoadKey              = 0xD4
 	insFinish               = 0xF0
@@ -82,7 +85,14 @@ func readCommand(file *profile.File, e *profile.Element) apdu.Command {
 	return apdu.Command{INS: insReadRecord, P1: byte(e.Record), P2: file.SFI()<<3 | 4, Ne: 2 + e.Length}
 }
 
-// selectStep selects a directory.
+// selectStep selects a directory, or the environment.
+func (w *work) selectStep(scope *profile.Scope) Step {
+	if len(scope.FID) == 0 {
+		return selectEnvironment(w.profile)
+	}
+	return selectStep(scope)
+}
+
 func selectStep(scope *profile.Scope) Step {
 	return Step{Command: apdu.Command{INS: insSelect, Data: scope.FID}, Label: "选择 " + scope.Title.ZH}
 }
@@ -96,16 +106,20 @@ func keyInformationStep() Step {
 		Accept: []apdu.SW{0x6A81, 0x6A82, 0x6A88, 0x6D00, 0x6E00}}
 }
 
+func selectEnvironment(p *profile.Profile) Step {
+	return Step{
+		Command: apdu.Command{INS: insSelect, P1: 0x04, Data: p.Environment, Ne: apdu.MaxShortNe},
+		Accept:  []apdu.SW{0x6283},
+		Label:   "选择社会保障应用环境",
+	}
+}
+
 // Opening returns the script with which every operation begins (开卡脚本): it
 // selects the environment, reads what is free and ends with a challenge of 8
 // bytes, or of 16 for a personalisation. It needs no key, so the counter runs
 // it without asking anybody.
 func Opening(p *profile.Profile, challenge int) *Script {
-	script := &Script{Steps: []Step{{
-		Command: apdu.Command{INS: insSelect, P1: 0x04, Data: p.Environment, Ne: apdu.MaxShortNe},
-		Accept:  []apdu.SW{0x6283},
-		Label:   "选择社会保障应用环境",
-	}}}
+	script := &Script{Steps: []Step{selectEnvironment(p)}}
 	if file, ok := p.File(issuerFile); ok {
 		for i := range file.Elements {
 			if e := &file.Elements[i]; file.ReadRule(e) == profile.Free {
@@ -200,7 +214,7 @@ func (id *Identity) readFree(p *profile.Profile, responses *[]apdu.Response) err
 		if err != nil {
 			return err
 		}
-		decoded, err := newValue(issuerFile, e, value)
+		decoded, err := newValue(p, issuerFile, e, value)
 		if err != nil {
 			return err
 		}

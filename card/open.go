@@ -17,9 +17,9 @@ type Opened struct {
 
 // Open recognises the card in a reader and runs the opening script of its
 // version: by its answer to reset first, then by its version element, since
-// makers use one answer to reset for several versions. challenge gives the size
-// of the challenge at the end for a profile.
-func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profile, atr []byte, challenge func(*profile.Profile) int) (Opened, error) {
+// makers use one answer to reset for several versions. opening makes the script
+// for a profile: that of Opening or of OpeningFor.
+func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profile, atr []byte, opening func(*profile.Profile) (*Script, error)) (Opened, error) {
 	candidates, err := profile.Candidates(profiles, atr)
 	if err != nil {
 		return Opened{}, ErrUnknownATR
@@ -27,15 +27,18 @@ func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profil
 	// All opening scripts begin alike, up to the version element: the rest is
 	// run when the version is known.
 	p := candidates[0]
-	beginning := beginning(p)
-	responses, err := Run(ctx, channel, &Script{Steps: Opening(p, challenge(p)).Steps[:beginning]}, nil)
+	responses, err := Run(ctx, channel, &Script{Steps: Opening(p, factorLength).Steps[:beginning(p)]}, nil)
 	if err != nil {
 		return Opened{}, err
 	}
 	if p, err = Choose(profiles, atr, responses); err != nil {
 		return Opened{}, err
 	}
-	rest, err := Run(ctx, channel, &Script{Steps: Opening(p, challenge(p)).Steps[len(responses):]}, nil)
+	script, err := opening(p)
+	if err != nil {
+		return Opened{}, err
+	}
+	rest, err := Run(ctx, channel, &Script{Steps: script.Steps[len(responses):]}, nil)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -101,7 +104,7 @@ func told(p *profile.Profile, responses []apdu.Response) (version, area string) 
 		case "cardID":
 			id.CardID = value
 		case "specVersion":
-			version, _ = decodeValue(e, value)
+			version, _ = decodeValue(p, e, value)
 		}
 	}
 	return version, id.area()

@@ -13,6 +13,9 @@ type Step struct {
 	Accept []apdu.SW
 	// Secret marks a command whose data field is masked in every transcript.
 	Secret bool
+	// PIN marks the command into whose data field the runner puts the holder's
+	// number, so that it goes to the chip and to nobody else.
+	PIN bool
 	// Label says for people what the step does, such as "write 姓名".
 	Label string
 }

@@ -75,7 +75,7 @@ func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Scrip
 	case phaseStart:
 		return o.start(ctx, keeper)
 	case phaseKeys:
-		if o.NextKey < len(o.keyOrder()) {
+		if o.NextKey < len(keyOrder(o.profile)) {
 			return o.loadKeys(ctx, keeper, last)
 		}
 		o.takeKeys()
@@ -131,12 +131,12 @@ type slotOf struct {
 
 // keyOrder returns all key slots, the master key last: as long as it is the
 // maker's, loading can begin again.
-func (o *Personalise) keyOrder() []slotOf {
+func keyOrder(p *profile.Profile) []slotOf {
 	var order []slotOf
 	var master slotOf
-	for _, scope := range o.profile.Scopes {
+	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
-			if key.Name == o.profile.Maker.Master {
+			if key.Name == p.Maker.Master {
 				master = slotOf{scope.Index, key}
 			} else {
 				order = append(order, slotOf{scope.Index, key})
@@ -149,7 +149,7 @@ func (o *Personalise) keyOrder() []slotOf {
 // loadKeys loads all keys in one chain of MACs, or one key where the maker
 // wants a challenge for each, and takes the challenge for what follows.
 func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
-	order := o.keyOrder()
+	order := keyOrder(o.profile)
 	end := len(order)
 	if o.profile.Maker.IV == "challenge" {
 		end = o.NextKey + 1
@@ -159,13 +159,11 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 	for iv := challenge; o.NextKey < end; o.NextKey++ {
 		slot := order[o.NextKey]
 		target := Key{Name: o.profile.KeeperKey(slot.Name), Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-		header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, o.keyBlockLength()}
-		data, next, err := keeper.WrapKey(ctx, transport, target, [3]byte{slot.Usage, byte(o.KeyVersion), slot.Tries}, header, iv)
+		step, next, err := loadStep(ctx, keeper, o.profile, slot, transport, target, iv)
 		if err != nil {
-			return nil, fmt.Errorf("wrap %s: %w", slot.Name, err)
+			return nil, err
 		}
-		iv = next
-		steps = append(steps, Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data}, Label: "装载密钥 " + slot.Name})
+		steps, iv = append(steps, step), next
 	}
 	size := factorLength
 	if o.NextKey < len(order) {
@@ -177,14 +175,14 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 
 // keyBlockLength is Lc of a key-loading command: length, three attributes and
 // sixteen bytes of key, padded to whole blocks, and the MAC.
-func (o *Personalise) keyBlockLength() byte {
-	block := o.profile.BlockSize()
+func keyBlockLength(p *profile.Profile) byte {
+	block := p.BlockSize()
 	return byte((1+3+16)/block*block + block + macLength)
 }
 
 // takeKeys notes that the chip now holds the card's own keys.
 func (o *Personalise) takeKeys() {
-	for _, slot := range o.keyOrder() {
+	for _, slot := range keyOrder(o.profile) {
 		o.Identity.Keys[slot.Name] = o.KeyVersion
 	}
 }

@@ -12,6 +12,12 @@ import (
 // that a step got no answer; whether the chip carried it out is not known.
 // progress may be nil.
 func Run(ctx context.Context, channel *apdu.Channel, script *Script, progress func(done, total int, label string)) ([]apdu.Response, error) {
+	return RunWithPIN(ctx, channel, script, "", progress)
+}
+
+// RunWithPIN is Run with the holder's number for the steps that ask for it. A
+// script that asks without one given is ErrPINFormat before that step.
+func RunWithPIN(ctx context.Context, channel *apdu.Channel, script *Script, pin string, progress func(done, total int, label string)) ([]apdu.Response, error) {
 	var responses []apdu.Response
 	for i, step := range script.Steps {
 		if err := ctx.Err(); err != nil {
@@ -19,6 +25,13 @@ func Run(ctx context.Context, channel *apdu.Channel, script *Script, progress fu
 		}
 		if progress != nil {
 			progress(i, len(script.Steps), step.Label)
+		}
+		if step.PIN {
+			packed, err := packPIN(pin)
+			if err != nil {
+				return responses, err
+			}
+			step.Command.Data = packed
 		}
 		r, err := channel.Send(ctx, step.Command)
 		if err != nil {

@@ -15,6 +15,7 @@ type wireStep struct {
 	APDU   string   `json:"apdu"`
 	Accept []string `json:"accept,omitempty"`
 	Secret bool     `json:"secret,omitempty"`
+	PIN    bool     `json:"pin,omitempty"`
 	Label  string   `json:"label,omitempty"`
 }
 
@@ -24,7 +25,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, Label: s.Label}
+	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, PIN: s.PIN, Label: s.Label}
 	for _, sw := range s.Accept {
 		wire.Accept = append(wire.Accept, sw.String())
 	}
@@ -41,7 +42,7 @@ func (s *Step) UnmarshalJSON(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("step: apdu: %w", err)
 	}
-	step := Step{Secret: wire.Secret, Label: wire.Label}
+	step := Step{Secret: wire.Secret, PIN: wire.PIN, Label: wire.Label}
 	if step.Command, err = apdu.ParseCommand(command); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}

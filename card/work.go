@@ -57,10 +57,14 @@ func Restore(profiles []*profile.Profile, operation string, state []byte) (Opera
 		op = &Read{}
 	case "personalise":
 		op = &Personalise{}
-	case "activate":
+	case "activate", "unblockPIN":
 		op = &Activate{}
-	case "lock", "unlock":
+	case "rekey":
+		op = &Rekey{}
+	case "lock", "unlock", "blockCard":
 		op = &Lock{}
+	case "access":
+		op = &Access{}
 	default:
 		return nil, fmt.Errorf("operation %q is not known", operation)
 	}
@@ -179,7 +183,7 @@ func (w *work) values(all bool, responses []apdu.Response) ([]Value, error) {
 			if err != nil {
 				return nil, err
 			}
-			value, err := newValue(path, e, raw)
+			value, err := newValue(w.profile, path, e, raw)
 			if err != nil {
 				return nil, err
 			}

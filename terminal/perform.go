@@ -25,13 +25,13 @@ type Job struct {
 	refuse func(*card.Identity) error
 }
 
-// challenge returns the size of the challenge with which the opening script
-// ends: for the loading of keys a block of the card's cipher.
-func (j Job) challenge(p *profile.Profile) int {
+// opening returns the opening script for the job: it ends with a challenge, of
+// a block of the card's cipher for the loading of keys.
+func (j Job) opening(p *profile.Profile) (*card.Script, error) {
 	if j.Operation == "personalise" {
-		return p.BlockSize()
+		return card.Opening(p, p.BlockSize()), nil
 	}
-	return card.ChallengeLength
+	return card.Opening(p, card.ChallengeLength), nil
 }
 
 // Reading is the finished work on a chip.
@@ -61,7 +61,7 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 
 func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job Job) (Reading, error) {
 	s.SetProgress(&Progress{Total: 1, Label: "识别卡"})
-	opened, err := s.open(ctx, chip, job.challenge)
+	opened, err := s.open(ctx, chip, job.opening)
 	if err == nil && job.refuse != nil {
 		err = job.refuse(opened.Identity)
 	}

@@ -12,7 +12,7 @@ import (
 // leaves this machine.
 func (s *Station) ChangePIN(ctx context.Context, old, fresh string) error {
 	return s.withChip(ctx, func(ctx context.Context, chip Chip) error {
-		opened, err := s.open(ctx, chip, Job{}.challenge)
+		opened, err := s.open(ctx, chip, Job{}.opening)
 		if err != nil {
 			return err
 		}

@@ -175,7 +175,7 @@ func (s *Station) apply(change Change) (fresh bool) {
 func (s *Station) look(ctx context.Context) {
 	var identity *card.Identity
 	err := s.withChip(ctx, func(ctx context.Context, chip Chip) error {
-		opened, err := s.open(ctx, chip, Job{}.challenge)
+		opened, err := s.open(ctx, chip, Job{}.opening)
 		identity = opened.Identity
 		return err
 	})
@@ -285,8 +285,8 @@ func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) e
 }
 
 // open runs the opening script for the card's specification version.
-func (s *Station) open(ctx context.Context, chip Chip, challenge func(*profile.Profile) int) (card.Opened, error) {
-	return card.Open(ctx, apdu.NewChannel(chip), s.config.Profiles, chip.ATR(), challenge)
+func (s *Station) open(ctx context.Context, chip Chip, opening func(*profile.Profile) (*card.Script, error)) (card.Opened, error) {
+	return card.Open(ctx, apdu.NewChannel(chip), s.config.Profiles, chip.ATR(), opening)
 }
 
 // Stop ends the work on the chip that is under way, if any.

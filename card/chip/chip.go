@@ -38,6 +38,7 @@ type ram struct {
 	challenge []byte // latest, not used yet
 	chain     []byte // last MAC block of a run of key loads
 	waiting   []byte // for GET RESPONSE
+	bank      bool   // the bank's application is selected
 }
 
 // New puts a chip on a stored image, which names the profile it was made for.
@@ -158,7 +159,7 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 		return nil, 0x6E00
 	case c.image.CardBlocked:
 		return nil, 0x6A81
-	case c.image.ApplicationBlocked && !slices.Contains(whileBlocked, cmd.INS):
+	case c.image.ApplicationBlocked && !c.bank && !slices.Contains(whileBlocked, cmd.INS):
 		return nil, 0x6985
 	}
 	switch cmd.INS {
@@ -269,6 +270,11 @@ func (c *Chip) selectName(name []byte) ([]byte, apdu.SW) {
 		}
 		return bytes.Clone(c.profile.FCI), apdu.OK
 	}
+	if c.hasBank(name) {
+		c.enter(nil)
+		c.bank = true
+		return apdu.AppendTLV(nil, 0x6F, apdu.AppendTLV(nil, 0x84, name)), apdu.OK
+	}
 	for i := range c.profile.Scopes {
 		if aid := c.profile.Scopes[i].AID; len(aid) > 0 && bytes.Equal(name, aid) {
 			c.enter(&c.profile.Scopes[i])
@@ -280,7 +286,7 @@ func (c *Chip) selectName(name []byte) ([]byte, apdu.SW) {
 
 // enter changes the current DF: rights gained in another are lost.
 func (c *Chip) enter(scope *profile.Scope) {
-	c.scope, c.file = scope, nil
+	c.scope, c.file, c.bank = scope, nil, false
 	c.rights = map[string]bool{}
 }
 

@@ -34,6 +34,9 @@ type Image struct {
 	// Answers are those of a foreign chip, by command in hexadecimal.
 	Answers map[string]Hex `json:"answers,omitempty"`
 
+	// Bank is the account number in the bank's application, or empty.
+	Bank string `json:"bank,omitempty"`
+
 	LifeCycle          byte             `json:"lifeCycle,omitempty"`
 	CardBlocked        bool             `json:"cardBlocked,omitempty"`
 	ApplicationBlocked bool             `json:"applicationBlocked,omitempty"`
@@ -76,6 +79,9 @@ func Blank(p *profile.Profile, serial [4]byte, maker [16]byte) (*Image, error) {
 		return nil, err
 	}
 	image := &Image{ATR: atr, Version: p.Version, LifeCycle: lifeBlank, PINTries: p.PIN.Tries, Keys: map[string]*Slot{}, Records: map[string][]Hex{}, Binary: map[string]Hex{}}
+	if p.Finance != nil {
+		image.Bank = testAccount(serial)
+	}
 	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
 			image.Keys[key.Name] = &Slot{Key: transport, Tries: key.Tries, Most: key.Tries}

@@ -62,7 +62,7 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 	switch {
 	case len(cmd.Data) != keyBlock+4:
 		return nil, 0x6700
-	case c.image.LifeCycle != lifeBlank:
+	case c.image.LifeCycle != lifeBlank && c.image.LifeCycle != lifeOperational:
 		return nil, 0x6985
 	case !known:
 		return nil, 0x6A88
@@ -83,6 +83,10 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 	}
 	if !wellFormed(block, key) {
 		return nil, 0x6A80
+	}
+	// In the field a key only ever gets newer.
+	if c.image.LifeCycle == lifeOperational && block[2] <= c.image.Keys[key.Name].Version {
+		return nil, 0x6985
 	}
 	c.image.Keys[key.Name] = &Slot{Key: bytes.Clone(block[4:20]), Version: block[2], Tries: block[3], Most: block[3]}
 	if sw := c.save(); sw != apdu.OK {

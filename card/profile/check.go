@@ -23,6 +23,10 @@ func (p *Profile) check(f fileProfile) error {
 		return within(fmt.Errorf("choices: keyVersion is one byte or empty"), "choices", "keyVersion")
 	case !slices.Contains([]string{"none", "mac", "cipher"}, p.Choices.Protection):
 		return within(fmt.Errorf("choices: protection is none, mac or cipher"), "choices", "protection")
+	case p.Choices.Amounts != AmountsBCD && p.Choices.Amounts != AmountsBinary:
+		return within(fmt.Errorf("choices: amounts is bcd or binary"), "choices", "amounts")
+	case p.Choices.Charset != CharsetGBK && p.Choices.Charset != CharsetGB18030:
+		return within(fmt.Errorf("choices: charset is gbk or gb18030"), "choices", "charset")
 	}
 	for i, a := range p.ATRs {
 		if err := a.check(); err != nil {

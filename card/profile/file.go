@@ -20,6 +20,8 @@ type (
 			KeyVersion fileChoice[hexBytes] `yaml:"keyVersion"`
 			Protection fileChoice[string]
 			NamePad    fileChoice[hexByte] `yaml:"namePad"`
+			Amounts    fileChoice[string]
+			Charset    fileChoice[string]
 		}
 		Finance *fileFinance
 		Maker   struct {

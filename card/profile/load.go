@@ -205,8 +205,8 @@ func (f *fileProfile) build(known []*Profile) (*Profile, error) {
 		*p = Profile{
 			Version: f.Version, Title: f.Title, Areas: f.Areas, Algorithm: f.Algorithm, KeySuffix: f.KeySuffix, Environment: f.Environment, FCI: f.FCI,
 			PIN: PIN{Digits: f.PIN.Digits, Tries: f.PIN.Tries},
-			Choices: Choices{KeyVersion: f.Choices.KeyVersion.Value, Protection: f.Choices.Protection.Value, NamePad: byte(f.Choices.NamePad.Value),
-				Sources: map[string]string{"keyVersion": f.Choices.KeyVersion.Source, "protection": f.Choices.Protection.Source, "namePad": f.Choices.NamePad.Source}},
+			Choices: Choices{KeyVersion: f.Choices.KeyVersion.Value, Protection: f.Choices.Protection.Value, NamePad: byte(f.Choices.NamePad.Value), Amounts: f.Choices.Amounts.Value, Charset: f.Choices.Charset.Value,
+				Sources: map[string]string{"keyVersion": f.Choices.KeyVersion.Source, "protection": f.Choices.Protection.Source, "namePad": f.Choices.NamePad.Source, "amounts": f.Choices.Amounts.Source, "charset": f.Choices.Charset.Source}},
 			Maker: Maker{Name: f.Maker.Name, IV: f.Maker.IV, Transport: f.Maker.Transport, Master: f.Maker.Master,
 				Area: f.Maker.Area, ATR: f.Maker.ATR, Assumed: f.Maker.Assumed, Source: f.Maker.Source},
 		}

@@ -46,7 +46,7 @@ func page(p *profile.Profile) string {
 	for _, choice := range []struct {
 		name  string
 		value any
-	}{{"keyVersion", fmt.Sprintf("%X", p.Choices.KeyVersion)}, {"protection", p.Choices.Protection}, {"namePad", fmt.Sprintf("%02X", p.Choices.NamePad)}} {
+	}{{"keyVersion", fmt.Sprintf("%X", p.Choices.KeyVersion)}, {"protection", p.Choices.Protection}, {"namePad", fmt.Sprintf("%02X", p.Choices.NamePad)}, {"amounts", p.Choices.Amounts}, {"charset", p.Choices.Charset}} {
 		put("| %s | `%v` | %s |", choice.name, choice.value, p.Choices.Sources[choice.name])
 	}
 	if p.Finance != nil {

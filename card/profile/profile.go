@@ -55,9 +55,27 @@ type Choices struct {
 	Protection string
 	// NamePad fills text that is shorter than its element.
 	NamePad byte
+	// Amounts is how elements of the coding dec are written: AmountsBCD, or
+	// AmountsBinary with the high byte first.
+	Amounts string
+	// Charset is the character set of text: CharsetGBK, or CharsetGB18030 whose
+	// other characters take four bytes.
+	Charset string
 	// Sources say why each was chosen, by its name in the file.
 	Sources map[string]string
 }
+
+// The forms of amounts.
+const (
+	AmountsBCD    = "bcd"
+	AmountsBinary = "binary"
+)
+
+// The character sets of text.
+const (
+	CharsetGBK     = "gbk"
+	CharsetGB18030 = "gb18030"
+)
 
 // Finance is the bank's application on the same chip (金融应用). What it holds is
 // the bank's; a social security counter reads the account number only.

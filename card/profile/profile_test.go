@@ -95,7 +95,7 @@ environment: "0102"
 fci: 6F00
 atrs: [{value: 3B6D000000000000008600000000000000, mask: FFFFFFFF0000000000FF00000000000000, historical: 13, title: {zh: 卡, en: card}}]
 pin: {digits: 6, tries: 6}
-choices: {keyVersion: {value: ""}, protection: {value: none}, namePad: {value: "00"}}
+choices: {keyVersion: {value: ""}, protection: {value: none}, namePad: {value: "00"}, amounts: {value: bcd}, charset: {value: gbk}}
 maker: {name: m, iv: chained, transport: TRANSPORT, master: MK, area: "639900", atr: 3B6D000000000000008600}
 usages: {master: "30"}
 scopes:
