@@ -35,7 +35,7 @@ func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (tur
 	}
 	opened, err := s.issuance.OpenSession(ctx, who.actor(), issuance.OpenSession{
 		Operation: string(body.Operation), ApplicationID: body.ApplicationId, CardID: body.CardId,
-		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles,
+		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles, Items: chipItems(body.Items),
 	})
 	if err != nil {
 		return Turn{}, "", err
@@ -117,12 +117,37 @@ func resultView(r issuance.Result) *ChipResult {
 	view := &ChipResult{
 		Operation: r.Operation, Genuine: r.Genuine, CardId: optionalID(r.CardID), PersonId: optionalID(r.PersonID),
 		CardNumber: optional(r.CardNumber), ChipId: optional(r.ChipID), Status: optional(r.Status),
-		StatusText: &status, Fields: []ChipField{},
+		StatusText: &status,
 	}
-	for _, f := range r.Fields {
-		view.Fields = append(view.Fields, ChipField{
-			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f)),
-		})
-	}
+	view.Fields = fieldViews(r.Fields)
 	return view
+}
+
+func fieldViews(values []card.Value) []ChipField {
+	views := []ChipField{}
+	for _, f := range values {
+		view := ChipField{File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f))}
+		if len(f.Parts) > 0 {
+			parts := fieldViews(f.Parts)
+			view.Parts = &parts
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+// chipItems reads what access is asked to do.
+func chipItems(items *[]ChipItem) []card.Item {
+	if items == nil {
+		return nil
+	}
+	var asked []card.Item
+	for _, item := range *items {
+		one := card.Item{Path: item.Path}
+		if item.Text != nil || item.Parts != nil {
+			one.Write = &card.Data{Text: deref(item.Text, ""), Parts: deref(item.Parts, nil)}
+		}
+		asked = append(asked, one)
+	}
+	return asked
 }

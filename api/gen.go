@@ -54,23 +54,41 @@ func (e NewApplicationKind) Valid() bool {
 
 // Defines values for NewChipSessionOperation.
 const (
+	Access      NewChipSessionOperation = "access"
 	Activate    NewChipSessionOperation = "activate"
+	BlockCard   NewChipSessionOperation = "blockCard"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
+	Refresh     NewChipSessionOperation = "refresh"
+	Rekey       NewChipSessionOperation = "rekey"
+	ResetPIN    NewChipSessionOperation = "resetPIN"
+	UnblockPIN  NewChipSessionOperation = "unblockPIN"
 	Unlock      NewChipSessionOperation = "unlock"
 )
 
 // Valid indicates whether the value is a known member of the NewChipSessionOperation enum.
 func (e NewChipSessionOperation) Valid() bool {
 	switch e {
+	case Access:
+		return true
 	case Activate:
+		return true
+	case BlockCard:
 		return true
 	case Lock:
 		return true
 	case Personalise:
 		return true
 	case Read:
+		return true
+	case Refresh:
+		return true
+	case Rekey:
+		return true
+	case ResetPIN:
+		return true
+	case UnblockPIN:
 		return true
 	case Unlock:
 		return true
@@ -182,11 +200,24 @@ type ChipField struct {
 	// Meaning what a code or a day means in Chinese words
 	Meaning *string `json:"meaning,omitempty"`
 	Name    string  `json:"name"`
-	Tag     string  `json:"tag"`
+
+	// Parts 分项 of a template or a record
+	Parts *[]ChipField `json:"parts,omitempty"`
+	Tag   string       `json:"tag"`
 
 	// Value as the chip says it
 	Value string `json:"value"`
 	Zh    string `json:"zh"`
+}
+
+// ChipItem 数据项 an element, the records of a cyclic file, or a transparent file; it is read unless text or parts are given
+type ChipItem struct {
+	// Parts 分项 the parts of a template or a record
+	Parts *map[string]string `json:"parts,omitempty"`
+	Path  string             `json:"path"`
+
+	// Text 写入的值 the value to write
+	Text *string `json:"text,omitempty"`
 }
 
 // ChipResult defines model for ChipResult.
@@ -251,12 +282,15 @@ type NewApplicationKind string
 
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
-	ApplicationId *openapi_types.UUID     `json:"applicationId,omitempty"`
-	Atr           string                  `json:"atr"`
-	CardId        *openapi_types.UUID     `json:"cardId,omitempty"`
-	Opening       []ResponseAPDU          `json:"opening"`
-	Operation     NewChipSessionOperation `json:"operation"`
-	Reader        string                  `json:"reader"`
+	ApplicationId *openapi_types.UUID `json:"applicationId,omitempty"`
+	Atr           string              `json:"atr"`
+	CardId        *openapi_types.UUID `json:"cardId,omitempty"`
+
+	// Items 数据项 what access reads and writes
+	Items     *[]ChipItem             `json:"items,omitempty"`
+	Opening   []ResponseAPDU          `json:"opening"`
+	Operation NewChipSessionOperation `json:"operation"`
+	Reader    string                  `json:"reader"`
 }
 
 // NewChipSessionOperation defines model for NewChipSession.Operation.
@@ -383,6 +417,9 @@ type ScriptStep struct {
 	// Apdu command APDU in hex
 	Apdu  string  `json:"apdu"`
 	Label *string `json:"label,omitempty"`
+
+	// Pin the terminal puts the holder's number into the data field and tells nobody
+	Pin *bool `json:"pin,omitempty"`
 
 	// Secret the data field is shown nowhere
 	Secret *bool `json:"secret,omitempty"`

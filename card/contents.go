@@ -117,3 +117,23 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	}
 	return name, "", nil
 }
+
+// HolderItems returns the items that write the holder's part of the contents.
+func (c Contents) HolderItems(p *profile.Profile) ([]Item, error) {
+	all, err := c.encode(p, make([]byte, cardIDLength))
+	if err != nil {
+		return nil, err
+	}
+	var items []Item
+	for _, w := range all {
+		if p.Scopes[0].Name+"/"+w.file.Name() != holderFile {
+			continue
+		}
+		text, err := decodeValue(p, w.element, w.value)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, Item{Path: holderFile + "/" + w.element.Name, Write: &Data{Text: text}})
+	}
+	return items, nil
+}

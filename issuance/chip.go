@@ -21,7 +21,8 @@ const operationRead = "read"
 
 // OpenSession is the request for work on the chip in a reader.
 type OpenSession struct {
-	Operation     string // read, personalise, activate, lock, unlock
+	Operation     string      // read, personalise, activate, lock, unlock, or a line of Works
+	Items         []card.Item // what is read and written by access
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
 	Reader        string
@@ -69,7 +70,10 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, err
 	}
 	var j job
+	beside, isWork := workNamed(o.Operation)
 	switch {
+	case isWork && o.CardID != nil:
+		j, err = s.beside(ctx, beside, beginning{profile: p, id: id, policy: policy}, o)
 	case o.Operation == operationRead:
 		j, err = s.read(ctx, p, id)
 	case o.Operation == EventPersonalise && o.ApplicationID != nil:
@@ -125,14 +129,15 @@ func (c Card) is(id *card.Identity) bool {
 }
 
 func (s *Service) read(ctx context.Context, p *profile.Profile, id *card.Identity) (job, error) {
-	work, err := card.NewRead(p, id)
-	if err != nil {
-		return job{}, err
-	}
 	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(id.ATR)))
-	if errors.Is(err, registry.ErrNotFound) || err == nil && !c.is(id) {
+	if errors.Is(err, registry.ErrNotFound) && !id.Blank() || err == nil && !c.is(id) {
 		return job{}, ErrUnknownCard
 	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return job{}, err
+	}
+	id.KeyVersion = c.KeyVersion
+	work, err := card.NewRead(p, id)
 	if err != nil {
 		return job{}, err
 	}
@@ -151,6 +156,7 @@ func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Ident
 	if !c.is(id) {
 		return job{}, ErrOtherCard
 	}
+	id.KeyVersion = c.KeyVersion
 	ask := request{event: o.Operation, roles: o.Roles, chip: true}
 	if _, err := Cards.find(c.Status, ask); err != nil {
 		return job{}, err
@@ -215,7 +221,11 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	case EventPersonalise:
 		row, err = s.made(tx, subject, work)
 	default:
-		row, err = s.changed(tx, subject, about.Operation)
+		if _, isWork := workNamed(about.Operation); isWork {
+			row, err = worked(tx, subject, work)
+		} else {
+			row, err = s.changed(tx, subject, about.Operation)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -236,6 +246,22 @@ func wasRead(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, err
 		if value.Name == "cardNumber" && value.Value != row.Number {
 			return cardRow{}, ErrRecordDiffers
 		}
+	}
+	return row, nil
+}
+
+// worked draws the consequences of chip work beside the workflow.
+func worked(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, error) {
+	row, err := lockCard(tx, cardID)
+	if err != nil {
+		return cardRow{}, err
+	}
+	if rekey, ok := work.(*card.Rekey); ok && rekey.Genuine() {
+		result := tx.DB().Model(&cardRow{}).Where("id = ?", row.ID).Updates(map[string]any{"key_version": rekey.KeyVersion, "changed_at": tx.Now()})
+		if result.Error != nil {
+			return cardRow{}, fmt.Errorf("key version: %w", result.Error)
+		}
+		row.KeyVersion = rekey.KeyVersion
 	}
 	return row, nil
 }

@@ -14,11 +14,14 @@ import (
 
 // Job is work on the chip in the reader that the province drives.
 type Job struct {
-	Operation     string // read, personalise, activate, lock, unlock
+	Operation     string // read, personalise, activate, lock, unlock, access, ...
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
-	// PIN is the number that the holder chose, for an operation that sets it.
+	// PIN is the number that the holder chose, for an operation that sets it,
+	// or the holder's, for one that the chip asks for it.
 	PIN string
+	// Items are what access reads and writes.
+	Items []card.Item
 
 	// refuse may end the work by what the card says of itself, before the
 	// platform is asked.
@@ -28,8 +31,11 @@ type Job struct {
 // opening returns the opening script for the job: it ends with a challenge, of
 // a block of the card's cipher for the loading of keys.
 func (j Job) opening(p *profile.Profile) (*card.Script, error) {
-	if j.Operation == "personalise" {
+	switch j.Operation {
+	case "personalise", "rekey":
 		return card.Opening(p, p.BlockSize()), nil
+	case "access":
+		return card.OpeningFor(p, j.Items)
 	}
 	return card.Opening(p, card.ChallengeLength), nil
 }
@@ -78,7 +84,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		if err != nil {
 			return Reading{}, err
 		}
-		responses, err := card.Run(ctx, channel, script, s.scriptProgress(turn.Progress))
+		responses, err := card.RunWithPIN(ctx, channel, script, job.PIN, s.scriptProgress(turn.Progress))
 		if err != nil {
 			return Reading{}, err
 		}

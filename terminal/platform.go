@@ -51,6 +51,7 @@ func (p Platform) openSession(ctx context.Context, job Job, reader string, atr [
 		Reader:        reader,
 		Atr:           upperHex(atr),
 		Opening:       encodeResponses(opening),
+		Items:         chipItems(job.Items),
 	}
 	params := &client.OpenChipSessionParams{IdempotencyKey: uuid.NewString()}
 	answer, err := p.API.OpenChipSessionWithResponse(ctx, params, body, p.authorise)
@@ -72,6 +73,24 @@ func (p Platform) step(ctx context.Context, turn client.Turn, responses []apdu.R
 		return client.Turn{}, ErrOffline.Because(err)
 	}
 	return answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+}
+
+func chipItems(items []card.Item) *[]client.ChipItem {
+	if len(items) == 0 {
+		return nil
+	}
+	var asked []client.ChipItem
+	for _, item := range items {
+		one := client.ChipItem{Path: item.Path}
+		if item.Write != nil {
+			one.Text = &item.Write.Text
+			if len(item.Write.Parts) > 0 {
+				one.Text, one.Parts = nil, &item.Write.Parts
+			}
+		}
+		asked = append(asked, one)
+	}
+	return &asked
 }
 
 func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
