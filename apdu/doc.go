@@ -12,7 +12,7 @@
 // reader where known, begins a connection; = says how long an exchange took.
 //
 //	# a comment; here a challenge, then a PIN of three bytes, masked
-//	@ 3B6D000000814E43238697159900........ 2026-11-23T09:30:00+08:00 Reader 1
+//	@ 3B6D000000814E432386971599........ 2026-11-23T09:30:00+08:00 Reader 1
 //	> 00840000 08
 //	< 0102030405060708 9000
 //	= 1.5ms

@@ -72,9 +72,9 @@ func encodeGBK(e *profile.Element, text string) ([]byte, error) {
 	return out, nil
 }
 
-// decodeValue returns an element's value as text; empty for one that was never
+// DecodeValue returns an element's value as text; empty for one that was never
 // written (all FF).
-func decodeValue(e *profile.Element, value []byte) (string, error) {
+func DecodeValue(e *profile.Element, value []byte) (string, error) {
 	if len(trimRight(value, 0xFF)) == 0 {
 		return "", nil
 	}

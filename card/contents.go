@@ -132,6 +132,6 @@ type Value struct {
 }
 
 func newValue(path string, e *profile.Element, value []byte) (Value, error) {
-	text, err := decodeValue(e, value)
+	text, err := DecodeValue(e, value)
 	return Value{File: path, Tag: fmt.Sprintf("%02X", e.Tag), Name: e.Name, Text: e.Title, Value: text}, err
 }
