@@ -124,5 +124,19 @@ func resultView(r issuance.Result) *ChipResult {
 			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f)),
 		})
 	}
+	if r.Findings != nil {
+		view.Findings = findingsView(r.Findings)
+	}
 	return view
+}
+
+func findingsView(findings []issuance.Finding) *[]ChipFinding {
+	views := make([]ChipFinding, len(findings))
+	for i, f := range findings {
+		views[i] = ChipFinding{
+			File: optional(f.File), Tag: optional(f.Tag), Element: f.Element, Zh: f.Text.ZH, En: f.Text.EN,
+			Finding: ChipFindingFinding(f.Kind), WhyZh: f.Why.ZH, WhyEn: f.Why.EN, Chip: optional(f.Chip), Record: optional(f.Record),
+		}
+	}
+	return &views
 }

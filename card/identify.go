@@ -110,7 +110,8 @@ func Opening(p *profile.Profile, challenge int) *Script {
 }
 
 // Identify reads the answers to the opening script. The card's own version
-// element must be the profile's.
+// element must be the profile's; of a card that says another, the identity is
+// returned with the error.
 func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Identity, error) {
 	if _, ok := p.ATR(atr); !ok {
 		return nil, ErrUnknownATR
@@ -134,7 +135,7 @@ func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Ident
 	}
 	id.Challenge = responses[1].Data
 	if !id.Blocked && (id.Version != p.Version || len(id.CardID) != cardIDLength) {
-		return nil, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
+		return id, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
 	}
 	return id, nil
 }

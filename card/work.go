@@ -47,6 +47,8 @@ func Restore(p *profile.Profile, operation string, state []byte) (Operation, err
 	switch operation {
 	case "read":
 		op = &Read{}
+	case "compare":
+		op = &Inspect{}
 	case "personalise":
 		op = &Personalise{}
 	case "activate":

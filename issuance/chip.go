@@ -21,7 +21,7 @@ const operationRead = "read"
 
 // OpenSession is the request for work on the chip in a reader.
 type OpenSession struct {
-	Operation     string // read, personalise, activate, lock, unlock
+	Operation     string // read, compare, personalise, activate, lock, unlock
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
 	Reader        string
@@ -41,6 +41,7 @@ type Result struct {
 	ChipID     string       `json:"chipId"`
 	Status     string       `json:"status"`
 	Fields     []card.Value `json:"fields"`
+	Findings   []Finding    `json:"findings,omitempty"` // of a comparison
 }
 
 // StatusText returns the words for the card's status.
@@ -61,7 +62,7 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, card.ErrUnknownATR
 	}
 	id, err := card.Identify(p, o.ATR, o.Opening)
-	if err != nil {
+	if err != nil && (id == nil || o.Operation != operationCompare) {
 		return session.Turn{}, err
 	}
 	policy, err := s.policy(actor.Place, s.db.Now())
@@ -72,6 +73,8 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 	switch {
 	case o.Operation == operationRead:
 		j, err = s.read(ctx, p, id)
+	case o.Operation == operationCompare:
+		j, err = s.compare(ctx, p, id, o.Roles)
 	case o.Operation == EventPersonalise && o.ApplicationID != nil:
 		j, err = s.personalise(ctx, actor, p, id, o)
 	case Cards.hasChip(o.Operation) && o.CardID != nil:
@@ -193,6 +196,8 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	}
 	var row cardRow
 	switch about.Operation {
+	case operationCompare:
+		return s.compared(tx, subject, work)
 	case operationRead:
 		row, err = wasRead(tx, subject, work)
 	case EventPersonalise:
@@ -217,7 +222,7 @@ func wasRead(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, err
 	}
 	for _, value := range work.Values() {
 		if value.Name == "cardNumber" && value.Value != row.Number {
-			return cardRow{}, ErrRecordDiffers
+			return cardRow{}, &session.Refused{Code: ErrRecordDiffers.Code, Err: ErrRecordDiffers}
 		}
 	}
 	return row, nil

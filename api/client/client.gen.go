@@ -39,6 +39,36 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for ChipFindingFinding.
+const (
+	Altered    ChipFindingFinding = "altered"
+	Foreign    ChipFindingFinding = "foreign"
+	Newer      ChipFindingFinding = "newer"
+	Same       ChipFindingFinding = "same"
+	Stale      ChipFindingFinding = "stale"
+	Suspicious ChipFindingFinding = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the ChipFindingFinding enum.
+func (e ChipFindingFinding) Valid() bool {
+	switch e {
+	case Altered:
+		return true
+	case Foreign:
+		return true
+	case Newer:
+		return true
+	case Same:
+		return true
+	case Stale:
+		return true
+	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -57,6 +87,7 @@ func (e NewApplicationKind) Valid() bool {
 // Defines values for NewChipSessionOperation.
 const (
 	Activate    NewChipSessionOperation = "activate"
+	Compare     NewChipSessionOperation = "compare"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
@@ -67,6 +98,8 @@ const (
 func (e NewChipSessionOperation) Valid() bool {
 	switch e {
 	case Activate:
+		return true
+	case Compare:
 		return true
 	case Lock:
 		return true
@@ -191,16 +224,43 @@ type ChipField struct {
 	Zh    string `json:"zh"`
 }
 
+// ChipFinding 比对结果 what a comparison of the chip with the records says of one thing
+type ChipFinding struct {
+	// Chip what the chip says
+	Chip    *string `json:"chip,omitempty"`
+	Element string  `json:"element"`
+	En      string  `json:"en"`
+
+	// File absent for what is in no file
+	File    *string            `json:"file,omitempty"`
+	Finding ChipFindingFinding `json:"finding"`
+
+	// Record what is on record
+	Record *string `json:"record,omitempty"`
+	Tag    *string `json:"tag,omitempty"`
+	WhyEn  string  `json:"whyEn"`
+	WhyZh  string  `json:"whyZh"`
+
+	// Zh the element's name
+	Zh string `json:"zh"`
+}
+
+// ChipFindingFinding defines model for ChipFinding.Finding.
+type ChipFindingFinding string
+
 // ChipResult defines model for ChipResult.
 type ChipResult struct {
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
 	ChipId     *string             `json:"chipId,omitempty"`
 	Fields     []ChipField         `json:"fields"`
-	Genuine    bool                `json:"genuine"`
-	Operation  string              `json:"operation"`
-	PersonId   *openapi_types.UUID `json:"personId,omitempty"`
-	Status     *string             `json:"status,omitempty"`
+
+	// Findings of the operation compare
+	Findings  *[]ChipFinding      `json:"findings,omitempty"`
+	Genuine   bool                `json:"genuine"`
+	Operation string              `json:"operation"`
+	PersonId  *openapi_types.UUID `json:"personId,omitempty"`
+	Status    *string             `json:"status,omitempty"`
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`
