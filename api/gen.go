@@ -224,7 +224,7 @@ type ChipField struct {
 
 // ChipFinding 比对结果 what a comparison of the chip with the records says of one thing
 type ChipFinding struct {
-	// Chip what the chip says
+	// Chip what the chip says, masked
 	Chip    *string `json:"chip,omitempty"`
 	Element string  `json:"element"`
 	En      string  `json:"en"`
@@ -233,7 +233,7 @@ type ChipFinding struct {
 	File    *string            `json:"file,omitempty"`
 	Finding ChipFindingFinding `json:"finding"`
 
-	// Record what is on record
+	// Record what is on record, masked
 	Record *string `json:"record,omitempty"`
 	Tag    *string `json:"tag,omitempty"`
 	WhyEn  string  `json:"whyEn"`

@@ -95,7 +95,7 @@ func (c *Chip) verifyPIN(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, 0x6985
 	case cmd.P1 != 0 || cmd.P2 != 0:
 		return nil, 0x6A86
-	case len(cmd.Data) == 0 && cmd.Ne == 0:
+	case len(cmd.Data) == 0: // with T=0 it comes with a length of 00
 		return nil, c.attempts()
 	case len(cmd.Data)*2 != c.profile.PIN.Digits:
 		return nil, 0x6700
