@@ -200,6 +200,12 @@ func TestLife(t *testing.T) {
 	require.Equal(t, "3.00", got["specVersion"])
 	require.Equal(t, values(made.Values()), got)
 
+	looked, m, err := v.drive(ctx, socket, "compare", func(id *card.Identity) (card.Operation, error) { return card.NewInspect(v.profile, id, true), nil }, "")
+	require.NoError(t, err)
+	require.Equal(t, measure{card.InspectScripts, 23}, m, "scripts and APDUs of an inspection")
+	require.Equal(t, got, values(looked.(*card.Inspect).Values()))
+	require.Equal(t, apdu.SW(0x6984), looked.(*card.Inspect).PIN, "no PIN yet")
+
 	// No PIN before the activation; then the holder's, and no other.
 	channel := apdu.NewChannel(socket)
 	require.ErrorIs(t, card.VerifyPIN(ctx, channel, v.profile, "270419"), apdu.ErrConditions)

@@ -177,24 +177,20 @@ func (c *diffCommand) write(out io.Writer, findings []client.ChipFinding) error 
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(findings)
 	}
+	var lines strings.Builder
 	for _, f := range findings {
-		mark := "✔"
+		mark, why := "✔", ""
 		if f.Finding != client.Same {
-			mark = "✘"
+			mark, why = "✘", "，"+f.WhyZh+" "+f.WhyEn
+			if chip, record := text(f.Chip), text(f.Record); chip+record != "" {
+				why += fmt.Sprintf("（芯片 chip %s / 记录 record %s）", cmp.Or(chip, "–"), cmp.Or(record, "–"))
+			}
 		}
 		place := strings.TrimSpace(text(f.File) + " " + text(f.Tag))
-		if _, err := fmt.Fprintf(out, "%s %-14s %s %s：%s", mark, place, f.Zh, f.En, findingWords[f.Finding]); err != nil {
-			return err
-		}
-		if f.Finding != client.Same {
-			fmt.Fprintf(out, "，%s %s", f.WhyZh, f.WhyEn)
-		}
-		if chip, record := text(f.Chip), text(f.Record); f.Finding != client.Same && chip+record != "" {
-			fmt.Fprintf(out, "（芯片 chip %s / 记录 record %s）", cmp.Or(chip, "–"), cmp.Or(record, "–"))
-		}
-		fmt.Fprintln(out)
+		fmt.Fprintf(&lines, "%s %-14s %s %s：%s%s\n", mark, place, f.Zh, f.En, findingWords[f.Finding], why)
 	}
-	return nil
+	_, err := io.WriteString(out, lines.String())
+	return err
 }
 
 func text(s *string) string {
