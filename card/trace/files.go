@@ -123,7 +123,7 @@ func (d *decoder) addressed(sfi byte) *profile.File {
 	return d.find(func(f *profile.File) bool { return f.SFI() == sfi })
 }
 
-// element finds what P1 and P2 of a record command are about and names it; the
+// recordOf finds what P1 and P2 of a record command are about and names it; the
 // element is nil where the profile does not know.
 func (d *decoder) recordOf(c *call) (e *profile.Element) {
 	sfi, mode := c.P2>>3, c.P2&0x07
