@@ -120,6 +120,9 @@ func resultView(r issuance.Result) *ChipResult {
 		StatusText: &status,
 	}
 	view.Fields = fieldViews(r.Fields)
+	if r.Findings != nil {
+		view.Findings = findingsView(r.Findings)
+	}
 	return view
 }
 
@@ -150,4 +153,15 @@ func chipItems(items *[]ChipItem) []card.Item {
 		asked = append(asked, one)
 	}
 	return asked
+}
+
+func findingsView(findings []issuance.Finding) *[]ChipFinding {
+	views := make([]ChipFinding, len(findings))
+	for i, f := range findings {
+		views[i] = ChipFinding{
+			File: optional(f.File), Tag: optional(f.Tag), Element: f.Element, Zh: f.Text.ZH, En: f.Text.EN,
+			Finding: ChipFindingFinding(f.Kind), WhyZh: f.Why.ZH, WhyEn: f.Why.EN, Chip: optional(f.Chip), Record: optional(f.Record),
+		}
+	}
+	return &views
 }

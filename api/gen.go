@@ -37,6 +37,36 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for ChipFindingFinding.
+const (
+	Altered    ChipFindingFinding = "altered"
+	Foreign    ChipFindingFinding = "foreign"
+	Newer      ChipFindingFinding = "newer"
+	Same       ChipFindingFinding = "same"
+	Stale      ChipFindingFinding = "stale"
+	Suspicious ChipFindingFinding = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the ChipFindingFinding enum.
+func (e ChipFindingFinding) Valid() bool {
+	switch e {
+	case Altered:
+		return true
+	case Foreign:
+		return true
+	case Newer:
+		return true
+	case Same:
+		return true
+	case Stale:
+		return true
+	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -57,6 +87,7 @@ const (
 	Access      NewChipSessionOperation = "access"
 	Activate    NewChipSessionOperation = "activate"
 	BlockCard   NewChipSessionOperation = "blockCard"
+	Compare     NewChipSessionOperation = "compare"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
@@ -75,6 +106,8 @@ func (e NewChipSessionOperation) Valid() bool {
 	case Activate:
 		return true
 	case BlockCard:
+		return true
+	case Compare:
 		return true
 	case Lock:
 		return true
@@ -210,6 +243,30 @@ type ChipField struct {
 	Zh    string `json:"zh"`
 }
 
+// ChipFinding 比对结果 what a comparison of the chip with the records says of one thing
+type ChipFinding struct {
+	// Chip what the chip says, masked
+	Chip    *string `json:"chip,omitempty"`
+	Element string  `json:"element"`
+	En      string  `json:"en"`
+
+	// File absent for what is in no file
+	File    *string            `json:"file,omitempty"`
+	Finding ChipFindingFinding `json:"finding"`
+
+	// Record what is on record, masked
+	Record *string `json:"record,omitempty"`
+	Tag    *string `json:"tag,omitempty"`
+	WhyEn  string  `json:"whyEn"`
+	WhyZh  string  `json:"whyZh"`
+
+	// Zh the element's name
+	Zh string `json:"zh"`
+}
+
+// ChipFindingFinding defines model for ChipFinding.Finding.
+type ChipFindingFinding string
+
 // ChipItem 数据项 an element, the records of a cyclic file, or a transparent file; it is read unless text or parts are given
 type ChipItem struct {
 	// Parts 分项 the parts of a template or a record
@@ -226,10 +283,13 @@ type ChipResult struct {
 	CardNumber *string             `json:"cardNumber,omitempty"`
 	ChipId     *string             `json:"chipId,omitempty"`
 	Fields     []ChipField         `json:"fields"`
-	Genuine    bool                `json:"genuine"`
-	Operation  string              `json:"operation"`
-	PersonId   *openapi_types.UUID `json:"personId,omitempty"`
-	Status     *string             `json:"status,omitempty"`
+
+	// Findings of the operation compare
+	Findings  *[]ChipFinding      `json:"findings,omitempty"`
+	Genuine   bool                `json:"genuine"`
+	Operation string              `json:"operation"`
+	PersonId  *openapi_types.UUID `json:"personId,omitempty"`
+	Status    *string             `json:"status,omitempty"`
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"io"
@@ -82,6 +83,9 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// makerKey is the laboratory maker's transport key.
+var makerKey = [16]byte{0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x4B, 0x4C, 0x4D, 0x4E, 0x4F}
 
 // proofStub stands in for chip sessions: transactions are told what a chip has
 // proven without one.
@@ -162,6 +166,11 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	require.NoError(w.t, err)
 	keeper, err := keys.Create(filepath.Join(w.t.TempDir(), "keys.json"), kek, keys.Provincial())
 	require.NoError(w.t, err)
+	for _, spec := range keys.Provincial() {
+		if spec.Name == profiles[0].Maker.Transport {
+			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
+		}
+	}
 	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper})
 	require.NoError(w.t, err)
 	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})

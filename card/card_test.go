@@ -183,10 +183,11 @@ const longName = "阿旺洛桑图登嘉措·索南旺杰·多杰才让尼玛"
 var lives = map[string]struct {
 	name                        string
 	personalise, read, activate measure
+	inspect                     int
 }{
-	"1.00": {"阿旺洛桑图登嘉措", measure{4, 72}, measure{2, 19}, measure{3, 14}},
-	"2.00": {longName, measure{4, 93}, measure{2, 20}, measure{3, 14}},
-	"3.00": {longName, measure{5, 94}, measure{2, 21}, measure{3, 13}},
+	"1.00": {"阿旺洛桑图登嘉措", measure{4, 72}, measure{2, 19}, measure{3, 14}, 21},
+	"2.00": {longName, measure{4, 93}, measure{2, 20}, measure{3, 14}, 22},
+	"3.00": {longName, measure{5, 94}, measure{2, 21}, measure{3, 13}, 23},
 }
 
 func TestLife(t *testing.T) {
@@ -213,6 +214,12 @@ func TestLife(t *testing.T) {
 			require.Equal(t, "20261123", got["issuedOn"])
 			require.Equal(t, version, got["specVersion"])
 			require.Equal(t, values(made.Values()), got)
+
+			looked, m, err := v.drive(t.Context(), socket, "compare", func(id *card.Identity) (card.Operation, error) { return card.NewInspect(v.profile, id, true), nil }, "")
+			require.NoError(t, err)
+			require.Equal(t, measure{card.InspectScripts, life.inspect}, m, "scripts and APDUs of an inspection")
+			require.Equal(t, got, values(looked.(*card.Inspect).Values()))
+			require.Equal(t, apdu.SW(0x6984), looked.(*card.Inspect).PIN, "no PIN yet")
 			v.use(t, socket, made.CardID, life.activate)
 		})
 	}

@@ -119,9 +119,9 @@ func encodeText(p *profile.Profile, e *profile.Element, text string) ([]byte, er
 	return out, nil
 }
 
-// decodeValue returns an element's value as text; empty for one that was never
+// DecodeValue returns an element's value as text; empty for one that was never
 // written (all FF).
-func decodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, error) {
+func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, error) {
 	if len(trimRight(value, 0xFF)) == 0 {
 		return "", nil
 	}

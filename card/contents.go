@@ -129,7 +129,7 @@ func (c Contents) HolderItems(p *profile.Profile) ([]Item, error) {
 		if p.Scopes[0].Name+"/"+w.file.Name() != holderFile {
 			continue
 		}
-		text, err := decodeValue(p, w.element, w.value)
+		text, err := DecodeValue(p, w.element, w.value)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@
 //
 //	                 scripts, opening included
 //	Read             2   identity, proof that the chip is genuine, all elements
+//	Inspect          3   what a reading refuses is here a result
 //	Personalise      5   keys, data, read back and compare, finish
 //	Activate         3   the holder's first PIN
 //	Lock             2   application block and unblock

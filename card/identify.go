@@ -132,7 +132,8 @@ func Opening(p *profile.Profile, challenge int) *Script {
 }
 
 // Identify reads the answers to the opening script. The card's own version
-// element must be the profile's.
+// element must be the profile's; of a card that says another, the identity is
+// returned with the error.
 func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Identity, error) {
 	if _, ok := p.ATR(atr); !ok {
 		return nil, ErrUnknownATR
@@ -165,7 +166,7 @@ func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Ident
 		}
 	}
 	if id.Version != p.Version || !id.Blocked && len(id.CardID) != cardIDLength {
-		return nil, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
+		return id, fmt.Errorf("specification version %q: %w", id.Version, ErrForeignCard)
 	}
 	return id, nil
 }
@@ -278,9 +279,9 @@ func (id *Identity) key(p *profile.Profile, name string) Key {
 	return Key{Name: p.KeeperKey(name), Version: version, Factors: id.factors(p)}
 }
 
-// area returns the six digits of the issuing area (行政区划代码), or nothing for a
+// Area returns the six digits of the issuing area (行政区划代码), or nothing for a
 // card that does not tell.
-func (id *Identity) area() string {
+func (id *Identity) Area() string {
 	if len(id.CardID) < 3 {
 		return ""
 	}
@@ -290,7 +291,7 @@ func (id *Identity) area() string {
 // factors returns the diversification factors: the issuing area's six digits
 // with "sx" (行政区划因子), and the card's (卡片因子).
 func (id *Identity) factors(p *profile.Profile) [][]byte {
-	return [][]byte{[]byte(id.area() + "sx"), id.cardFactor(p)}
+	return [][]byte{[]byte(id.Area() + "sx"), id.cardFactor(p)}
 }
 
 func (id *Identity) cardFactor(p *profile.Profile) []byte {

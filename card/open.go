@@ -1,7 +1,9 @@
 package card
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"onecard/apdu"
@@ -18,7 +20,8 @@ type Opened struct {
 // Open recognises the card in a reader and runs the opening script of its
 // version: by its answer to reset first, then by its version element, since
 // makers use one answer to reset for several versions. opening makes the script
-// for a profile: that of Opening or of OpeningFor.
+// for a profile: that of Opening or of OpeningFor. Of a card whose version no
+// profile knows, ErrUnknownVersion comes with what could be learned of it.
 func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profile, atr []byte, opening func(*profile.Profile) (*Script, error)) (Opened, error) {
 	candidates, err := profile.Candidates(profiles, atr)
 	if err != nil {
@@ -31,8 +34,12 @@ func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profil
 	if err != nil {
 		return Opened{}, err
 	}
-	if p, err = Choose(profiles, atr, responses); err != nil {
-		return Opened{}, err
+	chosen, unknown := Choose(profiles, atr, responses)
+	switch {
+	case unknown == nil:
+		p = chosen
+	case !errors.Is(unknown, ErrUnknownVersion):
+		return Opened{}, unknown
 	}
 	script, err := opening(p)
 	if err != nil {
@@ -44,7 +51,7 @@ func Open(ctx context.Context, channel *apdu.Channel, profiles []*profile.Profil
 	}
 	responses = append(responses, rest...)
 	id, err := Identify(p, atr, responses)
-	return Opened{p, id, responses}, err
+	return Opened{p, id, responses}, cmp.Or(unknown, err)
 }
 
 // beginning is the number of steps of an opening script up to the version
@@ -104,8 +111,8 @@ func told(p *profile.Profile, responses []apdu.Response) (version, area string) 
 		case "cardID":
 			id.CardID = value
 		case "specVersion":
-			version, _ = decodeValue(p, e, value)
+			version, _ = DecodeValue(p, e, value)
 		}
 	}
-	return version, id.area()
+	return version, id.Area()
 }

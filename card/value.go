@@ -54,7 +54,7 @@ func newValue(p *profile.Profile, path string, e *profile.Element, value []byte)
 	v := Value{File: path, Tag: fmt.Sprintf("%02X", e.Tag), Name: e.Name, Text: e.Title}
 	var err error
 	if e.Coding != "template" {
-		v.Value, err = decodeValue(p, e, value)
+		v.Value, err = DecodeValue(p, e, value)
 		return v, err
 	}
 	if len(trimRight(value, 0xFF)) == 0 {

@@ -42,7 +42,7 @@ func (w *work) use(profiles []*profile.Profile) (err error) {
 	if w.Identity == nil {
 		return fmt.Errorf("no card: %w", ErrIncomplete)
 	}
-	w.profile, err = profile.Of(profiles, w.Identity.Version, w.Identity.area())
+	w.profile, err = profile.Of(profiles, w.Identity.Version, w.Identity.Area())
 	return err
 }
 
@@ -55,6 +55,8 @@ func Restore(profiles []*profile.Profile, operation string, state []byte) (Opera
 	switch operation {
 	case "read":
 		op = &Read{}
+	case "compare":
+		op = &Inspect{}
 	case "personalise":
 		op = &Personalise{}
 	case "activate", "unblockPIN":

@@ -33,6 +33,7 @@ var allowed = map[string]struct {
 	"apdu/pcsc":             {[]string{"apdu"}, "the only user of the PC/SC library"},
 	"card/profile":          {nil, "a chip as data"},
 	"card":                  {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
+	"card/trace":            {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},
 	"card/chip":             {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},
 	"keys":                  {nil, "the keeper of keys depends on nobody"},
 	"keys/keystest":         {[]string{"keys"}, "the conformance suite of keepers"},
@@ -51,7 +52,7 @@ var allowed = map[string]struct {
 	"internal/rig":          {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":       {nil, "a throw-away PostgreSQL"},
 	"cmd/onecard":           {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
-	"cmd/counter":           {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
+	"cmd/counter":           {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile", "card/trace"}, "wires a counter"},
 	"cmd/cardsim":           {[]string{"card/chip", "card/profile"}, "virtual chips"},
 }
 

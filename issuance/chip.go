@@ -42,6 +42,7 @@ type Result struct {
 	ChipID     string       `json:"chipId"`
 	Status     string       `json:"status"`
 	Fields     []card.Value `json:"fields"`
+	Findings   []Finding    `json:"findings,omitempty"` // of a comparison
 }
 
 // StatusText returns the words for the card's status.
@@ -62,7 +63,7 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, err
 	}
 	id, err := card.Identify(p, o.ATR, o.Opening)
-	if err != nil {
+	if err != nil && (id == nil || o.Operation != operationCompare) {
 		return session.Turn{}, err
 	}
 	policy, err := s.policy(actor.Place, s.db.Now())
@@ -76,6 +77,8 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		j, err = s.beside(ctx, beside, beginning{profile: p, id: id, policy: policy}, o)
 	case o.Operation == operationRead:
 		j, err = s.read(ctx, p, id)
+	case o.Operation == operationCompare:
+		j, err = s.compare(ctx, p, id, o.Roles)
 	case o.Operation == EventPersonalise && o.ApplicationID != nil:
 		j, err = s.personalise(ctx, actor, p, id, o)
 	case Cards.hasChip(o.Operation) && o.CardID != nil:
@@ -96,6 +99,9 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 // blocked does not tell its version; then the record does.
 func (s *Service) profileOf(ctx context.Context, o OpenSession) (*profile.Profile, error) {
 	p, err := card.Choose(s.profiles, o.ATR, o.Opening)
+	if errors.Is(err, card.ErrUnknownVersion) && o.Operation == operationCompare {
+		return s.closest(&card.Identity{ATR: o.ATR})
+	}
 	if err != nil || o.Opening[0].SW == apdu.OK {
 		return p, err
 	}
@@ -107,6 +113,19 @@ func (s *Service) profileOf(ctx context.Context, o OpenSession) (*profile.Profil
 		return nil, err
 	}
 	return profile.Of(s.profiles, c.SpecVersion, c.ChipID[:6])
+}
+
+// closest returns the profile of a card, or the likeliest where its version is
+// not known.
+func (s *Service) closest(id *card.Identity) (*profile.Profile, error) {
+	candidates, err := profile.Candidates(s.profiles, id.ATR)
+	if err != nil {
+		return nil, card.ErrUnknownATR
+	}
+	if p, err := profile.Of(candidates, id.Version, id.Area()); err == nil {
+		return p, nil
+	}
+	return candidates[0], nil
 }
 
 // hasChip says whether an event of the machine waits for this chip operation.
@@ -216,6 +235,8 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	}
 	var row cardRow
 	switch about.Operation {
+	case operationCompare:
+		return s.compared(tx, subject, work)
 	case operationRead:
 		row, err = wasRead(tx, subject, work)
 	case EventPersonalise:
@@ -244,7 +265,7 @@ func wasRead(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, err
 	}
 	for _, value := range work.Values() {
 		if value.Name == "cardNumber" && value.Value != row.Number {
-			return cardRow{}, ErrRecordDiffers
+			return cardRow{}, &session.Refused{Code: ErrRecordDiffers.Code, Err: ErrRecordDiffers}
 		}
 	}
 	return row, nil

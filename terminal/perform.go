@@ -12,6 +12,10 @@ import (
 	"onecard/card/profile"
 )
 
+// operationCompare holds the chip against the records; what other work refuses
+// is here a result.
+const operationCompare = "compare"
+
 // Job is work on the chip in the reader that the province drives.
 type Job struct {
 	Operation     string // read, personalise, activate, lock, unlock, access, ...
@@ -58,7 +62,7 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 		reading, err = s.perform(ctx, chip, platform, job)
 		return err
 	})
-	if job.Operation != "read" {
+	if job.Operation != "read" && job.Operation != operationCompare {
 		// The card is another one now, or half of one: look again.
 		s.lookAgain()
 	}
@@ -68,6 +72,9 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job Job) (Reading, error) {
 	s.SetProgress(&Progress{Total: 1, Label: "识别卡"})
 	opened, err := s.open(ctx, chip, job.opening)
+	if job.Operation == operationCompare && opened.Identity != nil {
+		err = nil // what is wrong with the card is for the platform to find
+	}
 	if err == nil && job.refuse != nil {
 		err = job.refuse(opened.Identity)
 	}

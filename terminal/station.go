@@ -212,7 +212,7 @@ func (s *Station) setCard(identity *card.Identity, err error) (present bool) {
 		state.Kind = CardPersonalised
 	case errors.Is(err, ErrNoCard) || errors.Is(err, ErrRemoved):
 		state.Kind = CardNone
-	case errors.Is(err, card.ErrForeignCard) || errors.Is(err, card.ErrUnknownATR):
+	case errors.Is(err, card.ErrForeignCard), errors.Is(err, card.ErrUnknownVersion), errors.Is(err, card.ErrUnknownATR):
 		state.Kind = CardForeign
 	case errors.Is(err, card.ErrCardBlocked) || errors.Is(err, card.ErrApplicationBlocked):
 		state.Kind = CardBlocked

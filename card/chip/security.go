@@ -104,10 +104,24 @@ func (c *Chip) verifyPIN(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, 0x6985
 	case cmd.P1 != 0 || cmd.P2 != 0:
 		return nil, 0x6A86
+	case len(cmd.Data) == 0: // with T=0 it comes with a length of 00
+		return nil, c.attempts()
 	case len(cmd.Data)*2 != c.profile.PIN.Digits:
 		return nil, 0x6700
 	}
 	return nil, c.comparePIN(cmd.Data)
+}
+
+// attempts says how many are left without using one up: VERIFY without data
+// (ISO/IEC 7816-4 clause 11.5.6).
+func (c *Chip) attempts() apdu.SW {
+	switch {
+	case len(c.image.PIN) == 0:
+		return 0x6984
+	case c.image.PINTries == 0:
+		return 0x6983
+	}
+	return 0x63C0 | apdu.SW(c.image.PINTries)
 }
 
 // comparePIN counts the attempt, then compares.

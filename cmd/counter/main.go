@@ -6,25 +6,46 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"onecard/terminal"
 )
 
 type commands struct {
 	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the counter's page. 启动柜台页面。"`
+	Trace traceCommand `cmd:"" help:"Decode a transcript of what passed between reader and chip. 解析报文记录。"`
+	Diff  diffCommand  `cmd:"" help:"Compare the card in the reader with the province's records; 3 on exit: they differ. 芯片与省库比对，不一致时退出码为 3。"`
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c commands
-	parser := kong.Parse(&c, kong.Name("counter"), kong.Description("一卡通柜台程序 OneCard counter"), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser := kong.Parse(&c, kong.Name("counter"), kong.Description("一卡通柜台程序 OneCard counter"), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(os.Stdin, (*io.Reader)(nil)), kong.BindTo(os.Stdout, (*io.Writer)(nil)))
 	if err := parser.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "counter:", err)
+		fmt.Fprintln(os.Stderr, "counter:", explain(err))
+		var coded kong.ExitCoder
+		if errors.As(err, &coded) {
+			os.Exit(coded.ExitCode())
+		}
 		os.Exit(1)
 	}
+}
+
+// explain puts an error into words with what to do, where it has them.
+func explain(err error) string {
+	fault := terminal.Explain(err)
+	if fault.Code == terminal.Unexpected {
+		return err.Error()
+	}
+	return strings.TrimSpace(fault.ZH + " " + fault.Error() + "\n" + strings.TrimSpace(fault.RemedyZH+" "+fault.RemedyEN))
 }

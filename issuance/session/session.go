@@ -52,7 +52,8 @@ type Turn struct {
 }
 
 // Finish is called in the transaction that closes a session; what it returns
-// is the last turn's result.
+// is the last turn's result. Its error rolls everything back; a *Refused ends
+// the session besides, on record.
 type Finish func(tx *registry.Tx, s Session, work Work) (any, error)
 
 // Errors that a session meets, besides those of the operation itself.
@@ -61,6 +62,18 @@ var (
 	ErrBound = errors.New("芯片会话属于另一操作员或工作站 the chip session belongs to another operator or workstation")
 	ErrStep  = errors.New("不是正在等待的步骤 the step is not the one that is waited for")
 )
+
+// Refused is what the owner of a session finds wrong with a chip at the end of
+// its work. The code is for the audit log.
+type Refused struct {
+	Code string
+	Err  error
+}
+
+func (e *Refused) Error() string { return e.Err.Error() }
+
+// Unwrap returns the finding itself.
+func (e *Refused) Unwrap() error { return e.Err }
 
 // Config is what a Store is made of.
 type Config struct {

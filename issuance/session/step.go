@@ -32,7 +32,7 @@ func (s *Store) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, se
 	case same && seq == r.Seq-1 && (r.Status == statusOpen || r.Status == statusDone):
 		return s.stored(ctx, r)
 	case same && seq == r.Seq && r.Status == statusFailed:
-		return Turn{}, s.refusedAgain(ctx, r, card.Input{Responses: responses, PIN: pin})
+		return Turn{}, s.refusedAgain(ctx, actor, r, card.Input{Responses: responses, PIN: pin})
 	case r.Status != statusOpen || s.config.DB.Now().After(r.ExpiresAt):
 		return Turn{}, ErrEnded
 	case seq != r.Seq:
@@ -47,8 +47,12 @@ func (s *Store) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, se
 		return Turn{}, s.refuse(ctx, actor, r, asked, err)
 	}
 	turn, err := s.advance(ctx, actor, *r, asked, script, work)
-	if errors.Is(err, errRaced) {
+	var refused *Refused
+	switch {
+	case errors.Is(err, errRaced):
 		return s.raced(ctx, actor, id, seq, asked)
+	case errors.As(err, &refused):
+		return Turn{}, s.refuse(ctx, actor, r, asked, err)
 	}
 	return turn, err
 }
@@ -136,7 +140,10 @@ func finding(err error) (code string, ok bool) {
 	var known *card.Error
 	var step *card.StepError
 	var differs *card.ReadBackError
+	var refused *Refused
 	switch {
+	case errors.As(err, &refused):
+		return refused.Code, true
 	case errors.Is(err, card.ErrPINFormat):
 		return "", false
 	case errors.As(err, &known):
@@ -174,13 +181,22 @@ func (s *Store) refuse(ctx context.Context, actor registry.Actor, r *row, asked 
 }
 
 // refusedAgain finds the refusal once more: the same answers to the same state.
-func (s *Store) refusedAgain(ctx context.Context, r *row, in card.Input) error {
+func (s *Store) refusedAgain(ctx context.Context, actor registry.Actor, r *row, in card.Input) error {
 	work, err := s.restore(ctx, r)
 	if err != nil {
 		return err
 	}
-	if _, err = work.Next(ctx, s.config.Keeper, in); err != nil {
+	script, err := work.Next(ctx, s.config.Keeper, in)
+	switch {
+	case err != nil:
 		return err
+	case script != nil:
+		return ErrEnded
 	}
-	return ErrEnded
+	return s.config.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
+		if _, err := s.config.Finish(tx, r.session(), work); err != nil {
+			return err
+		}
+		return ErrEnded // it would be accepted now; the session stays what it was
+	})
 }

@@ -37,7 +37,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 }
 
 // operations is what can be done with a chip, for the words of an error.
-var operations = strings.Join([]string{string(client.Read), string(client.Personalise), string(client.Activate), string(client.Lock), string(client.Unlock)}, ", ")
+var operations = strings.Join([]string{string(client.Read), string(client.Compare), string(client.Personalise), string(client.Activate), string(client.Lock), string(client.Unlock)}, ", ")
 
 // chip does work on the chip in the reader and answers when it has ended;
 // progress is in the events meanwhile.
