@@ -165,7 +165,7 @@ func initKeys(c config, transport string) error {
 	if err != nil || transport == "" {
 		return err
 	}
-	return importTransport(keeper, transport)
+	return importTransport(keeper, "", transport)
 }
 
 func writeKEK(c config, kek keys.KEK) error {
@@ -179,10 +179,11 @@ func writeKEK(c config, kek keys.KEK) error {
 	return errors.Join(first.WriteFile(c.Shares[0]), second.WriteFile(c.Shares[1]))
 }
 
-// importTransport imports the chip maker's transport key as the next version.
-func importTransport(keeper *keys.Keeper, path string) error {
+// importTransport imports a chip maker's transport key as the next version of
+// the key with that name; without a name, as both the SM4 and the 3DES one.
+func importTransport(keeper *keys.Keeper, name, path string) error {
 	for _, spec := range keys.Provincial() {
-		if spec.Usage != keys.Transport {
+		if spec.Usage != keys.Transport || name != "" && spec.Name != name {
 			continue
 		}
 		version, err := keeper.Current(spec.Name)
@@ -199,6 +200,7 @@ func importTransport(keeper *keys.Keeper, path string) error {
 type keysTransportCommand struct {
 	settings
 	File string `arg:"" type:"path" help:"The key in hexadecimal, mode 0600. 密钥文件。"`
+	Name string `enum:",TRANSPORT,TRANSPORT_3DES" default:"" help:"TRANSPORT or TRANSPORT_3DES; both when left out. 密钥名。"`
 }
 
 // Run imports another transport key of the chip maker.
@@ -211,7 +213,7 @@ func (c *keysTransportCommand) Run(out streams) error {
 	if err != nil {
 		return err
 	}
-	if err := importTransport(keeper, c.File); err != nil {
+	if err := importTransport(keeper, c.Name, c.File); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out.Out, "传输密钥已导入 transport key imported")
