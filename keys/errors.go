@@ -29,6 +29,20 @@ var (
 	ErrExists = errors.New("已存在 exists already")
 )
 
+// What can go wrong with a key block.
+var (
+	// ErrNotExportable: the key was made never to leave.
+	ErrNotExportable = errors.New("密钥不可导出 key is not exportable")
+	// ErrWeak: the key-exchange key is weaker than the key it is to protect.
+	ErrWeak = errors.New("密钥交换密钥强度不足 key-exchange key is weaker than the key")
+	// ErrNotInBlock: the key block says something else than the key's
+	// description, or cannot say it.
+	ErrNotInBlock = errors.New("与密钥块所载不符 not what the key block says, or can say")
+	// ErrBlock: the key block is malformed, altered or from another
+	// key-exchange key.
+	ErrBlock = errors.New("密钥块无效 key block is not valid")
+)
+
 // What can go wrong with the files.
 var (
 	// ErrWrongKEK: the key-encryption key is not the one the file was sealed with.
