@@ -55,6 +55,11 @@ var (
 	ErrPermissions = errors.New("文件权限过宽，应为本用户所有且 0600 file must be owned by this user with mode 0600")
 	// ErrChanged: another process wrote the key file since it was opened.
 	ErrChanged = errors.New("密钥文件已被其他进程更新，请重新打开 key file was changed by another process; open it again")
+	// ErrPassphrase: the passphrase is not the custodian's, or the sealed
+	// component was altered.
+	ErrPassphrase = errors.New("口令不符或分量被改动 wrong passphrase, or the component was altered")
+	// ErrCeremony: the ceremony is not at that step.
+	ErrCeremony = errors.New("密钥仪式未到或已过这一步 the ceremony is not at this step")
 	// ErrShares: the two shares do not belong together.
 	ErrShares = errors.New("两个密钥分量不成对 the two shares do not belong together")
 )
