@@ -16,8 +16,7 @@ var (
 	ErrFactors = errors.New("密钥分散因子不符 wrong diversification factors")
 	// ErrRetired: the version of the key is no longer used for anything.
 	ErrRetired = errors.New("密钥已停用 key version is retired")
-	// ErrNotActive: no version of the key is for new cards now, or the version's
-	// time has not come.
+	// ErrNotActive: no version of the key is for new cards, or new data, now.
 	ErrNotActive = errors.New("密钥未启用 no key version is active")
 	// ErrAlgorithm: the operation is not defined for the key's algorithm.
 	ErrAlgorithm = errors.New("密钥算法不支持该操作 operation not defined for the key's algorithm")

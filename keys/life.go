@@ -66,8 +66,9 @@ func (l Life) retired(now time.Time) bool {
 }
 
 // SetLife says what a version of a key is still for, from now on: ErrNoKey if
-// there is no such version, ErrWrongUsage for what its usage does not allow. A
-// keeper opened before sees it when it opens the file again.
+// there is no such version, ErrWrongUsage for what its usage does not allow,
+// ErrNotActive if new personal data would have no key. A keeper opened before
+// sees it when it opens the file again.
 func (k *Keeper) SetLife(name string, version int, life Life) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -79,6 +80,11 @@ func (k *Keeper) SetLife(name string, version int, life Life) error {
 	life = life.whole()
 	if err := life.check(present.Usage); err != nil {
 		return keyError(name, version, err)
+	}
+	if present.Usage == FieldEncryption && !slices.ContainsFunc(k.keys[name], func(h *held) bool {
+		return (h == present && life.current(k.now())) || (h != present && h.current(k.now()))
+	}) {
+		return keyError(name, version, ErrNotActive)
 	}
 	if present.Life == life {
 		return nil
@@ -102,8 +108,7 @@ func (k *Keeper) Current(name string) (version int, err error) {
 }
 
 // find returns the version of the key that is named, for 0 the current one.
-// A retired version is ErrRetired; one whose time has not come is for nothing
-// yet.
+// A retired version is ErrRetired.
 func (k *Keeper) find(key Key) (*held, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -116,8 +121,6 @@ func (k *Keeper) find(key Key) (*held, error) {
 		case key.Version == 0 || key.Version != h.Version:
 		case h.retired(now):
 			return nil, keyError(key.Name, key.Version, ErrRetired)
-		case now.Before(h.From):
-			return nil, keyError(key.Name, key.Version, ErrNotActive)
 		default:
 			return h, nil
 		}

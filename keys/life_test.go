@@ -49,14 +49,14 @@ func TestChangeover(t *testing.T) {
 	require.NoError(t, keeper.SetLife("IRK", 1, keys.Life{Until: morning().Add(3 * day)}))
 
 	for _, step := range []struct {
-		wait          time.Duration
-		current       int
-		first, second error
+		wait    time.Duration
+		current int
+		first   error
 	}{
-		{0, 1, nil, keys.ErrNotActive},
-		{day - time.Minute, 1, nil, keys.ErrNotActive},
-		{time.Minute, 2, nil, nil},
-		{2 * day, 2, keys.ErrRetired, nil},
+		{0, 1, nil},
+		{day - time.Minute, 1, nil},
+		{time.Minute, 2, nil},
+		{2 * day, 2, keys.ErrRetired},
 	} {
 		turn(step.wait)
 		for _, k := range []*keys.Keeper{keeper, reopen()} {
@@ -64,7 +64,7 @@ func TestChangeover(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, step.current, current)
 			require.ErrorIs(t, computes(t.Context(), k, 1), step.first)
-			require.ErrorIs(t, computes(t.Context(), k, 2), step.second)
+			require.NoError(t, computes(t.Context(), k, 2))
 			require.NoError(t, computes(t.Context(), k, 0), "the current one")
 		}
 	}
@@ -115,19 +115,26 @@ func TestSetLifeRefuses(t *testing.T) {
 		life    keys.Life
 		want    error
 	}{
-		"no key":       {"STK", 1, keys.Life{}, keys.ErrNoKey},
-		"no version":   {"IRK", 3, keys.Life{}, keys.ErrNoKey},
-		"current":      {"IRK", 0, keys.Life{}, keys.ErrNoKey},
-		"status":       {"IRK", 1, keys.Life{Status: "lost"}, keys.ErrInput},
-		"dates":        {"IRK", 1, keys.Life{From: morning(), Until: morning()}, keys.ErrInput},
-		"data retired": {keys.DataKey, 1, keys.Life{Status: keys.Retired}, keys.ErrWrongUsage},
-		"data until":   {keys.DataKey, 1, keys.Life{Until: morning()}, keys.ErrWrongUsage},
-		"index":        {keys.IndexKey, 1, keys.Life{Status: keys.Field}, keys.ErrWrongUsage},
-		"data in use":  {keys.DataKey, 1, keys.Life{Status: keys.Field}, nil},
+		"no key":        {"STK", 1, keys.Life{}, keys.ErrNoKey},
+		"no version":    {"IRK", 3, keys.Life{}, keys.ErrNoKey},
+		"current":       {"IRK", 0, keys.Life{}, keys.ErrNoKey},
+		"status":        {"IRK", 1, keys.Life{Status: "lost"}, keys.ErrInput},
+		"dates":         {"IRK", 1, keys.Life{From: morning(), Until: morning()}, keys.ErrInput},
+		"data retired":  {keys.DataKey, 1, keys.Life{Status: keys.Retired}, keys.ErrWrongUsage},
+		"data until":    {keys.DataKey, 1, keys.Life{Until: morning()}, keys.ErrWrongUsage},
+		"index":         {keys.IndexKey, 1, keys.Life{Status: keys.Field}, keys.ErrWrongUsage},
+		"only data key": {keys.DataKey, 1, keys.Life{Status: keys.Field}, keys.ErrNotActive},
+		"data later":    {keys.DataKey, 1, keys.Life{From: morning().Add(time.Hour)}, keys.ErrNotActive},
 	} {
 		require.ErrorIs(t, keeper.SetLife(c.key, c.version, c.life), c.want, name)
 	}
 	require.Equal(t, keeper.Keys(), reopen().Keys())
-	_, err := keeper.Seal(t.Context(), nil, []byte("x"))
-	require.ErrorIs(t, err, keys.ErrNotActive)
+	sealed, err := keeper.Seal(t.Context(), nil, []byte("x"))
+	require.NoError(t, err)
+	_, err = keeper.Rotate(keys.DataKey)
+	require.NoError(t, err)
+	require.NoError(t, keeper.SetLife(keys.DataKey, 1, keys.Life{Status: keys.Field}))
+	opened, err := reopen().Open(t.Context(), nil, sealed)
+	require.NoError(t, err, "old data stays readable")
+	require.Equal(t, []byte("x"), opened)
 }
