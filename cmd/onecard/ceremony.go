@@ -28,8 +28,8 @@ type ceremonyBeginCommand struct {
 
 // Run begins a ceremony.
 func (c *ceremonyBeginCommand) Run(ctx context.Context, out streams) error {
-	return c.withRecords(ctx, out, func(p *platform) error {
-		spec, version, err := c.spec(p.keeper)
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
+		spec, version, err := c.spec(keeper)
 		if err != nil {
 			return err
 		}
@@ -234,18 +234,18 @@ func (c *ceremonyCombineCommand) Run(ctx context.Context, out streams) error {
 	if _, more := ceremony.Next(); more || !ceremony.Record().Finished.IsZero() {
 		return keys.ErrCeremony
 	}
-	return c.withRecords(ctx, out, func(p *platform) error {
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		terminal, err := openTerminal(out)
 		if err != nil {
 			return err
 		}
-		return errors.Join(combine(ctx, p, ceremony, terminal), terminal.close())
+		return errors.Join(combine(ctx, p, keeper, ceremony, terminal), terminal.close())
 	})
 }
 
 // combine has every custodian open a component and all of them confirm the
 // key's check value, and takes the key in.
-func combine(ctx context.Context, p *platform, ceremony *keys.Ceremony, t *secretTerminal) error {
+func combine(ctx context.Context, p *platform, keeper *keys.Keeper, ceremony *keys.Ceremony, t *secretTerminal) error {
 	record := ceremony.Record()
 	t.printf("密钥仪式 %s：合成 %s 版本 %d\nceremony %s: combining %s version %d\n", record.ID, record.Key.Name, record.Version, record.ID, record.Key.Name, record.Version)
 	var components []keys.Component
@@ -287,7 +287,7 @@ func combine(ctx context.Context, p *platform, ceremony *keys.Ceremony, t *secre
 		detail["custodian"+strconv.Itoa(entered.Number)] = entered.Custodian
 	}
 	err = p.recorded(ctx, "keys.ceremony.finished", "ceremony:"+record.ID, detail, func() error {
-		return p.keeper.Accept(ceremony, key)
+		return keeper.Accept(ceremony, key)
 	})
 	if err != nil {
 		return err

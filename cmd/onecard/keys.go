@@ -30,6 +30,18 @@ func (p *platform) recorded(ctx context.Context, action, subject string, detail 
 	return nil
 }
 
+// withKeys opens the records, and the key file itself for a command that
+// changes it: whichever keeper serves the platform, keys come in and go out here.
+func (s settings) withKeys(ctx context.Context, out streams, work func(*platform, *keys.Keeper) error) error {
+	return s.withRecords(ctx, out, func(p *platform) error {
+		keeper, err := openKeeper(p.config)
+		if err != nil {
+			return err
+		}
+		return work(p, keeper)
+	})
+}
+
 // described says which key an audit record is about.
 func described(spec keys.Spec, version int) map[string]string {
 	return map[string]string{
@@ -166,9 +178,9 @@ func (c *keysLifeCommand) Run(ctx context.Context, out streams) error {
 	if c.Status != "active" {
 		life.Status = keys.Status(c.Status)
 	}
-	return c.withRecords(ctx, out, func(p *platform) error {
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		detail := map[string]string{"key": c.Name, "version": strconv.Itoa(c.Version), "life": lifeText(life)}
-		err := p.recorded(ctx, "keys.life", "key:"+c.Name, detail, func() error { return p.keeper.SetLife(c.Name, c.Version, life) })
+		err := p.recorded(ctx, "keys.life", "key:"+c.Name, detail, func() error { return keeper.SetLife(c.Name, c.Version, life) })
 		if err != nil {
 			return err
 		}
@@ -193,15 +205,15 @@ type keysRotateCommand struct {
 
 // Run makes the next version of a key that is made here.
 func (c *keysRotateCommand) Run(ctx context.Context, out streams) error {
-	return c.withRecords(ctx, out, func(p *platform) error {
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		life := keys.Life{From: localDay(c.From)}
 		version := 0
 		detail := map[string]string{"key": c.Name, "life": lifeText(life)}
 		err := p.recorded(ctx, "keys.rotate", "key:"+c.Name, detail, func() (err error) {
-			if version, err = p.keeper.Rotate(c.Name); err != nil || c.From.IsZero() {
+			if version, err = keeper.Rotate(c.Name); err != nil || c.From.IsZero() {
 				return err
 			}
-			return p.keeper.SetLife(c.Name, version, life)
+			return keeper.SetLife(c.Name, version, life)
 		})
 		if err != nil {
 			return err
@@ -259,13 +271,13 @@ func (c *keysExportCommand) Run(ctx context.Context, out streams) error {
 		}
 		key.Factors = append(key.Factors, factor)
 	}
-	return c.withRecords(ctx, out, func(p *platform) error {
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		if key.Version == 0 {
-			if key.Version, err = p.keeper.Current(key.Name); err != nil {
+			if key.Version, err = keeper.Current(key.Name); err != nil {
 				return err
 			}
 		}
-		kcv, method, err := p.keeper.CheckValue(ctx, key)
+		kcv, method, err := keeper.CheckValue(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -274,7 +286,7 @@ func (c *keysExportCommand) Run(ctx context.Context, out streams) error {
 			"checkValue": hex.EncodeToString(kcv), "method": method,
 		}
 		err = p.recorded(ctx, "keys.export", "key:"+c.Name, detail, func() error {
-			block, err := p.keeper.ExportBlock(ctx, keys.Key{Name: c.Under}, key, codes)
+			block, err := keeper.ExportBlock(ctx, keys.Key{Name: c.Under}, key, codes)
 			if err != nil {
 				return err
 			}
@@ -320,20 +332,20 @@ func (c *keysImportCommand) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return err
 	}
-	return c.withRecords(ctx, out, func(p *platform) error {
-		spec, version, err := c.spec(p.keeper)
+	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
+		spec, version, err := c.spec(keeper)
 		if err != nil {
 			return err
 		}
 		detail := described(spec, version)
 		detail["under"] = c.Under
 		err = p.recorded(ctx, "keys.import", "key:"+spec.Name, detail, func() error {
-			return p.keeper.ImportBlock(ctx, keys.Key{Name: c.Under}, spec, version, block, codes)
+			return keeper.ImportBlock(ctx, keys.Key{Name: c.Under}, spec, version, block, codes)
 		})
 		if err != nil {
 			return err
 		}
-		kcv, method, err := p.keeper.CheckValue(ctx, keys.Key{Name: spec.Name, Version: version})
+		kcv, method, err := keeper.CheckValue(ctx, keys.Key{Name: spec.Name, Version: version})
 		if err != nil {
 			return err
 		}
