@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample makes a key file with three keys, one in two versions.
+// sample makes a key file with three keys, one in two versions of which the
+// first is for cards in the field only, and not for ever.
 func sample(t testing.TB) (kek KEK, path string, content []byte) {
 	t.Helper()
 	kek, err := GenerateKEK(rand.Reader)
@@ -28,6 +29,8 @@ func sample(t testing.TB) (kek KEK, path string, content []byte) {
 	require.NoError(t, err)
 	_, err = keeper.Rotate("IRK")
 	require.NoError(t, err)
+	now := time.Now()
+	require.NoError(t, keeper.SetLife("IRK", 1, Life{Status: Field, From: now.Add(-time.Hour), Until: now.Add(time.Hour)}))
 	content, err = os.ReadFile(path)
 	require.NoError(t, err)
 	return kek, path, content
@@ -79,6 +82,11 @@ func TestEveryFieldIsProtected(t *testing.T) {
 		"usage":      func(d *document) { d.Keys[3].Usage = Maintenance },
 		"algorithm":  func(d *document) { d.Keys[3].Algorithm = TripleDES },
 		"depth":      func(d *document) { d.Keys[3].Depth = 0 },
+		"factor":     func(d *document) { d.Keys[3].Depth, d.Keys[3].Factor = 1, "3633303130307378" },
+		"exportable": func(d *document) { d.Keys[3].Exportable = true },
+		"status":     func(d *document) { d.Keys[2].Status = Active },
+		"from":       func(d *document) { d.Keys[2].From = time.Time{} },
+		"until":      func(d *document) { d.Keys[2].Until = time.Time{} },
 		"version":    func(d *document) { d.Keys[3].Version = 7 },
 		"created":    func(d *document) { d.Keys[3].Created = d.Keys[3].Created.Add(time.Hour) },
 		"checkValue": func(d *document) { d.Keys[3].CheckValue = "000000" },
@@ -88,7 +96,7 @@ func TestEveryFieldIsProtected(t *testing.T) {
 		"swapped":    func(d *document) { d.Keys[2].Sealed, d.Keys[3].Sealed = d.Keys[3].Sealed, d.Keys[2].Sealed },
 		"format":     func(d *document) { d.Format = "onecard-keys/2" },
 	}
-	inEntry := []string{"name", "usage", "algorithm", "depth", "version", "created", "checkValue", "sealed", "nonce", "short", "swapped"}
+	inEntry := []string{"name", "usage", "algorithm", "depth", "factor", "exportable", "status", "from", "until", "version", "created", "checkValue", "sealed", "nonce", "short", "swapped"}
 	for name, change := range changes {
 		doc, err := parseDocument(content)
 		require.NoError(t, err)
@@ -110,8 +118,9 @@ func TestEveryFieldIsProtected(t *testing.T) {
 	}
 	// A field added later must be added above.
 	require.Equal(t, 5, reflect.TypeFor[document]().NumField())
-	require.Equal(t, 5, reflect.TypeFor[entry]().NumField())
-	require.Equal(t, 4, reflect.TypeFor[Spec]().NumField())
+	require.Equal(t, 6, reflect.TypeFor[entry]().NumField())
+	require.Equal(t, 6, reflect.TypeFor[Spec]().NumField())
+	require.Equal(t, 3, reflect.TypeFor[Life]().NumField())
 }
 
 func TestWrongKEK(t *testing.T) {

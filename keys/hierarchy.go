@@ -3,6 +3,7 @@ package keys
 import (
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // Key names one key: its purpose, its version (0 means the current one) and
@@ -38,12 +39,16 @@ const (
 	FieldEncryption Usage = "field-encryption"
 	// BlindIndex makes equal personal data findable without deciphering (盲索引).
 	BlindIndex Usage = "blind-index"
+	// KeyExchange protects key blocks between two keepers (密钥交换密钥, KBPK). It
+	// comes from a ceremony of both sides, and never leaves in a block itself.
+	KeyExchange Usage = "key-exchange"
 )
 
 // Algorithm is the cipher a key is for.
 type Algorithm string
 
-// The algorithms. All keys are 16 bytes, but the blind index's of 32.
+// The algorithms. All keys are 16 bytes, but AES-256's and the blind index's
+// of 32.
 const (
 	// SM4 is the cipher of cards of specification 3.00.
 	SM4 Algorithm = "SM4"
@@ -51,6 +56,9 @@ const (
 	TripleDES Algorithm = "3DES"
 	// HMACSM3 is for the blind index.
 	HMACSM3 Algorithm = "HMAC-SM3"
+	// AES128 and AES256 are for key blocks of version D.
+	AES128 Algorithm = "AES-128"
+	AES256 Algorithm = "AES-256"
 )
 
 // The keys which protect personal data.
@@ -66,10 +74,16 @@ type Spec struct {
 	Name      string    `json:"name"`
 	Usage     Usage     `json:"usage"`
 	Algorithm Algorithm `json:"algorithm"`
-	// Depth is the number of levels below this key, which is the number of
-	// diversification factors an operation names: 2 for 省→市→卡, 1 for
-	// maker→card, 0 for a key that is used as it is.
+	// Depth is the number of levels below this key: 3 for 部→省→市→卡, 2 for
+	// 省→市→卡 (and Level says so), 1 for 市→卡 and maker→card, 0 for a key that is
+	// used as it is.
 	Depth int `json:"depth"`
+	// Factor is the factor, in hexadecimal, that lies between this key and the
+	// province's, if the key was delivered at another level: a key of the
+	// ministry applies it first, a key of a city already contains it. See At.
+	Factor string `json:"factor,omitempty"`
+	// Exportable keys may leave in a key block (ExportBlock), others never.
+	Exportable bool `json:"exportable,omitempty"`
 }
 
 // TripleDESSuffix ends the names of the keys of cards of specifications 1.0 and
@@ -135,23 +149,36 @@ func (s Spec) check() error {
 		CheckCode:       {SM4, TripleDES},
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
+		KeyExchange:     {AES128, AES256, TripleDES},
 	}[s.Usage]
 	if !known {
 		return fmt.Errorf("keys: %s: 未知用途 unknown usage: %w", s.Name, ErrInput)
 	}
-	for _, algorithm := range algorithms {
-		if s.Algorithm == algorithm {
-			return s.checkDepth()
-		}
+	if !slices.Contains(algorithms, s.Algorithm) {
+		return fmt.Errorf("keys: %s: %w", s.Name, ErrAlgorithm)
 	}
-	return fmt.Errorf("keys: %s: %w", s.Name, ErrAlgorithm)
+	if s.Exportable && s.homebound() {
+		return fmt.Errorf("keys: %s: 该用途的密钥不得导出 keys of this usage must not be exportable: %w", s.Name, ErrInput)
+	}
+	if err := s.checkDepth(); err != nil {
+		return err
+	}
+	return s.checkFactor()
+}
+
+// homebound tells whether keys of this usage never leave the keeper.
+func (s Spec) homebound() bool {
+	return s.Usage == FieldEncryption || s.Usage == BlindIndex || s.Usage == KeyExchange
 }
 
 // checkDepth refuses diversification where no card is involved.
 func (s Spec) checkDepth() error {
 	highest := 2
-	if s.Usage == FieldEncryption || s.Usage == BlindIndex {
+	switch {
+	case s.homebound():
 		highest = 0
+	case s.forCards():
+		highest = 3
 	}
 	if s.Depth < 0 || s.Depth > highest {
 		return fmt.Errorf("keys: %s: 分散级数应为 0 至 %d depth must be 0 to %d: %w", s.Name, highest, highest, ErrInput)
@@ -161,7 +188,7 @@ func (s Spec) checkDepth() error {
 
 // size returns the length of the key in bytes.
 func (s Spec) size() int {
-	if s.Algorithm == HMACSM3 {
+	if s.Algorithm == HMACSM3 || s.Algorithm == AES256 {
 		return 32
 	}
 	return 16

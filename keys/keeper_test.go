@@ -153,12 +153,20 @@ func TestAdd(t *testing.T) {
 	require.Equal(t, before, keeper.Keys(), "all or nothing")
 
 	for name, wrong := range map[string]keys.Spec{
-		"name":           {Name: "irk", Usage: keys.Master, Algorithm: keys.SM4},
-		"no name":        {Usage: keys.Master, Algorithm: keys.SM4},
-		"usage":          {Name: "A", Usage: "everything", Algorithm: keys.SM4},
-		"depth":          {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 3},
-		"negative depth": {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: -1},
-		"data depth":     {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Depth: 1},
+		"name":            {Name: "irk", Usage: keys.Master, Algorithm: keys.SM4},
+		"no name":         {Usage: keys.Master, Algorithm: keys.SM4},
+		"usage":           {Name: "A", Usage: "everything", Algorithm: keys.SM4},
+		"depth":           {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 4},
+		"maker's depth":   {Name: "A", Usage: keys.Transport, Algorithm: keys.SM4, Depth: 3},
+		"negative depth":  {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: -1},
+		"data depth":      {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Depth: 1},
+		"exported data":   {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Exportable: true},
+		"exported index":  {Name: "A", Usage: keys.BlindIndex, Algorithm: keys.HMACSM3, Exportable: true},
+		"exported KBPK":   {Name: "A", Usage: keys.KeyExchange, Algorithm: keys.AES256, Exportable: true},
+		"needless factor": {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 2, Factor: "3633303130307378"},
+		"maker's factor":  {Name: "A", Usage: keys.Transport, Algorithm: keys.SM4, Depth: 1, Factor: "3633303130307378"},
+		"short factor":    {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 1, Factor: "36333031303073"},
+		"factor's form":   {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 1, Factor: "36333031303073AA"},
 	} {
 		require.ErrorIs(t, keeper.Add(wrong), keys.ErrInput, name)
 	}

@@ -173,19 +173,22 @@ const (
 	// CheckValueCMAC: the first three bytes of the CMAC of a block of zeroes,
 	// since the enciphered zero block itself is a secret of GCM.
 	CheckValueCMAC = "CMAC(0)[0:3]"
+	// CheckValueAES: the first five bytes of the CMAC of a block of zeroes, which
+	// TR-31 and X9.143 compute for AES keys.
+	CheckValueAES = "CMAC(0)[0:5]"
 	// CheckValueHMAC: the first three bytes of the HMAC-SM3 of nothing.
 	CheckValueHMAC = "HMAC-SM3()[0:3]"
 )
 
-// CheckValue returns the key check value (密钥校验值, KCV; three bytes) by which
-// two custodians compare keys without seeing them, and how it was computed. It
-// answers at every level of the hierarchy: without factors for the province's
-// own key.
+// CheckValue returns the key check value (密钥校验值, KCV; three bytes, five for
+// AES) by which two custodians compare keys without seeing them, and how it was
+// computed. It answers at every level of the hierarchy, without factors for the
+// key itself, and for retired versions too.
 func (k *Keeper) CheckValue(ctx context.Context, key Key) (kcv []byte, method string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
-	held, err := k.find(key)
+	held, err := k.look(key)
 	if err != nil {
 		return nil, "", err
 	}
@@ -212,6 +215,9 @@ func checkValue(spec Spec, value []byte) ([]byte, string, error) {
 	zero := make([]byte, block.BlockSize())
 	if spec.Usage == FieldEncryption {
 		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:3], CheckValueCMAC, nil
+	}
+	if spec.Algorithm == AES128 || spec.Algorithm == AES256 {
+		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:5], CheckValueAES, nil
 	}
 	block.Encrypt(zero, zero)
 	return zero[:3], CheckValueECB, nil
