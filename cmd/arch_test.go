@@ -28,37 +28,40 @@ var allowed = map[string]struct {
 	imports []string
 	why     string
 }{
-	"internal/gb":           {nil, "the national codes stand alone; anyone may use them"},
-	"apdu":                  {nil, "ISO 7816 knows nothing of social security"},
-	"apdu/pcsc":             {[]string{"apdu"}, "the only user of the PC/SC library"},
-	"card/profile":          {nil, "a chip as data"},
-	"card":                  {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
-	"card/chip":             {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},
-	"keys":                  {nil, "the keeper of keys depends on nobody"},
-	"keys/keystest":         {[]string{"keys"}, "the conformance suite of keepers"},
-	"registry":              {[]string{"card", "internal/gb"}, "facts of record"},
-	"registry/sample":       {[]string{"registry", "internal/gb"}, "the sample province"},
-	"registry/registrytest": {[]string{"registry", "internal/pgtest"}, "a database for each test"},
-	"issuance/session":      {[]string{"registry", "card", "apdu", "card/profile"}, "chip work between two scripts"},
-	"issuance":              {[]string{"issuance/session", "registry", "card", "card/profile", "apdu", "internal/gb"}, "the life of an application and of a card; keys come in as an interface"},
-	"exchange":              {[]string{"registry", "internal/gb"}, "card transactions; proofs and back ends come in as interfaces"},
-	"exchange/insurance":    {[]string{"exchange", "registry", "internal/gb"}, "a back end behind the same interface as any other"},
-	"api/client":            {nil, "generated; what a counter links must stay small"},
-	"api/pki":               {nil, "certificates of the platform and of workstations"},
-	"api":                   {[]string{"api/pki", "issuance", "issuance/session", "exchange", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
-	"terminal":              {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
-	"terminal/desk":         {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
-	"internal/rig":          {nil, "starts programs of others for trials and tests"},
-	"internal/pgtest":       {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":           {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
-	"cmd/counter":           {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
-	"cmd/cardsim":           {[]string{"card/chip", "card/profile"}, "virtual chips"},
+	"internal/gb":            {nil, "the national codes stand alone; anyone may use them"},
+	"apdu":                   {nil, "ISO 7816 knows nothing of social security"},
+	"apdu/pcsc":              {[]string{"apdu"}, "the only user of the PC/SC library"},
+	"card/profile":           {nil, "a chip as data"},
+	"card":                   {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
+	"card/chip":              {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},
+	"keys":                   {nil, "the keeper of keys depends on nobody"},
+	"keys/keystest":          {[]string{"keys"}, "the conformance suite of keepers"},
+	"keys/pkcs11":            {[]string{"keys"}, "the keeper over a token; cgo"},
+	"keys/pkcs11/pkcs11test": {[]string{"keys/keystest", "keys/pkcs11"}, "a token for each test"},
+	"registry":               {[]string{"card", "internal/gb"}, "facts of record"},
+	"registry/sample":        {[]string{"registry", "internal/gb"}, "the sample province"},
+	"registry/registrytest":  {[]string{"registry", "internal/pgtest"}, "a database for each test"},
+	"issuance/session":       {[]string{"registry", "card", "apdu", "card/profile"}, "chip work between two scripts"},
+	"issuance":               {[]string{"issuance/session", "registry", "card", "card/profile", "apdu", "internal/gb"}, "the life of an application and of a card; keys come in as an interface"},
+	"exchange":               {[]string{"registry", "internal/gb"}, "card transactions; proofs and back ends come in as interfaces"},
+	"exchange/insurance":     {[]string{"exchange", "registry", "internal/gb"}, "a back end behind the same interface as any other"},
+	"api/client":             {nil, "generated; what a counter links must stay small"},
+	"api/pki":                {nil, "certificates of the platform and of workstations"},
+	"api":                    {[]string{"api/pki", "issuance", "issuance/session", "exchange", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
+	"terminal":               {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
+	"terminal/desk":          {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
+	"internal/rig":           {nil, "starts programs of others for trials and tests"},
+	"internal/pgtest":        {nil, "a throw-away PostgreSQL"},
+	"cmd/onecard":            {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
+	"cmd/counter":            {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
+	"cmd/cardsim":            {[]string{"card/chip", "card/profile"}, "virtual chips"},
 }
 
 // reserved lists modules that only the packages named may import, for what
 // they bring with them.
 var reserved = map[string][]string{
 	"github.com/ebfe/scard":        {"apdu/pcsc"},
+	"github.com/miekg/pkcs11":      {"keys/pkcs11"},
 	"github.com/labstack/echo/v4":  {"api"},
 	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "exchange", "exchange/insurance"},
 	"github.com/emmansun/gmsm":     {"keys", "keys/keystest", "card/chip", "registry"},
@@ -72,8 +75,8 @@ var reserved = map[string][]string{
 // linked lists what the finished programs must not contain, with all that
 // they import.
 var linked = map[string][]string{
-	"cmd/counter": {module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
-	"cmd/onecard": {"github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
+	"cmd/counter": {"github.com/miekg/pkcs11", module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
+	"cmd/onecard": {"github.com/miekg/pkcs11", "github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
 	"cmd/cardsim": {module + "/card", module + "/keys", module + "/registry", "github.com/ebfe/scard"},
 }
 
