@@ -151,18 +151,22 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 		end = o.NextKey + 1
 	}
 	transport := Key{Name: o.profile.Maker.Transport, Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
-	var steps []Step
-	for iv := challenge; o.NextKey < end; o.NextKey++ {
-		slot := order[o.NextKey]
+	var loads []KeyLoad
+	for _, slot := range order[o.NextKey:end] {
 		target := Key{Name: slot.Name, Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
 		header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, keyBlockLength}
-		data, next, err := keeper.WrapKey(ctx, transport, target, [3]byte{slot.Usage, byte(o.KeyVersion), slot.Tries}, header, iv)
-		if err != nil {
-			return nil, fmt.Errorf("wrap %s: %w", slot.Name, err)
-		}
-		iv = next
-		steps = append(steps, Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data}, Label: "装载密钥 " + slot.Name})
+		loads = append(loads, KeyLoad{Target: target, Attributes: [3]byte{slot.Usage, byte(o.KeyVersion), slot.Tries}, Header: header})
 	}
+	fields, err := wrapKeys(ctx, keeper, transport, loads, challenge)
+	if err != nil {
+		return nil, err
+	}
+	var steps []Step
+	for i, field := range fields {
+		header := loads[i].Header
+		steps = append(steps, Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: field}, Label: "装载密钥 " + loads[i].Target.Name})
+	}
+	o.NextKey = end
 	size := factorLength
 	if o.NextKey < len(order) {
 		size = 16
