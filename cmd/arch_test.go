@@ -53,7 +53,8 @@ var allowed = map[string]struct {
 	"terminal/desk":          {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
 	"internal/rig":           {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":        {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":            {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
+	"cmd/onecard":            {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample"}, "wires the province; with cmd/keeper the only importer of keys"},
+	"cmd/keeper":             {[]string{"keys", "keys/pkcs11", "keys/remote"}, "the keeper's process: the only one that links a token's library"},
 	"cmd/counter":            {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
 	"cmd/cardsim":            {[]string{"card/chip", "card/profile"}, "virtual chips"},
 }
@@ -78,6 +79,7 @@ var reserved = map[string][]string{
 var linked = map[string][]string{
 	"cmd/counter": {"github.com/miekg/pkcs11", module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
 	"cmd/onecard": {"github.com/miekg/pkcs11", "github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
+	"cmd/keeper":  {module + "/registry", module + "/issuance", module + "/exchange", module + "/api", module + "/card", "gorm.io/gorm", "github.com/labstack/echo/v4", "github.com/ebfe/scard"},
 	"cmd/cardsim": {module + "/card", module + "/keys", module + "/registry", "github.com/ebfe/scard"},
 }
 
