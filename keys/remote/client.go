@@ -182,3 +182,10 @@ func (k *Keeper) Open(ctx context.Context, aad, sealed []byte) ([]byte, error) {
 func (k *Keeper) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
 	return ask[[]byte](ctx, k, "index", &indexRequest{purpose, value})
 }
+
+// String says where the keeper is.
+func (k *Keeper) String() string { return "keeper at " + k.socket }
+
+// Format writes where the keeper is, whatever the verb: what passes through the
+// connections is nobody's to print.
+func (k *Keeper) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
