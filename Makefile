@@ -23,6 +23,7 @@ build: ## the programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -o bin/onecard ./cmd/onecard
 	CGO_ENABLED=1 $(GO) build -o bin/counter ./cmd/counter
+	CGO_ENABLED=1 $(GO) build -o bin/keeper ./cmd/keeper
 	CGO_ENABLED=0 $(GO) build -o bin/cardsim ./cmd/cardsim
 
 lint: packages-run ## go vet, staticcheck, formatting, generated code

@@ -148,7 +148,13 @@ func chipItems(items *[]ChipItem) []card.Item {
 	for _, item := range *items {
 		one := card.Item{Path: item.Path}
 		if item.Text != nil || item.Parts != nil {
-			one.Write = &card.Data{Text: deref(item.Text, ""), Parts: deref(item.Parts, nil)}
+			one.Write = &card.Data{Text: deref(item.Text, "")}
+			for _, part := range deref(item.Parts, nil) {
+				if one.Write.Parts == nil {
+					one.Write.Parts = map[string]string{}
+				}
+				one.Write.Parts[part.Name] = part.Text
+			}
 		}
 		asked = append(asked, one)
 	}

@@ -270,11 +270,17 @@ type ChipFindingFinding string
 // ChipItem 数据项 an element, the records of a cyclic file, or a transparent file; it is read unless text or parts are given
 type ChipItem struct {
 	// Parts 分项 the parts of a template or a record
-	Parts *map[string]string `json:"parts,omitempty"`
-	Path  string             `json:"path"`
+	Parts *[]ChipItemPart `json:"parts,omitempty"`
+	Path  string          `json:"path"`
 
 	// Text 写入的值 the value to write
 	Text *string `json:"text,omitempty"`
+}
+
+// ChipItemPart defines model for ChipItemPart.
+type ChipItemPart struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
 // ChipResult defines model for ChipResult.

@@ -146,6 +146,7 @@ func problemOf(err error) Problem {
 		field   *registry.FieldError
 		refusal *exchange.Refusal
 		invalid *exchange.Invalid
+		away    unreachable
 		known   explainer
 		routed  *echo.HTTPError
 	)
@@ -162,6 +163,8 @@ func problemOf(err error) Problem {
 		return invalidInput(http.StatusUnprocessableEntity, list)
 	case errors.As(err, &refusal):
 		return kind{nil, http.StatusConflict, kebab(refusal.Code), words{refusal.Text.ZH, refusal.Text.EN}, words{}}.problem()
+	case errors.As(err, &away) && away.Unreachable():
+		return keeperAway.problem()
 	case errors.As(err, &known):
 		return explained(err, known)
 	}
@@ -175,6 +178,19 @@ func problemOf(err error) Problem {
 	}
 	return unexpected.problem()
 }
+
+// unreachable is an error of a part of the province in another process that
+// does not answer now: the keeper of keys. It is known by what it says, since
+// this package knows no keeper.
+type unreachable interface {
+	error
+	Unreachable() bool
+}
+
+// keeperAway is told while the keeper of keys is away.
+var keeperAway = kind{nil, http.StatusServiceUnavailable, "keeper-gone",
+	words{"密钥保管进程暂时连接不上", "the keeper of keys cannot be reached"},
+	words{"请稍后再试；已完成的部分不会重复", "Try again later; nothing is done twice."}}
 
 // explainer is an error that knows its words for people: the refusals of
 // issuance, those of a chip and of its status words.

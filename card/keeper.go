@@ -1,6 +1,9 @@
 package card
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Key names one key of the hierarchy (密钥): its purpose, its version and the
 // diversification factors that lead from the province's key to the card's,
@@ -39,4 +42,42 @@ type Keeper interface {
 	// DirectMAC computes the four MAC bytes of message under the key itself,
 	// starting from iv (one block; zeroes for a stand-alone check code).
 	DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error)
+}
+
+// KeyLoad is one key of a chain of key-loading commands: the key, its three
+// attribute bytes and the command's header. It is an alias for the same reason
+// as Key.
+type KeyLoad = struct {
+	Target     Key     `json:"target"`
+	Attributes [3]byte `json:"attributes"`
+	Header     []byte  `json:"header"`
+}
+
+// chainWrapper is a Keeper to whom each call is a way, such as one in another
+// process: it wraps a whole chain in one.
+type chainWrapper interface {
+	WrapKeys(ctx context.Context, under Key, loads []KeyLoad, iv []byte) (data [][]byte, next []byte, err error)
+}
+
+// wrapKeys wraps a chain of keys and returns the data fields of their commands.
+func wrapKeys(ctx context.Context, keeper Keeper, under Key, loads []KeyLoad, iv []byte) ([][]byte, error) {
+	if chain, ok := keeper.(chainWrapper); ok {
+		data, _, err := chain.WrapKeys(ctx, under, loads, iv)
+		if err == nil && len(data) != len(loads) {
+			err = fmt.Errorf("%d data fields for %d keys", len(data), len(loads))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("wrap keys: %w", err)
+		}
+		return data, nil
+	}
+	var data [][]byte
+	for _, load := range loads {
+		field, next, err := keeper.WrapKey(ctx, under, load.Target, load.Attributes, load.Header, iv)
+		if err != nil {
+			return nil, fmt.Errorf("wrap %s: %w", load.Target.Name, err)
+		}
+		data, iv = append(data, field), next
+	}
+	return data, nil
 }

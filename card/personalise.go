@@ -155,16 +155,11 @@ func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []b
 		end = o.NextKey + 1
 	}
 	transport := Key{Name: o.profile.KeeperKey(o.profile.Maker.Transport), Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
-	var steps []Step
-	for iv := challenge; o.NextKey < end; o.NextKey++ {
-		slot := order[o.NextKey]
-		target := Key{Name: o.profile.KeeperKey(slot.Name), Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-		step, next, err := loadStep(ctx, keeper, o.profile, slot, transport, target, iv)
-		if err != nil {
-			return nil, err
-		}
-		steps, iv = append(steps, step), next
+	steps, err := o.load(ctx, keeper, transport, order[o.NextKey:end], o.KeyVersion, challenge)
+	if err != nil {
+		return nil, err
 	}
+	o.NextKey = end
 	size := factorLength
 	if o.NextKey < len(order) {
 		size = o.profile.BlockSize()

@@ -3,6 +3,7 @@ package card
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -46,7 +47,7 @@ func (o *Rekey) Next(ctx context.Context, keeper Keeper, in Input) (*Script, err
 		return nil, err
 	}
 	if o.Turn == 0 {
-		return o.load(ctx, keeper)
+		return o.renew(ctx, keeper)
 	}
 	n := len(in.Responses)
 	if err := o.Identity.readKeys(o.profile, in.Responses[n-2].Data); err != nil {
@@ -68,33 +69,37 @@ func (o *Rekey) Next(ctx context.Context, keeper Keeper, in Input) (*Script, err
 	return nil, nil
 }
 
-// load wraps the keys that are old in one chain of MACs.
-func (o *Rekey) load(ctx context.Context, keeper Keeper) (*Script, error) {
-	under := o.Identity.key(o.profile, o.profile.Maker.Master)
-	var steps []Step
-	iv := o.Identity.Challenge
-	for _, slot := range keyOrder(o.profile) {
-		if o.Identity.Keys[slot.Name] == o.KeyVersion {
-			continue
-		}
-		target := Key{Name: o.profile.KeeperKey(slot.Name), Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-		step, next, err := loadStep(ctx, keeper, o.profile, slot, under, target, iv)
-		if err != nil {
-			return nil, err
-		}
-		steps, iv = append(steps, step), next
+// renew wraps the keys that are old in one chain of MACs.
+func (o *Rekey) renew(ctx context.Context, keeper Keeper) (*Script, error) {
+	old := slices.DeleteFunc(keyOrder(o.profile), func(slot slotOf) bool { return o.Identity.Keys[slot.Name] == o.KeyVersion })
+	steps, err := o.load(ctx, keeper, o.Identity.key(o.profile, o.profile.Maker.Master), old, o.KeyVersion, o.Identity.Challenge)
+	if err != nil {
+		return nil, err
 	}
 	return o.out(append(steps, keyInformationStep(), o.Proof.step(o.profile))...), nil
 }
 
-// loadStep makes the command that loads a key.
-func loadStep(ctx context.Context, keeper Keeper, p *profile.Profile, slot slotOf, under, target Key, iv []byte) (step Step, next []byte, err error) {
-	header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, keyBlockLength(p)}
-	data, next, err := keeper.WrapKey(ctx, under, target, [3]byte{slot.Usage, byte(target.Version), slot.Tries}, header, iv)
-	if err != nil {
-		return Step{}, nil, fmt.Errorf("wrap %s: %w", slot.Name, err)
+// load makes the commands that load keys of a version under another key, in one
+// chain of MACs that starts from the chip's challenge.
+func (w *work) load(ctx context.Context, keeper Keeper, under Key, slots []slotOf, version int, challenge []byte) ([]Step, error) {
+	loads := make([]KeyLoad, len(slots))
+	for i, slot := range slots {
+		loads[i] = KeyLoad{
+			Target:     Key{Name: w.profile.KeeperKey(slot.Name), Version: version, Factors: w.Identity.factors(w.profile)},
+			Attributes: [3]byte{slot.Usage, byte(version), slot.Tries},
+			Header:     []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, keyBlockLength(w.profile)},
+		}
 	}
-	return Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data}, Label: "装载密钥 " + slot.Name}, next, nil
+	fields, err := wrapKeys(ctx, keeper, under, loads, challenge)
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]Step, len(slots))
+	for i, field := range fields {
+		header := loads[i].Header
+		steps[i] = Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: field}, Label: "装载密钥 " + slots[i].Name}
+	}
+	return steps, nil
 }
 
 // Genuine says whether the chip has proven its new keys.

@@ -41,16 +41,18 @@ func create(t *testing.T, kek keys.KEK, specs ...keys.Spec) (*keys.Keeper, strin
 // An imported key works the same before and after the file is opened again.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	keystest.Run(t, func(t *testing.T, fixtures []keystest.Fixture) keystest.Keeper {
+	keystest.Run(t, keystest.Software(), func(t *testing.T, fixtures []keystest.Fixture) (keystest.Keeper, error) {
 		kek := newKEK(t)
 		keeper, path := create(t, kek)
 		for _, f := range fixtures {
-			require.NoError(t, keeper.Import(f.Spec, f.Version, bytes.NewBufferString(hex.EncodeToString(f.Value))))
+			if err := keeper.Import(f.Spec, f.Version, bytes.NewBufferString(hex.EncodeToString(f.Value))); err != nil {
+				return nil, err
+			}
 		}
 		reopened, err := keys.Open(path, kek)
 		require.NoError(t, err)
 		require.Equal(t, keeper.Keys(), reopened.Keys())
-		return reopened
+		return reopened, nil
 	})
 }
 

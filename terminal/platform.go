@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -85,7 +87,10 @@ func chipItems(items []card.Item) *[]client.ChipItem {
 		if item.Write != nil {
 			one.Text = &item.Write.Text
 			if len(item.Write.Parts) > 0 {
-				one.Text, one.Parts = nil, &item.Write.Parts
+				one.Text, one.Parts = nil, &[]client.ChipItemPart{}
+				for _, name := range slices.Sorted(maps.Keys(item.Write.Parts)) {
+					*one.Parts = append(*one.Parts, client.ChipItemPart{Name: name, Text: item.Write.Parts[name]})
+				}
 			}
 		}
 		asked = append(asked, one)

@@ -1,23 +1,11 @@
 package trace
 
 import (
-	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 )
-
-// number shows an amount or a counter of up to eight bytes.
-func number(value []byte) string {
-	if len(value) > 8 {
-		return upperHex(value)
-	}
-	var whole [8]byte
-	copy(whole[8-len(value):], value)
-	return strconv.FormatUint(binary.BigEndian.Uint64(whole[:]), 10)
-}
 
 // Text writes the report for people.
 func (r Report) Text() string {

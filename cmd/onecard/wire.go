@@ -18,6 +18,7 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/issuance"
 	"onecard/keys"
+	"onecard/keys/remote"
 	"onecard/registry"
 )
 
@@ -25,7 +26,7 @@ import (
 type platform struct {
 	config    config
 	logger    *slog.Logger
-	keeper    *keys.Keeper
+	keeper    keys.Service
 	db        *registry.DB
 	authority *pki.Authority
 	issuance  *issuance.Service
@@ -62,7 +63,7 @@ func openPlatform(ctx context.Context, c config, logger *slog.Logger) (*platform
 func openRecords(ctx context.Context, c config, logger *slog.Logger) (*platform, error) {
 	p := &platform{config: c, logger: logger}
 	var err error
-	if p.keeper, err = openKeeper(c); err != nil {
+	if p.keeper, err = openService(c); err != nil {
 		return nil, err
 	}
 	if p.authority, err = pki.Open(c.pkiDir(), c.Names, time.Now); err != nil {
@@ -86,6 +87,19 @@ func (e *databaseError) Unwrap() error { return e.err }
 
 // errNoKeys: the ceremony has not been held.
 var errNoKeys = errors.New("没有密钥文件 no key file")
+
+// openService returns the keeper: its process's where the configuration says so,
+// and otherwise the one of the key file.
+func openService(c config) (keys.Service, error) {
+	if c.Keeper.Socket == "" {
+		return openKeeper(c)
+	}
+	owner, err := c.Keeper.owner()
+	if err != nil {
+		return nil, err
+	}
+	return remote.New(c.Keeper.Socket, owner), nil
+}
 
 func openKeeper(c config) (*keys.Keeper, error) {
 	kek, err := readKEK(c)
@@ -146,7 +160,12 @@ func (p *platform) assemble() error {
 	return err
 }
 
-func (p *platform) close() error { return p.db.Close() }
+func (p *platform) close() error {
+	if away, ok := p.keeper.(*remote.Keeper); ok {
+		away.Close()
+	}
+	return p.db.Close()
+}
 
 // sites tells the exchange where workstations stand.
 type sites struct{ db *registry.DB }

@@ -1,6 +1,7 @@
 package keystest
 
 import (
+	"context"
 	"crypto/des"
 	"encoding/binary"
 	"testing"
@@ -118,6 +119,43 @@ func testWrapKey(t *testing.T, keeper Chip) {
 	data, last, err := keeper.WrapKey(t.Context(), under, flat("FLATSTK"), [3]byte{0x36, 0x02, 0x33}, header, next)
 	require.NoError(t, err)
 	checkWrapped(t, "1E8C69B370BC1328C851E9163E2A394C", "13360233"+testKey, header, next, data, last)
+}
+
+// testWrapChain: a chain in one call is the chain of its keys one by one.
+func testWrapChain(t *testing.T, keeper Chip) {
+	iv := unhex(t, "000102030405060708090A0B0C0D0E0F")
+	var loads []keys.Load
+	for i := range 40 {
+		loads = append(loads, keys.Load{Target: keys.Key{Name: "IRK", Version: 1, Factors: factors(t)}, Attributes: [3]byte{byte(i), 1, 0xFF}, Header: unhex(t, "84D4000024")})
+	}
+	data, last, err := wrapChain(t.Context(), keeper, flat("MK"), loads, iv)
+	require.NoError(t, err)
+	require.Len(t, data, len(loads))
+	next := iv
+	for i, load := range loads {
+		var want []byte
+		want, next, err = keeper.WrapKey(t.Context(), flat("MK"), load.Target, load.Attributes, load.Header, next)
+		require.NoError(t, err)
+		require.Equal(t, want, data[i])
+	}
+	require.Equal(t, next, last)
+
+	// One key that cannot be wrapped, and nothing comes out.
+	loads[20].Target.Factors = nil
+	data, last, err = wrapChain(t.Context(), keeper, flat("MK"), loads, iv)
+	require.ErrorIs(t, err, keys.ErrFactors)
+	require.Nil(t, data)
+	require.Nil(t, last)
+}
+
+// wrapChain uses the keeper's own way where it has one.
+func wrapChain(ctx context.Context, keeper Chip, under keys.Key, loads []keys.Load, iv []byte) ([][]byte, []byte, error) {
+	if chain, ok := keeper.(interface {
+		WrapKeys(ctx context.Context, under keys.Key, loads []keys.Load, iv []byte) (data [][]byte, next []byte, err error)
+	}); ok {
+		return chain.WrapKeys(ctx, under, loads, iv)
+	}
+	return keys.WrapChain(ctx, keeper, under, loads, iv)
 }
 
 // checkWrapped deciphers the data field of a key load under the key it was
