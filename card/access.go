@@ -63,7 +63,10 @@ type part struct {
 	scope *profile.Scope
 	key   string // empty for what needs none
 	pin   bool
-	jobs  []job
+	// secured says that the one job is a writing with a MAC, which takes a
+	// challenge of its own.
+	secured bool
+	jobs    []job
 }
 
 // job is a target with what is to be done to it.
@@ -71,6 +74,22 @@ type job struct {
 	target Target
 	write  bool
 	raw    []byte // to write
+}
+
+// last puts reading behind writing.
+func (j job) last() int {
+	if j.write {
+		return 0
+	}
+	return 1
+}
+
+// opens keeps writings under one rule together.
+func (j job) opens() string {
+	if j.write {
+		return j.target.rule(true)
+	}
+	return ""
 }
 
 // plan orders items into parts: by directory, writing before reading, one part
@@ -94,13 +113,7 @@ func plan(p *profile.Profile, items []Item) ([]part, error) {
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int {
-		if by := cmp.Compare(a.target.scope.Index, b.target.scope.Index); by != 0 || a.write == b.write {
-			return by
-		}
-		if a.write {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(a.target.scope.Index, b.target.scope.Index), a.last()-b.last(), strings.Compare(a.opens(), b.opens()))
 	})
 	var parts []part
 	for _, j := range jobs {
@@ -108,7 +121,13 @@ func plan(p *profile.Profile, items []Item) ([]part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", j.target.Path, err)
 		}
-		parts = place(parts, part{scope: j.target.scope, key: key, pin: pin}, j)
+		if wanted := (part{scope: j.target.scope, key: key, pin: pin}); j.write && p.Choices.Protection != profile.ProtectionNone {
+			if parts, err = secure(parts, wanted, j); err != nil {
+				return nil, err
+			}
+		} else {
+			parts = place(parts, wanted, j)
+		}
 	}
 	if len(parts) == 0 {
 		return nil, fmt.Errorf("nothing to do: %w", ErrNoTarget)
@@ -119,16 +138,19 @@ func plan(p *profile.Profile, items []Item) ([]part, error) {
 }
 
 func rank(p part) int {
-	if p.key == "" {
+	if p.free() {
 		return 1
 	}
 	return 0
 }
 
+// free says that a part waits for no challenge.
+func (p part) free() bool { return p.key == "" && !p.secured }
+
 // stretch returns the parts that one script holds, from the one that is due.
 func stretch(parts []part, from int) []part {
 	end := from + 1
-	for end < len(parts) && parts[end].key == "" {
+	for end < len(parts) && parts[end].free() {
 		end++
 	}
 	return parts[from:end]
@@ -138,7 +160,7 @@ func stretch(parts []part, from int) []part {
 // A job without a key goes into any part of its directory that comes after the
 // writings before it.
 func place(parts []part, wanted part, j job) []part {
-	for i := len(parts) - 1; i >= 0 && parts[i].scope == wanted.scope; i-- {
+	for i := len(parts) - 1; i >= 0 && parts[i].scope == wanted.scope && !parts[i].secured; i-- {
 		if parts[i].key == wanted.key || wanted.key == "" {
 			parts[i].jobs = append(parts[i].jobs, j)
 			parts[i].pin = parts[i].pin || wanted.pin
@@ -152,6 +174,21 @@ func place(parts []part, wanted part, j job) []part {
 	}
 	wanted.jobs = []job{j}
 	return append(parts, wanted)
+}
+
+// secure puts a protected writing behind the part that opens what it needs.
+func secure(parts []part, wanted part, j job) ([]part, error) {
+	if j.target.element == nil && j.target.file.Kind == profile.Transparent {
+		return nil, fmt.Errorf("%s: protected writing of a transparent file: %w", j.target.Path, errors.ErrUnsupported)
+	}
+	at := len(parts)
+	for at > 0 && parts[at-1].secured {
+		at--
+	}
+	if wanted.key != "" && (at == 0 || parts[at-1].scope != wanted.scope || parts[at-1].key != wanted.key) {
+		parts = append(parts, wanted)
+	}
+	return append(parts, part{scope: wanted.scope, secured: true, jobs: []job{j}}), nil
 }
 
 // needs says which key of the province, and whether the holder's number, an
@@ -249,7 +286,11 @@ func (o *Access) script(ctx context.Context, keeper Keeper, parts []part, challe
 			steps = append(steps, verifyStep(o.profile))
 		}
 		for _, j := range part.jobs {
-			steps = append(steps, j.steps()...)
+			done, err := o.stepsOf(ctx, keeper, part, j, challenge)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, done...)
 		}
 	}
 	if next := o.Part + len(now); next < len(parts) {
@@ -259,6 +300,46 @@ func (o *Access) script(ctx context.Context, keeper Keeper, parts []part, challe
 		steps = append(steps, challengeCommand(factorLength))
 	}
 	return o.out(steps...), nil
+}
+
+// stepsOf makes the commands of a job, protected as the profile asks.
+func (o *Access) stepsOf(ctx context.Context, keeper Keeper, p part, j job, challenge []byte) ([]Step, error) {
+	steps := j.steps()
+	if !p.secured {
+		return steps, nil
+	}
+	protected, err := o.protect(ctx, keeper, steps[0], challenge)
+	return []Step{protected}, err
+}
+
+// protect secures a writing by a MAC, or by encipherment and a MAC, under the
+// process key of the chip's challenge (线路保护).
+func (w *work) protect(ctx context.Context, keeper Keeper, step Step, challenge []byte) (Step, error) {
+	c := &step.Command
+	c.CLA |= claProtected
+	key := w.Identity.key(w.profile, "STK")
+	header := []byte{c.CLA, c.INS, c.P1, c.P2, 0}
+	if w.profile.Choices.Protection == profile.ProtectionMAC {
+		header[4] = byte(len(c.Data) + macLength)
+		mac, err := keeper.CommandMAC(ctx, key, challenge, slices.Concat(header, c.Data))
+		if err != nil {
+			return Step{}, fmt.Errorf("protect: %w", err)
+		}
+		c.Data = slices.Concat(c.Data, mac)
+		return step, nil
+	}
+	seal, ok := keeper.(cipherer)
+	if !ok {
+		return Step{}, fmt.Errorf("protect: the keeper cannot encipher a command: %w", errors.ErrUnsupported)
+	}
+	block := w.profile.BlockSize()
+	header[4] = byte((1+len(c.Data))/block*block + block + macLength)
+	data, err := seal.CipherCommand(ctx, key, challenge, header, c.Data)
+	if err != nil {
+		return Step{}, fmt.Errorf("protect: %w", err)
+	}
+	c.Data = data
+	return step, nil
 }
 
 func (j job) steps() []Step {

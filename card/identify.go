@@ -32,6 +32,9 @@ const (
 	insFinish               = 0xF0
 )
 
+// claProtected is the bit of the class byte for a command with a MAC.
+const claProtected = 0x04
+
 const (
 	cardIDLength = 16 // 卡识别码
 	// keyInformation is the tag of the maker's list of keys and life cycle.

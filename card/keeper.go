@@ -53,6 +53,15 @@ type KeyLoad = struct {
 	Header     []byte  `json:"header"`
 }
 
+// cipherer is a Keeper who can encipher any command's data field: CommandMAC
+// with the data in the clear is not enough where the profile asks for both.
+type cipherer interface {
+	// CipherCommand enciphers a length byte, plain, 80 and zeroes under the
+	// process key that r gives and computes the MAC of the command with that
+	// header: the answer is the whole data field.
+	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
+}
+
 // chainWrapper is a Keeper to whom each call is a way, such as one in another
 // process: it wraps a whole chain in one.
 type chainWrapper interface {

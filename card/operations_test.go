@@ -11,6 +11,7 @@ import (
 	"onecard/apdu"
 	"onecard/card"
 	"onecard/card/chip"
+	"onecard/card/profile"
 )
 
 const pin = "270419"
@@ -257,6 +258,63 @@ func TestBankNumber(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, number)
 		_, _, err = v.read(t.Context(), socket)
+		require.NoError(t, err)
+	}
+}
+
+// TestProtected writes with a MAC, and enciphered: each writing takes a
+// challenge of its own, and so a script. An altered command is refused, and so
+// is a plain one.
+func TestProtected(t *testing.T) {
+	t.Parallel()
+	for version := range lives {
+		for _, protection := range []string{profile.ProtectionMAC, profile.ProtectionCipher} {
+			t.Run(version+" "+protection, func(t *testing.T) {
+				t.Parallel()
+				v := newProvinceOf(t, version)
+				v.profile.Choices.Protection = protection
+				socket := v.made(t, 0xAA)
+				items := []card.Item{
+					{Path: "DF01/EF05/householdAddress", Write: &card.Data{Text: "青海省西宁市城东区"}},
+					{Path: "DF01/EF08/maritalStatus", Write: &card.Data{Text: "2"}},
+					{Path: "DF01/EF05/householdKind", Write: &card.Data{Text: "1"}},
+				}
+				done, m, err := v.access(t.Context(), socket, pin, items...)
+				require.NoError(t, err)
+				require.Equal(t, 1+2+3+1, m.scripts, "opening, two keys, three writings, and the key to read back")
+				var read []string
+				for _, value := range done.Values() {
+					read = append(read, value.Value)
+				}
+				require.ElementsMatch(t, []string{"青海省西宁市城东区", "2", "1"}, read)
+				require.ErrorIs(t, v.altered(t, socket, items[1:2], func(c *apdu.Command) { c.Data[0] ^= 1 }), apdu.ErrMessageMAC)
+				require.ErrorIs(t, v.altered(t, socket, items[1:2], func(c *apdu.Command) {
+					*c = apdu.Command{INS: c.INS, P1: c.P1, P2: c.P2, Data: []byte{0x2B, 1, '1'}}
+				}), apdu.ErrMessageMAC)
+			})
+		}
+	}
+}
+
+// altered carries an access out whose protected commands somebody alters.
+func (v province) altered(t *testing.T, socket *chip.Socket, items []card.Item, alter func(*apdu.Command)) error {
+	t.Helper()
+	channel := apdu.NewChannel(socket)
+	opened, err := card.Open(t.Context(), channel, v.profiles, socket.Chip.PowerOn(), func(p *profile.Profile) (*card.Script, error) { return card.OpeningFor(p, items) })
+	require.NoError(t, err)
+	op, err := card.NewAccess(v.profile, opened.Identity, items)
+	require.NoError(t, err)
+	for in := (card.Input{}); ; {
+		script, err := op.Next(t.Context(), v.keeper, in)
+		if err != nil || script == nil {
+			return err
+		}
+		for i := range script.Steps {
+			if script.Steps[i].Command.CLA == 0x04 {
+				alter(&script.Steps[i].Command)
+			}
+		}
+		in.Responses, err = card.Run(t.Context(), channel, script, nil)
 		require.NoError(t, err)
 	}
 }

@@ -27,6 +27,7 @@ type Vault interface {
 type Service interface {
 	Chip
 	Vault
+	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
 	CheckValue(ctx context.Context, key Key) (kcv []byte, method string, err error)
 }
 

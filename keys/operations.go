@@ -66,23 +66,35 @@ func (k *Keeper) CommandMAC(ctx context.Context, key Key, r, message []byte) ([]
 // whole data field, enciphered block and MAC. The block is one length byte,
 // the PIN in BCD (an even number of digits, 4 to 12), 80 and zeroes.
 func (k *Keeper) PINBlock(ctx context.Context, key Key, r, header []byte, pin string) ([]byte, error) {
-	if len(r) != factorSize {
-		return nil, inputError("r", "应 8 字节 eight bytes")
-	}
 	digits, err := packPIN(pin)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(digits)
+	return k.CipherCommand(ctx, key, r, header, digits)
+}
+
+// CipherCommand enciphers the data field of a protected command (密文加校验) under
+// the process key that the card's challenge r (eight bytes) gives and computes
+// the MAC of the command with that header (CLA INS P1 P2 Lc): the answer is the
+// whole data field. What is enciphered is one length byte, plain (1 to 253
+// bytes), 80 and zeroes.
+func (k *Keeper) CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error) {
+	if len(r) != factorSize {
+		return nil, inputError("r", "应 8 字节 eight bytes")
+	}
+	if len(plain) == 0 || len(plain) > 253 {
+		return nil, inputError("plain", "应 1 至 253 字节 1 to 253 bytes")
+	}
 	var data []byte
-	err = k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
+	err := k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
 		process, err := processCipher(algorithm, value, r)
 		if err != nil {
 			return err
 		}
-		plain := append([]byte{byte(len(digits))}, digits...)
-		defer clear(plain)
-		data = pad(plain, process.BlockSize())
+		counted := append([]byte{byte(len(plain))}, plain...)
+		defer clear(counted)
+		data = pad(counted, process.BlockSize())
 		encryptBlocks(process, data)
 		if err := checkHeader(header, len(data)+4); err != nil {
 			return err

@@ -95,6 +95,7 @@ var (
 	maker   = []byte{0x80}
 	either  = []byte{0x00, 0x80}
 	secured = []byte{0x84}
+	writing = []byte{0x00, 0x04}
 )
 
 // The instructions that the flow of commands itself knows.
@@ -121,7 +122,7 @@ var commands = map[byte]command{
 	0xCA:           {either, (*Chip).getData},
 	insLoadKey:     {secured, (*Chip).loadKey},
 	0xD6:           {plain, (*Chip).updateBinary},
-	0xDC:           {plain, (*Chip).updateRecord},
+	0xDC:           {writing, (*Chip).writeRecord},
 	0xF0:           {secured, (*Chip).finish},
 }
 

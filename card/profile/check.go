@@ -21,7 +21,7 @@ func (p *Profile) check(f fileProfile) error {
 		return within(fmt.Errorf("pin: an even number of 4 to 12 digits, 1 to 15 tries"), "pin")
 	case len(p.Choices.KeyVersion) > 1:
 		return within(fmt.Errorf("choices: keyVersion is one byte or empty"), "choices", "keyVersion")
-	case !slices.Contains([]string{"none", "mac", "cipher"}, p.Choices.Protection):
+	case !slices.Contains([]string{ProtectionNone, ProtectionMAC, ProtectionCipher}, p.Choices.Protection):
 		return within(fmt.Errorf("choices: protection is none, mac or cipher"), "choices", "protection")
 	case p.Choices.Amounts != AmountsBCD && p.Choices.Amounts != AmountsBinary:
 		return within(fmt.Errorf("choices: amounts is bcd or binary"), "choices", "amounts")

@@ -50,8 +50,9 @@ type Choices struct {
 	// KeyVersion is the byte that ends the data of EXTERNAL and INTERNAL
 	// AUTHENTICATE (密钥版本号); empty where the command has none.
 	KeyVersion []byte
-	// Protection secures the writing of elements and records (线路保护): "none",
-	// "mac", or "cipher" (MAC and encipherment), under a process key of STK.
+	// Protection secures the writing of elements and records of a finished
+	// card (线路保护), under a process key of STK: ProtectionNone, ProtectionMAC,
+	// or ProtectionCipher (MAC and encipherment).
 	Protection string
 	// NamePad fills text that is shorter than its element.
 	NamePad byte
@@ -64,6 +65,13 @@ type Choices struct {
 	// Sources say why each was chosen, by its name in the file.
 	Sources map[string]string
 }
+
+// How writing is protected.
+const (
+	ProtectionNone   = "none"
+	ProtectionMAC    = "mac"
+	ProtectionCipher = "cipher"
+)
 
 // The forms of amounts.
 const (

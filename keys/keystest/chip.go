@@ -103,6 +103,26 @@ func testDESPIN(t *testing.T, keeper Chip) {
 	require.Equal(t, unhex(t, "AB9F6F4C"), mac)
 }
 
+// testCipher enciphers more than one block; the number of a reload is the same
+// operation.
+func testCipher(t *testing.T, keeper Keeper, header string) {
+	r := unhex(t, "A1A2A3A4A5A6A7A8")
+	pin, err := keeper.PINBlock(t.Context(), flat("FLATSTK"), r, unhex(t, header), "123456")
+	require.NoError(t, err)
+	data, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, header), unhex(t, "123456"))
+	require.NoError(t, err)
+	require.Equal(t, pin, data)
+	long, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, "04DC0C3434"), make([]byte, 40))
+	require.NoError(t, err)
+	require.Len(t, long, 52)
+	for _, plain := range [][]byte{nil, make([]byte, 254)} {
+		_, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, "04DC0C3434"), plain)
+		require.ErrorIs(t, err, keys.ErrInput)
+	}
+	_, err = keeper.CipherCommand(t.Context(), flat("FLAT"), r, unhex(t, header), unhex(t, "123456"))
+	require.ErrorIs(t, err, keys.ErrWrongUsage)
+}
+
 // testWrapKey deciphers what was wrapped, and follows a chain of two.
 func testWrapKey(t *testing.T, keeper Chip) {
 	iv := unhex(t, "000102030405060708090A0B0C0D0E0F")

@@ -31,6 +31,7 @@ func runSM4(t *testing.T, can Capabilities, open Open) {
 	t.Run("cryptogram", func(t *testing.T) { testSM4Cryptogram(t, keeper) })
 	t.Run("diversification", func(t *testing.T) { testDiversification(t, keeper, keys.SM4, testKeySM4Card) })
 	t.Run("PIN", func(t *testing.T) { testSM4PIN(t, keeper) })
+	t.Run("cipher", func(t *testing.T) { testCipher(t, keeper, "8424000114") })
 	t.Run("key loading", func(t *testing.T) { testWrapKey(t, keeper) })
 	t.Run("chain", func(t *testing.T) { testWrapChain(t, keeper) })
 	t.Run("MAC", func(t *testing.T) { testDirectMAC(t, keeper) })
@@ -48,6 +49,7 @@ func runTripleDES(t *testing.T, can Capabilities, open Open) {
 	t.Run("cryptogram", func(t *testing.T) { testDESCryptogram(t, keeper) })
 	t.Run("diversification", func(t *testing.T) { testDiversification(t, keeper, keys.TripleDES, testKeyDESCard) })
 	t.Run("PIN", func(t *testing.T) { testDESPIN(t, keeper) })
+	t.Run("cipher", func(t *testing.T) { testCipher(t, keeper, "842400010C") })
 	if can.can(keys.TripleDES, keys.Master) {
 		t.Run("key loading", func(t *testing.T) { testDESWrapKey(t, keeper) })
 		t.Run("MAC", func(t *testing.T) { testDESDirectMAC(t, keeper) })

@@ -55,23 +55,33 @@ func (k *Keeper) CommandMAC(ctx context.Context, key keys.Key, r, message []byte
 // PINBlock enciphers a PIN under the process key that r gives and computes the
 // MAC of the command with that header.
 func (k *Keeper) PINBlock(ctx context.Context, key keys.Key, r, header []byte, pin string) ([]byte, error) {
-	if len(r) != block {
-		return nil, keys.InputError("r", "应 8 字节 eight bytes")
-	}
 	digits, err := keys.PackPIN(pin)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(digits)
-	plain := keys.Pad(append([]byte{byte(len(digits))}, digits...), block)
-	defer clear(plain)
+	return k.CipherCommand(ctx, key, r, header, digits)
+}
+
+// CipherCommand enciphers the data field of a protected command under the
+// process key that r gives and computes the MAC of the command with that
+// header.
+func (k *Keeper) CipherCommand(ctx context.Context, key keys.Key, r, header, plain []byte) ([]byte, error) {
+	if len(r) != block {
+		return nil, keys.InputError("r", "应 8 字节 eight bytes")
+	}
+	if len(plain) == 0 || len(plain) > 253 {
+		return nil, keys.InputError("plain", "应 1 至 253 字节 1 to 253 bytes")
+	}
+	padded := keys.Pad(append([]byte{byte(len(plain))}, plain...), block)
+	defer clear(padded)
 	var data []byte
-	err = k.use(ctx, key, func(session p11.SessionHandle, card p11.ObjectHandle) error {
-		if err := keys.CheckHeader(header, len(plain)+4); err != nil {
+	err := k.use(ctx, key, func(session p11.SessionHandle, card p11.ObjectHandle) error {
+		if err := keys.CheckHeader(header, len(padded)+4); err != nil {
 			return err
 		}
 		return k.process(session, card, r, func(process p11.ObjectHandle) error {
-			enciphered, err := k.encrypt(session, process, p11.CKM_DES3_ECB, nil, plain)
+			enciphered, err := k.encrypt(session, process, p11.CKM_DES3_ECB, nil, padded)
 			if err != nil {
 				return err
 			}

@@ -136,6 +136,11 @@ func (k *Keeper) PINBlock(ctx context.Context, key keys.Key, r, header []byte, p
 	return ask[[]byte](ctx, k, "pin-block", &pinBlockRequest{key, r, header, pin})
 }
 
+// CipherCommand implements keys.Service.
+func (k *Keeper) CipherCommand(ctx context.Context, key keys.Key, r, header, plain []byte) ([]byte, error) {
+	return ask[[]byte](ctx, k, "cipher-command", &cipherCommandRequest{key, r, header, plain})
+}
+
 // WrapKey implements keys.Chip.
 func (k *Keeper) WrapKey(ctx context.Context, under, target keys.Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error) {
 	all, next, err := k.WrapKeys(ctx, under, []keys.Load{{Target: target, Attributes: attributes, Header: header}}, iv)

@@ -40,6 +40,13 @@ type pinBlockRequest struct {
 	PIN    string   `json:"pin"`
 }
 
+type cipherCommandRequest struct {
+	Key    keys.Key `json:"key"`
+	R      []byte   `json:"r"`
+	Header []byte   `json:"header"`
+	Plain  []byte   `json:"plain"`
+}
+
 type wrapKeysRequest struct {
 	Under keys.Key    `json:"under"`
 	Loads []keys.Load `json:"loads"`
@@ -81,11 +88,12 @@ type indexRequest struct {
 	Value   []byte `json:"value"`
 }
 
-func (q *cryptogramRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
-func (q *commandMACRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
-func (q *pinBlockRequest) uses() []*keys.Key   { return []*keys.Key{&q.Key} }
-func (q *directMACRequest) uses() []*keys.Key  { return []*keys.Key{&q.Key} }
-func (q *checkValueRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
+func (q *cryptogramRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
+func (q *commandMACRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
+func (q *pinBlockRequest) uses() []*keys.Key      { return []*keys.Key{&q.Key} }
+func (q *cipherCommandRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
+func (q *directMACRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }
+func (q *checkValueRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
 
 func (q *wrapKeysRequest) uses() []*keys.Key {
 	list := []*keys.Key{&q.Under}
