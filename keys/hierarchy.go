@@ -97,6 +97,7 @@ func Provincial() []Spec {
 		}
 	}
 	add(Authentication, 2, "LKDF03", "LKDF04")
+	add(Debit, 2, "DPK")
 	add(Transport, 1, "TRANSPORT")
 	add(CheckCode, 0, "CHECK")
 	add(FieldEncryption, 0, DataKey)
@@ -122,6 +123,7 @@ func (s Spec) check() error {
 		CheckCode:       {SM4},
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
+		Debit:           {SM4, TripleDES},
 	}[s.Usage]
 	if !known {
 		return fmt.Errorf("keys: %s: 未知用途 unknown usage: %w", s.Name, ErrInput)
