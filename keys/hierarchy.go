@@ -125,6 +125,7 @@ func cardSpecs(algorithm Algorithm, suffix string) []Spec {
 		}
 	}
 	add(Authentication, 2, "LKDF03", "LKDF04")
+	add(Debit, 2, "DPK")
 	add(Transport, 1, "TRANSPORT")
 	add(CheckCode, 0, "CHECK")
 	return specs
@@ -150,6 +151,7 @@ func (s Spec) check() error {
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
 		KeyExchange:     {AES128, AES256, TripleDES},
+		Debit:           {SM4, TripleDES},
 	}[s.Usage]
 	if !known {
 		return fmt.Errorf("keys: %s: 未知用途 unknown usage: %w", s.Name, ErrInput)
