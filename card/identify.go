@@ -51,7 +51,7 @@ const (
 
 // Identity is what a card says of itself before any key is used (卡识别).
 type Identity struct {
-	ATR       []byte         `json:"atr"`              // 卡复位信息
+	ATR       []byte         `json:"atr"`              // 卡复位信息, the contact side's
 	CardID    []byte         `json:"cardID,omitempty"` // 卡识别码, 16 bytes; absent when the application is blocked
 	Version   string         `json:"version,omitempty"`
 	LifeCycle byte           `json:"lifeCycle"`
@@ -145,7 +145,7 @@ func Identify(p *profile.Profile, atr []byte, responses []apdu.Response) (*Ident
 	if err := identifySelect(responses); err != nil {
 		return nil, err
 	}
-	id := &Identity{ATR: slices.Clone(atr), Keys: map[string]int{}, Blocked: responses[0].SW == 0x6283, LifeCycle: lifeOperational}
+	id := &Identity{ATR: p.Contact(atr), Keys: map[string]int{}, Blocked: responses[0].SW == 0x6283, LifeCycle: lifeOperational}
 	if id.Blocked && len(responses) >= 3 {
 		// What is free cannot be read either, whatever version asked for it.
 		steps, responses = slices.Concat(steps[:1], steps[len(steps)-2:]), slices.Concat(responses[:1], responses[len(responses)-2:])

@@ -318,3 +318,36 @@ func (v province) altered(t *testing.T, socket *chip.Socket, items []card.Item, 
 		require.NoError(t, err)
 	}
 }
+
+// TestContactless makes a card in a reader and reads it on another, without
+// contacts: the same card, with the same keys.
+func TestContactless(t *testing.T) {
+	t.Parallel()
+	v := newProvince(t)
+	socket := v.made(t, 0xAB)
+	_, contact, err := v.read(t.Context(), socket)
+	require.NoError(t, err)
+	on := v.insert(t, image(t, socket))
+	on.Contactless = true
+	laid := &chip.Socket{Chip: on}
+	atr := laid.Chip.PowerOn()
+	require.Equal(t, []byte{0x3B, 0x8D, 0x80, 0x01}, atr[:4])
+	read, m, err := v.read(t.Context(), laid)
+	require.NoError(t, err)
+	require.True(t, read.Genuine())
+	require.Equal(t, socket.Chip.ATR(), read.Identity.ATR, "the card on record")
+	require.Equal(t, measure{contact.scripts, contact.apdus - 2}, m, "no GET RESPONSE")
+	// Cards of 2.00 have no such side.
+	older := newProvinceOf(t, "2.00")
+	old := older.insert(t, image(t, older.made(t, 0xAC)))
+	old.Contactless = true
+	_, _, err = older.read(t.Context(), &chip.Socket{Chip: old})
+	require.ErrorIs(t, err, card.ErrUnknownVersion)
+}
+
+func image(t *testing.T, socket *chip.Socket) *chip.Image {
+	t.Helper()
+	image, err := socket.Chip.Image()
+	require.NoError(t, err)
+	return image
+}

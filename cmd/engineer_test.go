@@ -71,6 +71,12 @@ func TestEngineer(t *testing.T) {
 	require.Contains(t, out, "✔ SSSE/EF06 09   姓名 name：一致 same")
 	require.NotContains(t, out, "✘")
 
+	// Laid on the reader instead of put in, it is the same card.
+	s.remove(0)
+	s.cardsim("insert", "--control", s.running.Control, "--slot", "0", "--card", chip, "--contactless")
+	out, code = diff()
+	require.Zero(t, code, out)
+
 	s.remove(0)
 	text, err := os.ReadFile(chip)
 	require.NoError(t, err)

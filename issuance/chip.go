@@ -90,7 +90,7 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, err
 	}
 	return s.sessions.Open(ctx, actor, session.Beginning{
-		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: o.ATR, Opening: o.Opening,
+		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: id.ATR, Opening: o.Opening,
 		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Prepare: j.prepare,
 	})
 }
@@ -105,7 +105,7 @@ func (s *Service) profileOf(ctx context.Context, o OpenSession) (*profile.Profil
 	if err != nil || o.Opening[0].SW == apdu.OK {
 		return p, err
 	}
-	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(o.ATR)))
+	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(p.Contact(o.ATR))))
 	if errors.Is(err, registry.ErrNotFound) {
 		return p, nil
 	}

@@ -21,6 +21,10 @@ const (
 // Chip is a chip with its power on or off. It serves one reader: its methods
 // are called from one goroutine at a time.
 type Chip struct {
+	// Contactless says that the chip lies on a contactless reader (非接触式): its
+	// answer to reset has another frame, and answers come whole.
+	Contactless bool
+
 	profile *profile.Profile // nil for a foreign chip
 	store   Store
 	rand    io.Reader
@@ -67,14 +71,32 @@ func New(profiles []*profile.Profile, store Store, random io.Reader) (*Chip, err
 // PowerOn switches the chip on and returns the answer to reset.
 func (c *Chip) PowerOn() []byte {
 	c.ram = ram{on: true, rights: map[string]bool{}}
-	return bytes.Clone(c.image.ATR)
+	return c.ATR()
 }
 
 // Reset is a warm reset: what was not saved is lost, the power stays on.
 func (c *Chip) Reset() []byte { return c.PowerOn() }
 
 // ATR returns the answer to reset without changing anything.
-func (c *Chip) ATR() []byte { return bytes.Clone(c.image.ATR) }
+func (c *Chip) ATR() []byte {
+	if c.Contactless && c.profile != nil {
+		return contactless(c.image.ATR)
+	}
+	return bytes.Clone(c.image.ATR)
+}
+
+// contactless makes the answer that a reader gives for a contactless card of
+// ISO/IEC 14443-4 (PC/SC part 3 clause 3.1.3.2.3.1): its historical bytes,
+// here those of the contact side, and their check byte.
+func contactless(atr []byte) []byte {
+	historical := atr[4:]
+	framed := append([]byte{0x3B, 0x80 | byte(len(historical)), 0x80, 0x01}, historical...)
+	check := byte(0)
+	for _, b := range framed[1:] {
+		check ^= b
+	}
+	return append(framed, check)
+}
 
 // PowerOff takes the power away: what was not saved is lost.
 func (c *Chip) PowerOff() { c.ram = ram{} }
@@ -176,8 +198,8 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 // deliver hands data out as T=0 does (ISO/IEC 7816-3 clause 12.2.1): after a
 // command with data it waits for GET RESPONSE; a wrong Le is told.
 func (c *Chip) deliver(cmd apdu.Command, data []byte, sw apdu.SW) ([]byte, apdu.SW) {
-	if len(data) == 0 {
-		return nil, sw
+	if len(data) == 0 || c.Contactless {
+		return data, sw
 	}
 	if len(cmd.Data) > 0 {
 		c.waiting = data

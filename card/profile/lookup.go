@@ -95,6 +95,23 @@ func (a ATR) matches(atr []byte) bool {
 	return true
 }
 
+// Contact returns the answer to reset by which a card is on record (卡复位信息): the
+// contact side's. A contactless reader gives the same historical bytes in
+// another frame.
+func (p *Profile) Contact(atr []byte) []byte {
+	line, ok := p.ATR(atr)
+	if !ok || line.Trailer == 0 {
+		return slices.Clone(atr)
+	}
+	historical := atr[len(atr)-line.Trailer-line.Historical : len(atr)-line.Trailer]
+	for _, a := range p.ATRs {
+		if a.Trailer == 0 && a.Historical == line.Historical {
+			return slices.Concat(a.Value[:len(a.Value)-a.Historical], historical)
+		}
+	}
+	return slices.Clone(atr)
+}
+
 // CardFactor returns the card's diversification factor (卡片因子): the last
 // eight historical bytes of its answer to reset.
 func (a ATR) CardFactor(atr []byte) []byte {

@@ -47,7 +47,8 @@ type target struct {
 
 type insertCommand struct {
 	target
-	Card string `required:"" help:"Card file."`
+	Card        string `required:"" help:"Card file."`
+	Contactless bool   `help:"Lay it on the reader instead. 非接触式。"`
 }
 
 // Run inserts a card.
@@ -56,7 +57,7 @@ func (c *insertCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("card: %w", err)
 	}
-	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file})
+	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file, Contactless: c.Contactless})
 	return err
 }
 

@@ -91,6 +91,8 @@ type request struct {
 	Slot  int    `json:"slot"`
 	Card  string `json:"card,omitempty"`
 	After int    `json:"after,omitempty"`
+	// Contactless lays the card on the reader instead of putting it in.
+	Contactless bool `json:"contactless,omitempty"`
 }
 
 type answer struct {
@@ -174,6 +176,7 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.Contactless = r.Contactless
 		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r.Card, c, s.logger)
 	case "remove":
 		if current != nil {
