@@ -233,8 +233,8 @@ func (id *Identity) readFree(p *profile.Profile, responses *[]apdu.Response) err
 	return nil
 }
 
-// readKeys reads the maker's list: life cycle, and scope, id and version of
-// each key.
+// readKeys reads the maker's list: life cycle, and for each directory its
+// number, then id and version of each key.
 func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
 	objects, err := apdu.ParseTLV(data)
 	if err != nil {
@@ -247,18 +247,28 @@ func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
 	}
 	id.LifeCycle = life.Value[0]
 	for _, object := range list.Children {
-		if object.Tag != tagKey || len(object.Value) != 3 {
+		if object.Tag != tagKey || len(object.Value)%2 != 1 {
 			continue
 		}
-		for _, scope := range p.Scopes {
-			for _, key := range scope.Keys {
-				if byte(scope.Index) == object.Value[0] && key.ID == object.Value[1] {
-					id.Keys[key.Name] = int(object.Value[2])
-				}
+		for pair := object.Value[1:]; len(pair) > 0; pair = pair[2:] {
+			if name, known := keyAt(p, object.Value[0], pair[0]); known {
+				id.Keys[name] = int(pair[1])
 			}
 		}
 	}
 	return nil
+}
+
+// keyAt names the key with an identifier in a directory.
+func keyAt(p *profile.Profile, scope, id byte) (name string, known bool) {
+	for _, s := range p.Scopes {
+		for _, key := range s.Keys {
+			if byte(s.Index) == scope && key.ID == id {
+				return key.Name, true
+			}
+		}
+	}
+	return "", false
 }
 
 // personalised refuses a card that cannot be used as one.

@@ -62,6 +62,13 @@ type cipherer interface {
 	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
 }
 
+// coder is a Keeper who computes the codes of the medical account's movements.
+type coder interface {
+	// TransactionMAC computes the four bytes of a MAC or TAC of message under
+	// the process key that factor (eight bytes) gives.
+	TransactionMAC(ctx context.Context, key Key, factor, message []byte) ([]byte, error)
+}
+
 // chainWrapper is a Keeper to whom each call is a way, such as one in another
 // process: it wraps a whole chain in one.
 type chainWrapper interface {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -350,4 +351,68 @@ func image(t *testing.T, socket *chip.Socket) *chip.Image {
 	image, err := socket.Chip.Image()
 	require.NoError(t, err)
 	return image
+}
+
+// TestAccount credits and debits the account, cut off at every command: what
+// was interrupted is found out about, and nothing happens twice.
+func TestAccount(t *testing.T) {
+	t.Parallel()
+	for version := range lives {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			v := newProvinceOf(t, version)
+			socket := v.made(t, 0xAD)
+			at := time.Date(2026, 11, 23, 9, 30, 15, 0, time.UTC)
+			move := func(socket *chip.Socket, number string, m card.Movement) (*card.Account, measure, error) {
+				socket.Chip.PowerOn()
+				op, measured, err := v.drive(t.Context(), socket, "debit", func(id *card.Identity) (card.Operation, error) { return card.NewAccount(v.profile, id, m) }, number)
+				done, _ := op.(*card.Account)
+				return done, measured, err
+			}
+			credit := card.Movement{Credit: true, Amount: 10000, Total: 10000, Terminal: "630100000001", TerminalSerial: 1, At: at}
+			debit := card.Movement{Amount: 4580, Total: 5840, Terminal: "630100000002", TerminalSerial: 0x00010002, At: at}
+			done, _, err := move(socket, pin, credit)
+			require.NoError(t, err)
+			require.Equal(t, card.Fen(10000), done.Moved.After)
+			_, _, err = move(socket, "111111", debit)
+			require.ErrorIs(t, err, apdu.ErrWrongSecret)
+			before := socket.Count()
+			done, m, err := move(socket, pin, debit)
+			require.NoError(t, err)
+			require.Equal(t, card.AccountScripts, m.scripts)
+			total := socket.Count() - before
+			require.Equal(t, card.Moved{Serial: 2, Before: 10000, After: 5420, TAC: done.Moved.TAC, Done: true}, done.Moved)
+			debit.Amount, debit.Total = 5421, 5421
+			_, _, err = move(socket, pin, debit)
+			require.ErrorIs(t, err, apdu.ErrFunds)
+
+			for cut := 1; cut <= total; cut++ {
+				for _, first := range []bool{true, false} {
+					store := image(t, socket)
+					torn := &chip.Socket{Chip: v.insert(t, store), Cut: cut, Before: first}
+					debit.Amount, debit.Total = 100, 100
+					op, _, err := move(torn, pin, debit)
+					require.ErrorIs(t, err, chip.ErrPower)
+					if op != nil && op.Moved.Serial != 0 {
+						// The request was stored before the chip was asked.
+						torn.Chip.PowerOn()
+						settled, _, err := v.drive(t.Context(), torn, "debit", func(id *card.Identity) (card.Operation, error) { return op.Settle(id) }, "")
+						require.NoError(t, err)
+						op = settled.(*card.Account)
+					}
+					if op == nil || !op.Moved.Done {
+						op, _, err = move(torn, pin, debit)
+						require.NoError(t, err)
+					}
+					require.Equal(t, card.Fen(5320), op.Moved.After, "once, %d %v", cut, first)
+					read, _, err := v.access(t.Context(), torn, pin, card.Item{Path: "DF04/EF06/tag92"}, card.Item{Path: "DF04/EF08"})
+					require.NoError(t, err)
+					fen, err := read.Values()[0].Fen()
+					require.NoError(t, err)
+					require.Equal(t, card.Fen(5320), fen)
+					require.Len(t, read.Values(), 1+3, "the balance and three records")
+				}
+			}
+		})
+	}
 }

@@ -61,6 +61,8 @@ func Restore(profiles []*profile.Profile, operation string, state []byte) (Opera
 		op = &Personalise{}
 	case "activate", "unblockPIN":
 		op = &Activate{}
+	case "debit", "credit":
+		op = &Account{}
 	case "rekey":
 		op = &Rekey{}
 	case "lock", "unlock", "blockCard":

@@ -27,6 +27,7 @@ type Vault interface {
 type Service interface {
 	Chip
 	Vault
+	TransactionMAC(ctx context.Context, key Key, factor, message []byte) ([]byte, error)
 	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
 	CheckValue(ctx context.Context, key Key) (kcv []byte, method string, err error)
 }

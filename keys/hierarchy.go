@@ -125,7 +125,7 @@ func cardSpecs(algorithm Algorithm, suffix string) []Spec {
 		}
 	}
 	add(Authentication, 2, "LKDF03", "LKDF04")
-	add(Debit, 2, "DPK")
+	add(Debit, 2, "DPK", "DLK")
 	add(Transport, 1, "TRANSPORT")
 	add(CheckCode, 0, "CHECK")
 	return specs

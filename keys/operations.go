@@ -123,7 +123,7 @@ func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]b
 		defer clear(plain)
 		wrapped, data = algorithm, pad(plain, algorithm.blockSize())
 		return checkHeader(header, len(data)+4)
-	}, Authentication, Maintenance, Master)
+	}, Authentication, Maintenance, Master, Debit)
 	defer func() {
 		if err != nil {
 			clear(data)

@@ -43,6 +43,7 @@ type ram struct {
 	chain     []byte // last MAC block of a run of key loads
 	waiting   []byte // for GET RESPONSE
 	bank      bool   // the bank's application is selected
+	movement  *movement
 }
 
 // New puts a chip on a stored image, which names the profile it was made for.
@@ -133,6 +134,10 @@ var commands = map[byte]command{
 	0x1E:           {secured, (*Chip).blockApplication},
 	0x20:           {plain, (*Chip).verifyPIN},
 	0x24:           {secured, (*Chip).reloadPIN},
+	0x50:           {maker, (*Chip).initialize},
+	0x52:           {maker, (*Chip).move},
+	0x54:           {maker, (*Chip).move},
+	0x5A:           {maker, (*Chip).prove},
 	0x5E:           {maker, (*Chip).changePIN},
 	0x82:           {plain, (*Chip).externalAuthenticate},
 	0x84:           {plain, (*Chip).getChallenge},
@@ -165,6 +170,10 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 	}
 	if c.profile == nil {
 		return c.foreign(raw)
+	}
+	// A movement of the account ends with any other command.
+	if len(raw) > 1 && raw[1] != 0x52 && raw[1] != 0x54 && raw[1] != insGetResponse {
+		c.movement = nil
 	}
 	// A run of key loads ends with any other command and with any error, an
 	// answer that waits with any command but the one that fetches it.

@@ -34,6 +34,10 @@ type Image struct {
 	// Answers are those of a foreign chip, by command in hexadecimal.
 	Answers map[string]Hex `json:"answers,omitempty"`
 
+	// AccountSerial is the number of the medical account's last movement, and
+	// AccountProof that number with what the chip answered.
+	AccountSerial uint16 `json:"accountSerial,omitempty"`
+	AccountProof  Hex    `json:"accountProof,omitempty"`
 	// Bank is the account number in the bank's application, or empty.
 	Bank string `json:"bank,omitempty"`
 

@@ -9,7 +9,8 @@ import (
 )
 
 // getData lists life cycle and keys: the maker's way of telling how far a
-// blank is (assumed; of the form of GlobalPlatform's key information).
+// blank is (assumed; after GlobalPlatform's key information): for each
+// directory its number, then identifier and version of each key.
 func (c *Chip) getData(cmd apdu.Command) ([]byte, apdu.SW) {
 	switch {
 	case cmd.P1 != 0x00 || cmd.P2 != 0xE0:
@@ -19,9 +20,11 @@ func (c *Chip) getData(cmd apdu.Command) ([]byte, apdu.SW) {
 	}
 	list := apdu.AppendTLV(nil, 0x9F70, []byte{c.image.LifeCycle})
 	for _, scope := range c.profile.Scopes {
+		keys := []byte{byte(scope.Index)}
 		for _, key := range scope.Keys {
-			list = apdu.AppendTLV(list, 0xC0, []byte{byte(scope.Index), key.ID, c.image.Keys[key.Name].Version})
+			keys = append(keys, key.ID, c.image.Keys[key.Name].Version)
 		}
+		list = apdu.AppendTLV(list, 0xC0, keys)
 	}
 	return apdu.AppendTLV(nil, 0xE0, list), apdu.OK
 }

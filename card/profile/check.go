@@ -36,6 +36,9 @@ func (p *Profile) check(f fileProfile) error {
 	if err := p.checkScopes(f); err != nil {
 		return err
 	}
+	if err := p.Account.check(p); err != nil {
+		return err
+	}
 	return p.checkMaker()
 }
 

@@ -23,6 +23,7 @@ type (
 			Amounts    fileChoice[string]
 			Charset    fileChoice[string]
 		}
+		Account *fileAccount
 		Finance *fileFinance
 		Maker   struct {
 			Name, IV, Transport, Master string
@@ -44,6 +45,20 @@ type (
 		Value   T
 		Assumed bool
 		Source  string
+	}
+	fileAccount struct {
+		Scope, Balance, Records          string
+		Debit, Credit                    fileMovement
+		Prove                            hexBytes
+		Opening, Opened, Request, Answer []string
+		Factor, MAC1, MAC2, TAC          []string
+		Assumed                          bool
+		Source                           string
+	}
+	fileMovement struct {
+		Key                 string
+		Kind                hexByte
+		Initialize, Command hexBytes
 	}
 	fileFinance struct {
 		AIDs    []hexBytes `yaml:"aids"`

@@ -217,6 +217,13 @@ func (f *fileProfile) build(known []*Profile) (*Profile, error) {
 	if f.Finance != nil {
 		p.Finance = f.Finance.build()
 	}
+	if f.Account != nil {
+		account, err := f.Account.build()
+		if err != nil {
+			return nil, within(err, "account")
+		}
+		p.Account = account
+	}
 	for i, s := range f.Scopes {
 		scope, err := s.build(f.Usages)
 		if err != nil {

@@ -49,6 +49,15 @@ func page(p *profile.Profile) string {
 	}{{"keyVersion", fmt.Sprintf("%X", p.Choices.KeyVersion)}, {"protection", p.Choices.Protection}, {"namePad", fmt.Sprintf("%02X", p.Choices.NamePad)}, {"amounts", p.Choices.Amounts}, {"charset", p.Choices.Charset}} {
 		put("| %s | `%v` | %s |", choice.name, choice.value, p.Choices.Sources[choice.name])
 	}
+	if a := p.Account; a != nil {
+		put("\n医疗账户 medical account (*assumed*): balance %s/%s, records %s/%s; %s\n\n| form | fields |\n|---|---|", a.Scope, a.Balance, a.Scope, a.Records, a.Source)
+		for _, form := range []struct {
+			name   string
+			fields []string
+		}{{"INITIALIZE", a.Opening}, {"answer", a.Opened}, {"DEBIT, CREDIT", a.Request}, {"answer", a.Answer}, {"process key factor", a.Factor}, {"MAC1", a.MAC1}, {"MAC2", a.MAC2}, {"TAC", a.TAC}} {
+			put("| %s | %s |", form.name, strings.Join(form.fields, ", "))
+		}
+	}
 	if p.Finance != nil {
 		put("\n金融应用 financial application: `%X`, account number in tag %X or %X; %s", p.Finance.AIDs, p.Finance.Tag, p.Finance.Track2, p.Finance.Source)
 	}

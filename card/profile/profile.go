@@ -23,6 +23,7 @@ type Profile struct {
 	PIN         PIN
 	Scopes      []Scope // key scopes and directories; the first is SSSE
 	Choices     Choices
+	Account     *Account // the medical account on the chip; nil for none
 	Finance     *Finance // the bank's application on the same chip; nil for none
 	Maker       Maker
 }
@@ -85,6 +86,37 @@ const (
 	CharsetGB18030 = "gb18030"
 )
 
+// Account is the medical account on the chip (医疗保险个人账户) with the forms of its
+// debit and credit, each a list of fields. All of it is assumed.
+type Account struct {
+	Scope   string // directory, such as "DF04"
+	Balance string // element of its account file that holds the balance
+	Records string // cyclic file of its transactions
+	Debit   Movement
+	Credit  Movement
+	// Prove is the header of the command that tells whether a movement was
+	// carried out (取交易认证).
+	Prove [4]byte
+	// What the commands carry and answer, and what the codes cover.
+	Opening, Opened, Request, Answer []string
+	Factor, MAC1, MAC2, TAC          []string
+	Source                           string
+}
+
+// Movement is a debit or a credit (消费、圈存).
+type Movement struct {
+	Key                 string // keeper's name of its key
+	Kind                byte   // 交易类型
+	Initialize, Command [4]byte
+}
+
+// AccountFields are the fields of an account's forms with their lengths in
+// bytes.
+var AccountFields = map[string]int{
+	"keyIndex": 1, "amounts": 8, "terminalNumber": 6, "balance": 4, "serial": 2, "random": 4, "terminalSerial": 4,
+	"terminalSerialLow": 2, "time": 7, "mac1": 4, "mac2": 4, "tac": 4, "kind": 1, "zero": 4,
+}
+
 // Finance is the bank's application on the same chip (金融应用). What it holds is
 // the bank's; a social security counter reads the account number only.
 type Finance struct {
@@ -138,7 +170,7 @@ type Key struct {
 	Name    string // keeper's name, such as "UKSSSE", "UK1DF01"
 	ID      byte   // P2 of EXTERNAL AUTHENTICATE; bit 8 set in a DF
 	Usage   byte   // first attribute byte of the key-loading block
-	Purpose string // "internal", "external", "maintenance", "master"
+	Purpose string // "internal", "external", "maintenance", "master", "debit", "credit"
 	Tries   byte   // error counter of an external authentication key; 0 for none
 	PSAM    PSAM   // where a terminal's security module keeps the key above it
 	Address string // of the key on the wire to an authentication service (密钥地址), such as "0094"; empty where none is public

@@ -43,7 +43,7 @@ func TestVersion3(t *testing.T) {
 	for _, s := range p.Scopes {
 		keys += len(s.Keys)
 	}
-	require.Equal(t, 47, keys)
+	require.Equal(t, 49, keys)
 }
 
 func TestCandidates(t *testing.T) {

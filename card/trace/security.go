@@ -160,8 +160,10 @@ func (d *decoder) keyInformation(c *call) {
 			life := lifeCycles[object.Value[0]]
 			c.received(Field{Tag: "9F70", Text: profile.Text{ZH: "生命周期", EN: "life cycle"}, Length: 1,
 				Value: strings.TrimSpace(upperHex(object.Value) + " " + life.ZH + " " + life.EN)})
-		case object.Tag == tagKey && len(object.Value) == 3:
-			versions[object.Value[2]] = append(versions[object.Value[2]], d.listed(object.Value[0], object.Value[1]))
+		case object.Tag == tagKey && len(object.Value)%2 == 1:
+			for pair := object.Value[1:]; len(pair) > 0; pair = pair[2:] {
+				versions[pair[1]] = append(versions[pair[1]], d.listed(object.Value[0], pair[0]))
+			}
 		}
 	}
 	for _, version := range slices.Sorted(maps.Keys(versions)) {

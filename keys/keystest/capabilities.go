@@ -66,8 +66,8 @@ func (c Capabilities) vaultFixtures(versions int) []Fixture {
 // Software says what the software keeper can do.
 func Software() Capabilities {
 	return Capabilities{Rotates: true, Usages: map[keys.Algorithm][]keys.Usage{
-		keys.SM4:       {keys.Authentication, keys.Maintenance, keys.Master, keys.Transport, keys.CheckCode, keys.FieldEncryption},
-		keys.TripleDES: {keys.Authentication, keys.Maintenance, keys.Master, keys.Transport, keys.CheckCode},
+		keys.SM4:       {keys.Authentication, keys.Maintenance, keys.Debit, keys.Master, keys.Transport, keys.CheckCode, keys.FieldEncryption},
+		keys.TripleDES: {keys.Authentication, keys.Maintenance, keys.Debit, keys.Master, keys.Transport, keys.CheckCode},
 		keys.HMACSM3:   {keys.BlindIndex},
 	}}
 }
@@ -75,7 +75,7 @@ func Software() Capabilities {
 // Token says what a keeper over a PKCS#11 token can do.
 func Token() Capabilities {
 	return Capabilities{Rotates: true, Usages: map[keys.Algorithm][]keys.Usage{
-		keys.TripleDES: {keys.Authentication, keys.Maintenance},
+		keys.TripleDES: {keys.Authentication, keys.Maintenance, keys.Debit},
 		"AES-256":      {keys.FieldEncryption},
 		"HMAC-SHA256":  {keys.BlindIndex},
 	}}

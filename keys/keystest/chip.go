@@ -123,6 +123,20 @@ func testCipher(t *testing.T, keeper Keeper, header string) {
 	require.ErrorIs(t, err, keys.ErrWrongUsage)
 }
 
+// testTransaction holds vectors of the code of a debit, computed with OpenSSL.
+func testTransaction(t *testing.T, keeper Keeper, code string) {
+	factor, message := unhex(t, "F962FAD600070005"), unhex(t, "0000000A000000143244990081002720150624183211")
+	mac, err := keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor, message)
+	require.NoError(t, err)
+	require.Equal(t, unhex(t, code), mac)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLAT"), factor, message)
+	require.ErrorIs(t, err, keys.ErrWrongUsage)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor[:4], message)
+	require.ErrorIs(t, err, keys.ErrInput)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor, nil)
+	require.ErrorIs(t, err, keys.ErrInput)
+}
+
 // testWrapKey deciphers what was wrapped, and follows a chain of two.
 func testWrapKey(t *testing.T, keeper Chip) {
 	iv := unhex(t, "000102030405060708090A0B0C0D0E0F")

@@ -69,6 +69,7 @@ func chipFixtures(algorithm keys.Algorithm, leaf string) []Fixture {
 		fixture("IRK", 1, keys.Authentication, algorithm, 2, testKey),
 		fixture("IRK", 2, keys.Authentication, algorithm, 2, otherKey),
 		fixture("FLATSTK", 1, keys.Maintenance, algorithm, 0, testKey),
+		fixture("FLATDPK", 1, keys.Debit, algorithm, 0, testKey),
 		fixture("STK", 1, keys.Maintenance, algorithm, 2, otherKey),
 		fixture("MK", 1, keys.Master, algorithm, 0, otherKey),
 		fixture("TRANSPORT", 1, keys.Transport, algorithm, 1, testKey),

@@ -68,6 +68,14 @@ func (r rules) operations() []operation {
 			_, err := keeper.PINBlock(ctx, key, eight, r.reload(), "123456")
 			return err
 		}},
+		{"CipherCommand", []keys.Usage{keys.Maintenance}, func(ctx context.Context, keeper Keeper, key keys.Key) error {
+			_, err := keeper.CipherCommand(ctx, key, eight, r.reload(), eight[:3])
+			return err
+		}},
+		{"TransactionMAC", []keys.Usage{keys.Debit}, func(ctx context.Context, keeper Keeper, key keys.Key) error {
+			_, err := keeper.TransactionMAC(ctx, key, eight, finish)
+			return err
+		}},
 	}
 	if !r.can.can(r.algorithm, keys.Master) {
 		return list
@@ -77,7 +85,7 @@ func (r rules) operations() []operation {
 			_, _, err := keeper.WrapKey(ctx, key, flat("FLAT"), [3]byte{}, loadHeader(r.algorithm), iv)
 			return err
 		}},
-		{"WrapKey target", []keys.Usage{keys.Authentication, keys.Maintenance, keys.Master}, func(ctx context.Context, keeper Keeper, key keys.Key) error {
+		{"WrapKey target", []keys.Usage{keys.Authentication, keys.Maintenance, keys.Master, keys.Debit}, func(ctx context.Context, keeper Keeper, key keys.Key) error {
 			_, _, err := keeper.WrapKey(ctx, flat("MK"), key, [3]byte{}, loadHeader(r.algorithm), iv)
 			return err
 		}},

@@ -32,6 +32,7 @@ func runSM4(t *testing.T, can Capabilities, open Open) {
 	t.Run("diversification", func(t *testing.T) { testDiversification(t, keeper, keys.SM4, testKeySM4Card) })
 	t.Run("PIN", func(t *testing.T) { testSM4PIN(t, keeper) })
 	t.Run("cipher", func(t *testing.T) { testCipher(t, keeper, "8424000114") })
+	t.Run("transaction", func(t *testing.T) { testTransaction(t, keeper, "933D0299") })
 	t.Run("key loading", func(t *testing.T) { testWrapKey(t, keeper) })
 	t.Run("chain", func(t *testing.T) { testWrapChain(t, keeper) })
 	t.Run("MAC", func(t *testing.T) { testDirectMAC(t, keeper) })
@@ -50,6 +51,7 @@ func runTripleDES(t *testing.T, can Capabilities, open Open) {
 	t.Run("diversification", func(t *testing.T) { testDiversification(t, keeper, keys.TripleDES, testKeyDESCard) })
 	t.Run("PIN", func(t *testing.T) { testDESPIN(t, keeper) })
 	t.Run("cipher", func(t *testing.T) { testCipher(t, keeper, "842400010C") })
+	t.Run("transaction", func(t *testing.T) { testTransaction(t, keeper, "232B9BAD") })
 	if can.can(keys.TripleDES, keys.Master) {
 		t.Run("key loading", func(t *testing.T) { testDESWrapKey(t, keeper) })
 		t.Run("MAC", func(t *testing.T) { testDESDirectMAC(t, keeper) })

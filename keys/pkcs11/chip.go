@@ -96,6 +96,25 @@ func (k *Keeper) CipherCommand(ctx context.Context, key keys.Key, r, header, pla
 	return data, nil
 }
 
+// TransactionMAC computes a code of a movement of the medical account
+// (keys.Debit).
+func (k *Keeper) TransactionMAC(ctx context.Context, key keys.Key, factor, message []byte) ([]byte, error) {
+	if len(factor) != block {
+		return nil, keys.InputError("factor", "应 8 字节 eight bytes")
+	}
+	if len(message) == 0 {
+		return nil, keys.InputError("message", "不能为空 must not be empty")
+	}
+	var mac []byte
+	err := k.use(ctx, key, func(session p11.SessionHandle, card p11.ObjectHandle) error {
+		return k.process(session, card, factor, func(process p11.ObjectHandle) (err error) {
+			mac, err = k.mac(session, process, message)
+			return err
+		})
+	}, keys.Debit)
+	return mac, err
+}
+
 // WrapKey is refused (keys.ErrAlgorithm): the package comment says why.
 func (k *Keeper) WrapKey(ctx context.Context, _, target keys.Key, _ [3]byte, _, _ []byte) (data, next []byte, err error) {
 	err = k.use(ctx, target, func(p11.SessionHandle, p11.ObjectHandle) error {

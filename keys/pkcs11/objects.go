@@ -53,6 +53,7 @@ var chipKey = kind{keys.TripleDES, p11.CKK_DES2, p11.CKM_DES2_KEY_GEN, 16, []uin
 var kinds = map[keys.Usage]kind{
 	keys.Authentication:  chipKey,
 	keys.Maintenance:     chipKey,
+	keys.Debit:           chipKey,
 	keys.FieldEncryption: {AES256, p11.CKK_AES, p11.CKM_AES_KEY_GEN, 32, []uint{p11.CKA_ENCRYPT, p11.CKA_DECRYPT, p11.CKA_SIGN}},
 	keys.BlindIndex:      {HMACSHA256, p11.CKK_GENERIC_SECRET, p11.CKM_GENERIC_SECRET_KEY_GEN, 32, []uint{p11.CKA_SIGN}},
 }

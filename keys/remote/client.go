@@ -136,6 +136,11 @@ func (k *Keeper) PINBlock(ctx context.Context, key keys.Key, r, header []byte, p
 	return ask[[]byte](ctx, k, "pin-block", &pinBlockRequest{key, r, header, pin})
 }
 
+// TransactionMAC implements keys.Service.
+func (k *Keeper) TransactionMAC(ctx context.Context, key keys.Key, factor, message []byte) ([]byte, error) {
+	return ask[[]byte](ctx, k, "transaction-mac", &transactionMACRequest{key, factor, message})
+}
+
 // CipherCommand implements keys.Service.
 func (k *Keeper) CipherCommand(ctx context.Context, key keys.Key, r, header, plain []byte) ([]byte, error) {
 	return ask[[]byte](ctx, k, "cipher-command", &cipherCommandRequest{key, r, header, plain})

@@ -70,6 +70,9 @@ func (s *Server) handler() http.Handler {
 	on(s, mux, "cipher-command", func(ctx context.Context, q *cipherCommandRequest) ([]byte, error) {
 		return s.Backend.CipherCommand(ctx, q.Key, q.R, q.Header, q.Plain)
 	})
+	on(s, mux, "transaction-mac", func(ctx context.Context, q *transactionMACRequest) ([]byte, error) {
+		return s.Backend.TransactionMAC(ctx, q.Key, q.Factor, q.Message)
+	})
 	on(s, mux, "wrap-keys", func(ctx context.Context, q *wrapKeysRequest) (wrapKeysAnswer, error) {
 		if len(q.Loads) == 0 || len(q.Loads) > maxLoads {
 			return wrapKeysAnswer{}, keys.InputError("loads", fmt.Sprintf("1–%d", maxLoads))

@@ -47,6 +47,12 @@ type cipherCommandRequest struct {
 	Plain  []byte   `json:"plain"`
 }
 
+type transactionMACRequest struct {
+	Key     keys.Key `json:"key"`
+	Factor  []byte   `json:"factor"`
+	Message []byte   `json:"message"`
+}
+
 type wrapKeysRequest struct {
 	Under keys.Key    `json:"under"`
 	Loads []keys.Load `json:"loads"`
@@ -88,12 +94,13 @@ type indexRequest struct {
 	Value   []byte `json:"value"`
 }
 
-func (q *cryptogramRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
-func (q *commandMACRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
-func (q *pinBlockRequest) uses() []*keys.Key      { return []*keys.Key{&q.Key} }
-func (q *cipherCommandRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
-func (q *directMACRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }
-func (q *checkValueRequest) uses() []*keys.Key    { return []*keys.Key{&q.Key} }
+func (q *cryptogramRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }
+func (q *commandMACRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }
+func (q *pinBlockRequest) uses() []*keys.Key       { return []*keys.Key{&q.Key} }
+func (q *cipherCommandRequest) uses() []*keys.Key  { return []*keys.Key{&q.Key} }
+func (q *transactionMACRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
+func (q *directMACRequest) uses() []*keys.Key      { return []*keys.Key{&q.Key} }
+func (q *checkValueRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }
 
 func (q *wrapKeysRequest) uses() []*keys.Key {
 	list := []*keys.Key{&q.Under}
