@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"onecard/apdu"
 	"onecard/card"
@@ -35,7 +36,7 @@ func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (tur
 	}
 	opened, err := s.issuance.OpenSession(ctx, who.actor(), issuance.OpenSession{
 		Operation: string(body.Operation), ApplicationID: body.ApplicationId, CardID: body.CardId,
-		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles, Items: chipItems(body.Items),
+		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles, Items: chipItems(body.Items), Movement: movement(body.Movement),
 	})
 	if err != nil {
 		return Turn{}, "", err
@@ -119,7 +120,7 @@ func resultView(r issuance.Result) *ChipResult {
 		CardNumber: optional(r.CardNumber), ChipId: optional(r.ChipID), Status: optional(r.Status),
 		StatusText: &status,
 	}
-	view.Fields = fieldViews(r.Fields)
+	view.Fields, view.Account = fieldViews(r.Fields), movedView(r.Account)
 	if r.Findings != nil {
 		view.Findings = findingsView(r.Findings)
 	}
@@ -137,6 +138,25 @@ func fieldViews(values []card.Value) []ChipField {
 		views = append(views, view)
 	}
 	return views
+}
+
+// movement reads what a debit or a credit is asked for.
+func movement(m *Movement) *card.Movement {
+	if m == nil {
+		return nil
+	}
+	return &card.Movement{Amount: card.Fen(m.AmountFen), Total: card.Fen(m.TotalFen), Terminal: m.Terminal, TerminalSerial: uint32(m.TerminalSerial)}
+}
+
+func movedView(m *issuance.Moved) *Moved {
+	if m == nil {
+		return nil
+	}
+	return &Moved{
+		AmountFen: int64(m.Amount), TotalFen: int64(m.Total), Terminal: m.Terminal, TerminalSerial: int64(m.TerminalSerial),
+		Serial: int(m.Serial), BeforeFen: int64(m.Before), AfterFen: int64(m.After), Tac: optional(strings.ToUpper(hex.EncodeToString(m.TAC))),
+		Done: m.Done, Settled: m.Settled,
+	}
 }
 
 // chipItems reads what access is asked to do.

@@ -21,8 +21,9 @@ const operationRead = "read"
 
 // OpenSession is the request for work on the chip in a reader.
 type OpenSession struct {
-	Operation     string      // read, personalise, activate, lock, unlock, or a line of Works
-	Items         []card.Item // what is read and written by access
+	Operation     string         // read, personalise, activate, lock, unlock, or a line of Works
+	Items         []card.Item    // what is read and written by access
+	Movement      *card.Movement // of debit and credit; without direction and time
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
 	Reader        string
@@ -42,7 +43,15 @@ type Result struct {
 	ChipID     string       `json:"chipId"`
 	Status     string       `json:"status"`
 	Fields     []card.Value `json:"fields"`
-	Findings   []Finding    `json:"findings,omitempty"` // of a comparison
+	// Account is what a debit or a credit has come to.
+	Account  *Moved    `json:"account,omitempty"`
+	Findings []Finding `json:"findings,omitempty"` // of a comparison
+}
+
+// Moved is a movement of the account on a card with what it has come to.
+type Moved struct {
+	card.Movement
+	card.Moved
 }
 
 // StatusText returns the words for the card's status.
@@ -251,10 +260,14 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	if err != nil {
 		return nil, err
 	}
-	return Result{
+	result := Result{
 		Operation: about.Operation, Genuine: work.Genuine(), CardID: row.ID, PersonID: row.PersonID, CardNumber: row.Number,
 		ChipID: row.ChipID, Status: row.Status, Fields: work.Values(),
-	}, nil
+	}
+	if account, ok := work.(*card.Account); ok {
+		result.Account = &Moved{account.Movement, account.Moved}
+	}
+	return result, nil
 }
 
 // wasRead compares what the chip says with the record.
@@ -276,6 +289,9 @@ func worked(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, erro
 	row, err := lockCard(tx, cardID)
 	if err != nil {
 		return cardRow{}, err
+	}
+	if account, ok := work.(*card.Account); ok {
+		return row, moved(tx, row.ID, account)
 	}
 	if rekey, ok := work.(*card.Rekey); ok && rekey.Genuine() {
 		result := tx.DB().Model(&cardRow{}).Where("id = ?", row.ID).Updates(map[string]any{"key_version": rekey.KeyVersion, "changed_at": tx.Now()})

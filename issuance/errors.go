@@ -43,6 +43,7 @@ var (
 	ErrNoProof       = &Error{"no-proof", profile.Text{ZH: "没有有效的读卡鉴权记录", EN: "there is no valid reading of the card"}, profile.Text{ZH: "请重新读卡。", EN: "Read the card again."}}
 	ErrNoOperation   = &Error{"no-operation", profile.Text{ZH: "没有这种芯片操作，或缺少申领、卡的编号", EN: "no such chip operation, or the application or card is missing"}, profile.Text{}}
 	ErrOwnedByRecord = &Error{"owned-by-record", profile.Text{ZH: "发卡和持卡人信息只能按本省记录写入", EN: "issuer and holder are written from the province's record only"}, profile.Text{ZH: "请先更正记录，再办理“按记录更新”。", EN: "Correct the record first, then bring the card up to date."}}
+	ErrMovementKnown = &Error{"movement-known", profile.Text{ZH: "此终端交易序号的账户交易已有结果", EN: "the movement with this terminal serial number has ended already"}, profile.Text{ZH: "请查询该笔交易；新交易请用新的终端交易序号。", EN: "Look it up; a new one needs a new serial number."}}
 	ErrNumbersEnded  = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 

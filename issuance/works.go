@@ -40,6 +40,9 @@ type beginning struct {
 	card    Card
 	policy  Policy
 	items   []card.Item
+	name    string // of the work
+	// movement is what debit and credit are asked for, and then what is begun.
+	movement *card.Movement
 }
 
 // Works is the table of chip work beside the workflow.
@@ -61,6 +64,8 @@ var Works = []Work{
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewRekey(b.profile, b.id, b.policy.KeyVersion)
 		}},
+	{WorkDebit, cashiers, []string{StatusNormal}, Text{"个人账户消费", "pay from the account on the card"}, WorkDebit, (*Service).move},
+	{WorkCredit, clerks, []string{StatusNormal}, Text{"个人账户圈存", "load the account on the card"}, WorkDebit, (*Service).move},
 	{WorkBlockCard, supervisors, []string{StatusCancelled}, Text{"锁定卡片（不可恢复）", "block the card for ever"}, WorkBlockCard,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewBlockCard(b.profile, b.id)
@@ -93,7 +98,11 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 	if err := ownedByRecord(w, o.Items); err != nil {
 		return job{}, err
 	}
-	b.card, b.items, b.id.KeyVersion = c, o.Items, c.KeyVersion
+	b.card, b.items, b.id.KeyVersion, b.name = c, o.Items, c.KeyVersion, w.Name
+	if o.Movement != nil {
+		asked := *o.Movement
+		b.movement = &asked
+	}
 	work, err := w.begin(s, ctx, b)
 	if err != nil {
 		return job{}, err
@@ -105,6 +114,11 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 		}
 		if !slices.Contains(w.Status, row.Status) {
 			return ErrNotAllowed
+		}
+		if b.movement != nil {
+			if err := s.beginMovement(tx, c.ID, *b.movement); err != nil {
+				return err
+			}
 		}
 		return tx.Audit("chip."+w.Name, "card:"+c.ID.String(), auditOf(o.Items))
 	}}, nil

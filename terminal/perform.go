@@ -26,6 +26,8 @@ type Job struct {
 	PIN string
 	// Items are what access reads and writes.
 	Items []card.Item
+	// Movement is what debit and credit are to do.
+	Movement *client.Movement
 
 	// refuse may end the work by what the card says of itself, before the
 	// platform is asked.

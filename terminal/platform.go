@@ -54,6 +54,7 @@ func (p Platform) openSession(ctx context.Context, job Job, reader string, atr [
 		Atr:           upperHex(atr),
 		Opening:       encodeResponses(opening),
 		Items:         chipItems(job.Items),
+		Movement:      job.Movement,
 	}
 	params := &client.OpenChipSessionParams{IdempotencyKey: uuid.NewString()}
 	answer, err := p.API.OpenChipSessionWithResponse(ctx, params, body, p.authorise)

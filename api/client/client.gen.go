@@ -90,6 +90,8 @@ const (
 	Activate    NewChipSessionOperation = "activate"
 	BlockCard   NewChipSessionOperation = "blockCard"
 	Compare     NewChipSessionOperation = "compare"
+	Credit      NewChipSessionOperation = "credit"
+	Debit       NewChipSessionOperation = "debit"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
@@ -110,6 +112,10 @@ func (e NewChipSessionOperation) Valid() bool {
 	case BlockCard:
 		return true
 	case Compare:
+		return true
+	case Credit:
+		return true
+	case Debit:
 		return true
 	case Lock:
 		return true
@@ -287,6 +293,7 @@ type ChipItemPart struct {
 
 // ChipResult defines model for ChipResult.
 type ChipResult struct {
+	Account    *Moved              `json:"account,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
 	ChipId     *string             `json:"chipId,omitempty"`
@@ -338,6 +345,41 @@ type InvalidCardList struct {
 	Latest  int64         `json:"latest"`
 }
 
+// Moved defines model for Moved.
+type Moved struct {
+	AfterFen  int64 `json:"afterFen"`
+	AmountFen int64 `json:"amountFen"`
+	BeforeFen int64 `json:"beforeFen"`
+
+	// Done whether the chip has carried it out
+	Done bool `json:"done"`
+
+	// Serial 医疗交易序号
+	Serial int `json:"serial"`
+
+	// Settled an earlier movement whose end was not known; the new one is to be asked for again
+	Settled bool `json:"settled"`
+
+	// Tac 交易验证码
+	Tac            *string `json:"tac,omitempty"`
+	Terminal       string  `json:"terminal"`
+	TerminalSerial int64   `json:"terminalSerial"`
+	TotalFen       int64   `json:"totalFen"`
+}
+
+// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+type Movement struct {
+	// AmountFen 账户支付额
+	AmountFen int64  `json:"amountFen"`
+	Terminal  string `json:"terminal"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial int64 `json:"terminalSerial"`
+
+	// TotalFen 总额
+	TotalFen int64 `json:"totalFen"`
+}
+
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
 	// Kind first 新申领
@@ -355,7 +397,10 @@ type NewChipSession struct {
 	CardId        *openapi_types.UUID `json:"cardId,omitempty"`
 
 	// Items 数据项 what access reads and writes
-	Items     *[]ChipItem             `json:"items,omitempty"`
+	Items *[]ChipItem `json:"items,omitempty"`
+
+	// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+	Movement  *Movement               `json:"movement,omitempty"`
 	Opening   []ResponseAPDU          `json:"opening"`
 	Operation NewChipSessionOperation `json:"operation"`
 	Reader    string                  `json:"reader"`

@@ -81,6 +81,9 @@ type Config struct {
 	Keeper   card.Keeper
 	Profiles []*profile.Profile
 	Finish   Finish
+	// Advance runs in the transaction in which a script goes out that is not
+	// the last: what must be stored before the chip is asked. It may be nil.
+	Advance func(tx *registry.Tx, about Session, work Work) error
 }
 
 // Store keeps sessions in the database. It may be used by several goroutines.
@@ -189,8 +192,15 @@ func (s *Store) turn(tx *registry.Tx, r *row, seq int, script *card.Script, work
 		if turn.Result, err = json.Marshal(result); err != nil {
 			return Turn{}, fmt.Errorf("session: encode result: %w", err)
 		}
-	} else if r.State, err = s.put(tx.Context(), r, "state", work); err != nil {
-		return Turn{}, err
+	} else {
+		if s.config.Advance != nil {
+			if err := s.config.Advance(tx, r.session(), work); err != nil {
+				return Turn{}, err
+			}
+		}
+		if r.State, err = s.put(tx.Context(), r, "state", work); err != nil {
+			return Turn{}, err
+		}
 	}
 	r.Answer, err = s.put(tx.Context(), r, "answer", turn)
 	return turn, err
