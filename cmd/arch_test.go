@@ -48,11 +48,12 @@ var allowed = map[string]struct {
 	"api/pki":                 {nil, "certificates of the platform and of workstations"},
 	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
 	"terminal":                {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
+	"terminal/driver":         {[]string{"apdu", "card", "card/profile"}, "the national driver's steps: work on the card alone, without a connection"},
 	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
 	"cmd/onecard":             {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/authentication", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "registry", "registry/sample"}, "wires the province; the only importer of keys"},
-	"cmd/counter":             {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
+	"cmd/counter":             {[]string{"terminal", "terminal/desk", "terminal/driver", "apdu", "apdu/pcsc", "api/client", "card", "card/profile"}, "wires a counter"},
 	"cmd/cardsim":             {[]string{"card/chip", "card/profile"}, "virtual chips"},
 }
 

@@ -25,7 +25,9 @@ func TestLoad(t *testing.T) {
 		Database: "sqlite:from-environment/onecard.db", KEK: "from-environment/keys/kek", Trial: true, Log: "debug",
 	}, c)
 
-	c, err = load("", func() []string { return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE=", "ONECARD_ADDRESSES=UK6DF01=01AA,BK=01BB"} }, nil)
+	c, err = load("", func() []string {
+		return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE=", "ONECARD_ADDRESSES=UK6DF01=01AA,BK=01BB"}
+	}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8443", c.Listen)
 	require.Equal(t, []string{"a", "b"}, c.Names)
