@@ -75,7 +75,11 @@ func (s hsmSettings) with(ctx context.Context, work func(hsm) error, pinPad func
 		return err
 	}
 	card := driver.New(driver.Config{Profiles: profiles, Addresses: s.Addresses, Terminal: s.Terminal, Device: s.Device, PINPad: pinPad}, apdu.NewChannel(chip), chip.ATR())
-	return errors.Join(work(hsm{card, platform}), chip.Close())
+	err = errors.Join(work(hsm{card, platform}), chip.Close())
+	if platform.Token != "" {
+		err = errors.Join(err, platform.SignOut(context.WithoutCancel(ctx)))
+	}
+	return err
 }
 
 // platform reaches the province, with an operator where one is named.
