@@ -191,6 +191,38 @@ type ApplicationList struct {
 	Applications []Application `json:"applications"`
 }
 
+// Authentication defines model for Authentication.
+type Authentication struct {
+	// CardStatus 卡应用状态 AAZ502; absent for a card that the province has no record of
+	CardStatus *string `json:"cardStatus,omitempty"`
+
+	// CardStatusText words for people, Chinese first
+	CardStatusText *Text `json:"cardStatusText,omitempty"`
+
+	// Command a whole command, to be sent to the card as it is
+	Command *string `json:"command,omitempty"`
+
+	// External 外部认证鉴别数据
+	External *string `json:"external,omitempty"`
+
+	// Internal 内部认证鉴别数据
+	Internal *string `json:"internal,omitempty"`
+	Mac1     *string `json:"mac1,omitempty"`
+	Mac2     *string `json:"mac2,omitempty"`
+
+	// Message the answer as a string with |
+	Message        string  `json:"message"`
+	Tac            *string `json:"tac,omitempty"`
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+	Time           *string `json:"time,omitempty"`
+}
+
+// AuthenticationMessage defines model for AuthenticationMessage.
+type AuthenticationMessage struct {
+	// Message 服务编号 and the fields of the request, parted by |
+	Message string `json:"message"`
+}
+
 // BillItem one line of the bill (费用明细)
 type BillItem struct {
 	// Category 甲类 乙类 自费
@@ -387,6 +419,72 @@ type NewApplication struct {
 
 // NewApplicationKind first 新申领
 type NewApplicationKind string
+
+// NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
+type NewAuthentication struct {
+	// Algorithm 算法标识: 01 DES, 03 SM4; 02 SSF33 is refused
+	Algorithm string `json:"algorithm"`
+
+	// Amounts 交易金额: two of four bytes, as sent to the card
+	Amounts *string `json:"amounts,omitempty"`
+
+	// Area 发卡地区行政区划代码, GB/T 2260
+	Area string `json:"area"`
+
+	// Atr 卡复位信息: the 13 historical bytes
+	Atr string `json:"atr"`
+
+	// CardId 卡识别码 AAZ501
+	CardId string `json:"cardId"`
+
+	// CardSerial 医疗消费交易序号
+	CardSerial *string `json:"cardSerial,omitempty"`
+
+	// Command the header of the command with Lc
+	Command *string `json:"command,omitempty"`
+
+	// ExternalFactor 外部认证过程因子: the latest challenge of the card
+	ExternalFactor *string `json:"externalFactor,omitempty"`
+
+	// ExternalOriginal 外部认证原始信息
+	ExternalOriginal *string `json:"externalOriginal,omitempty"`
+
+	// Factor 安全报文过程因子: the latest challenge of the card
+	Factor *string `json:"factor,omitempty"`
+
+	// InternalFactor 内部认证过程因子
+	InternalFactor *string `json:"internalFactor,omitempty"`
+
+	// InternalOriginal 内部认证原始信息
+	InternalOriginal *string `json:"internalOriginal,omitempty"`
+
+	// Key 密钥地址, or the name of the key
+	Key *string `json:"key,omitempty"`
+
+	// Pin the new number of a PIN reload
+	Pin *string `json:"pin,omitempty"`
+
+	// Random 伪随机数
+	Random *string `json:"random,omitempty"`
+
+	// Service 服务编号: 01 读基本信息, 02 外部认证, 03 密码重装或解锁, 04 医疗消费
+	Service string `json:"service"`
+
+	// Terminal 终端编码, not judged
+	Terminal *string `json:"terminal,omitempty"`
+
+	// TerminalNumber 终端机编号
+	TerminalNumber *string `json:"terminalNumber,omitempty"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+
+	// Time 交易时间, YYYYMMDDhhmmss
+	Time *string `json:"time,omitempty"`
+
+	// TradeType 交易类型
+	TradeType *string `json:"tradeType,omitempty"`
+}
 
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
@@ -638,6 +736,18 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AuthenticateParams defines parameters for Authenticate.
+type AuthenticateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AuthenticateMessageParams defines parameters for AuthenticateMessage.
+type AuthenticateMessageParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -685,6 +795,12 @@ type ApplyJSONRequestBody = NewApplication
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
 
+// AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
+type AuthenticateJSONRequestBody = NewAuthentication
+
+// AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
+type AuthenticateMessageJSONRequestBody = AuthenticationMessage
+
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
@@ -723,6 +839,12 @@ type ServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx echo.Context, id Id, params FireApplicationParams) error
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	// (POST /v1/authentications)
+	Authenticate(ctx echo.Context, params AuthenticateParams) error
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	// (POST /v1/authentications/messages)
+	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
@@ -885,6 +1007,68 @@ func (w *ServerInterfaceWrapper) FireApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireApplication(ctx, id, params)
+	return err
+}
+
+// Authenticate converts echo context to params.
+func (w *ServerInterfaceWrapper) Authenticate(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthenticateParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Authenticate(ctx, params)
+	return err
+}
+
+// AuthenticateMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthenticateMessageParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AuthenticateMessage(ctx, params)
 	return err
 }
 
@@ -1233,6 +1417,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/transactions", wrapper.SubmitTransaction, options.OperationMiddlewares["submitTransaction"]...)
 	router.GET(options.BaseURL+"/v1/transactions/:id", wrapper.Transaction, options.OperationMiddlewares["transaction"]...)
 	router.POST(options.BaseURL+"/v1/transactions/:id/reversal", wrapper.ReverseTransaction, options.OperationMiddlewares["reverseTransaction"]...)
+	router.POST(options.BaseURL+"/v1/authentications", wrapper.Authenticate, options.OperationMiddlewares["authenticate"]...)
+	router.POST(options.BaseURL+"/v1/authentications/messages", wrapper.AuthenticateMessage, options.OperationMiddlewares["authenticateMessage"]...)
 
 }
 
@@ -1406,6 +1592,86 @@ type FireApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireApplicationdefaultApplicationProblemPlusJSONResponse) VisitFireApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateRequestObject struct {
+	Params AuthenticateParams
+	Body   *AuthenticateJSONRequestBody
+}
+
+type AuthenticateResponseObject interface {
+	VisitAuthenticateResponse(w http.ResponseWriter) error
+}
+
+type Authenticate200JSONResponse Authentication
+
+func (response Authenticate200JSONResponse) VisitAuthenticateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuthenticatedefaultApplicationProblemPlusJSONResponse) VisitAuthenticateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateMessageRequestObject struct {
+	Params AuthenticateMessageParams
+	Body   *AuthenticateMessageJSONRequestBody
+}
+
+type AuthenticateMessageResponseObject interface {
+	VisitAuthenticateMessageResponse(w http.ResponseWriter) error
+}
+
+type AuthenticateMessage200JSONResponse Authentication
+
+func (response AuthenticateMessage200JSONResponse) VisitAuthenticateMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateMessagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) VisitAuthenticateMessageResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1941,6 +2207,12 @@ type StrictServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error)
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	// (POST /v1/authentications)
+	Authenticate(ctx context.Context, request AuthenticateRequestObject) (AuthenticateResponseObject, error)
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	// (POST /v1/authentications/messages)
+	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
@@ -2156,6 +2428,102 @@ func (sh *strictHandler) FireApplication(ctx echo.Context, id Id, params FireApp
 		return err
 	} else if validResponse, ok := response.(FireApplicationResponseObject); ok {
 		return validResponse.VisitFireApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Authenticate operation middleware
+func (sh *strictHandler) Authenticate(ctx echo.Context, params AuthenticateParams) error {
+	var request AuthenticateRequestObject
+
+	request.Params = params
+
+	var body AuthenticateJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Authenticate(ctx.Request().Context(), request.(AuthenticateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Authenticate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuthenticateResponseObject); ok {
+		return validResponse.VisitAuthenticateResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AuthenticateMessage operation middleware
+func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error {
+	var request AuthenticateMessageRequestObject
+
+	request.Params = params
+
+	var body AuthenticateMessageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AuthenticateMessage(ctx.Request().Context(), request.(AuthenticateMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AuthenticateMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuthenticateMessageResponseObject); ok {
+		return validResponse.VisitAuthenticateMessageResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

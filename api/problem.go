@@ -13,6 +13,7 @@ import (
 	"onecard/card"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/session"
@@ -205,15 +206,22 @@ func explained(err error, known explainer) Problem {
 	k := kind{nil, http.StatusConflict, "chip", words{title.ZH, title.EN}, words{detail.ZH, detail.EN}}
 	var refusal *issuance.Error
 	var finding *card.Error
+	var authenticating *authentication.Error
 	switch {
+	case errors.As(err, &authenticating):
+		k.code = authenticating.Code
 	case errors.As(err, &refusal):
 		k.code = refusal.Code
 	case errors.As(err, &finding):
 		k.code = finding.Code
 	}
 	switch {
-	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson):
+	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson), errors.Is(err, authentication.ErrNoRight):
 		k.status = http.StatusForbidden
+	case errors.Is(err, authentication.ErrLimit):
+		k.status = http.StatusTooManyRequests
+	case errors.Is(err, authentication.ErrSSF33), errors.Is(err, authentication.ErrNoAddress):
+		k.status = http.StatusUnprocessableEntity
 	case errors.Is(err, issuance.ErrUnknownCard):
 		k.status = http.StatusNotFound
 	case errors.Is(err, issuance.ErrNoOperation), errors.Is(err, issuance.ErrNeedsReason):
@@ -277,7 +285,9 @@ func writeProblem(w http.ResponseWriter, problem Problem) error {
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		header.Set("Retry-After", "2")
+		if header.Get("Retry-After") == "" { // whoever knows better has said so
+			header.Set("Retry-After", "2")
+		}
 	}
 	w.WriteHeader(problem.Status)
 	_, err = w.Write(body)

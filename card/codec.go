@@ -17,14 +17,14 @@ import (
 	"onecard/card/profile"
 )
 
-// encodeValue makes the bytes of an element: exactly its length.
+// EncodeValue makes the bytes of an element: exactly its length.
 //
 //	an     GBK, left, padded by the profile's choice
 //	cn     BCD digits, left, padded F
 //	b      hexadecimal of exactly the length
 //	dec    an amount in fen, in the form of the profile's choice
 //	hex4   an amount in fen, binary, the high byte first
-func encodeValue(p *profile.Profile, e *profile.Element, text string) ([]byte, error) {
+func EncodeValue(p *profile.Profile, e *profile.Element, text string) ([]byte, error) {
 	var value []byte
 	var err error
 	switch e.Coding {

@@ -61,7 +61,7 @@ func (c Contents) encode(p *profile.Profile, cardID []byte) ([]written, error) {
 			if !known {
 				return nil, fmt.Errorf("profile %s: element %s has no source", p.Version, element.Name)
 			}
-			value, err := encodeValue(p, element, text)
+			value, err := EncodeValue(p, element, text)
 			if err != nil {
 				return nil, err
 			}

@@ -111,7 +111,7 @@ func (d Data) encode(p *profile.Profile, e *profile.Element) ([]byte, error) {
 		if len(d.Parts) > 0 {
 			return nil, tooLong(e, "没有分项", "it has no parts")
 		}
-		return encodeValue(p, e, d.Text)
+		return EncodeValue(p, e, d.Text)
 	}
 	if d.Text != "" {
 		return nil, tooLong(e, "应按分项填写", "its parts are needed")
@@ -133,7 +133,7 @@ func encodeParts(p *profile.Profile, whole *profile.Element, parts []profile.Ele
 		text, given := values[part.Name]
 		if given {
 			var err error
-			if value, err = encodeValue(p, part, text); err != nil {
+			if value, err = EncodeValue(p, part, text); err != nil {
 				return nil, err
 			}
 		} else {

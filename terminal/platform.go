@@ -122,6 +122,23 @@ func decodeScript(script *client.Script) (*card.Script, error) {
 	return &decoded, nil
 }
 
+// Authenticate hands a request of the national driver's form to the province's
+// authentication service and returns its answer (安全认证). An operator's token
+// is sent where there is one.
+func (p Platform) Authenticate(ctx context.Context, key, message string) (string, error) {
+	var editors []client.RequestEditorFn
+	if p.Token != "" {
+		editors = append(editors, p.authorise)
+	}
+	params := &client.AuthenticateMessageParams{IdempotencyKey: key}
+	answer, err := p.API.AuthenticateMessageWithResponse(ctx, params, client.AuthenticationMessage{Message: message}, editors...)
+	if err != nil {
+		return "", ErrOffline.Because(err)
+	}
+	given, err := answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+	return given.Message, err
+}
+
 // SignIn signs an operator in at this workstation (登录).
 func SignIn(ctx context.Context, api *client.ClientWithResponses, who client.SignIn) (client.SignedIn, error) {
 	answer, err := api.SignInWithResponse(ctx, who)

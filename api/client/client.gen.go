@@ -193,6 +193,38 @@ type ApplicationList struct {
 	Applications []Application `json:"applications"`
 }
 
+// Authentication defines model for Authentication.
+type Authentication struct {
+	// CardStatus 卡应用状态 AAZ502; absent for a card that the province has no record of
+	CardStatus *string `json:"cardStatus,omitempty"`
+
+	// CardStatusText words for people, Chinese first
+	CardStatusText *Text `json:"cardStatusText,omitempty"`
+
+	// Command a whole command, to be sent to the card as it is
+	Command *string `json:"command,omitempty"`
+
+	// External 外部认证鉴别数据
+	External *string `json:"external,omitempty"`
+
+	// Internal 内部认证鉴别数据
+	Internal *string `json:"internal,omitempty"`
+	Mac1     *string `json:"mac1,omitempty"`
+	Mac2     *string `json:"mac2,omitempty"`
+
+	// Message the answer as a string with |
+	Message        string  `json:"message"`
+	Tac            *string `json:"tac,omitempty"`
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+	Time           *string `json:"time,omitempty"`
+}
+
+// AuthenticationMessage defines model for AuthenticationMessage.
+type AuthenticationMessage struct {
+	// Message 服务编号 and the fields of the request, parted by |
+	Message string `json:"message"`
+}
+
 // BillItem one line of the bill (费用明细)
 type BillItem struct {
 	// Category 甲类 乙类 自费
@@ -389,6 +421,72 @@ type NewApplication struct {
 
 // NewApplicationKind first 新申领
 type NewApplicationKind string
+
+// NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
+type NewAuthentication struct {
+	// Algorithm 算法标识: 01 DES, 03 SM4; 02 SSF33 is refused
+	Algorithm string `json:"algorithm"`
+
+	// Amounts 交易金额: two of four bytes, as sent to the card
+	Amounts *string `json:"amounts,omitempty"`
+
+	// Area 发卡地区行政区划代码, GB/T 2260
+	Area string `json:"area"`
+
+	// Atr 卡复位信息: the 13 historical bytes
+	Atr string `json:"atr"`
+
+	// CardId 卡识别码 AAZ501
+	CardId string `json:"cardId"`
+
+	// CardSerial 医疗消费交易序号
+	CardSerial *string `json:"cardSerial,omitempty"`
+
+	// Command the header of the command with Lc
+	Command *string `json:"command,omitempty"`
+
+	// ExternalFactor 外部认证过程因子: the latest challenge of the card
+	ExternalFactor *string `json:"externalFactor,omitempty"`
+
+	// ExternalOriginal 外部认证原始信息
+	ExternalOriginal *string `json:"externalOriginal,omitempty"`
+
+	// Factor 安全报文过程因子: the latest challenge of the card
+	Factor *string `json:"factor,omitempty"`
+
+	// InternalFactor 内部认证过程因子
+	InternalFactor *string `json:"internalFactor,omitempty"`
+
+	// InternalOriginal 内部认证原始信息
+	InternalOriginal *string `json:"internalOriginal,omitempty"`
+
+	// Key 密钥地址, or the name of the key
+	Key *string `json:"key,omitempty"`
+
+	// Pin the new number of a PIN reload
+	Pin *string `json:"pin,omitempty"`
+
+	// Random 伪随机数
+	Random *string `json:"random,omitempty"`
+
+	// Service 服务编号: 01 读基本信息, 02 外部认证, 03 密码重装或解锁, 04 医疗消费
+	Service string `json:"service"`
+
+	// Terminal 终端编码, not judged
+	Terminal *string `json:"terminal,omitempty"`
+
+	// TerminalNumber 终端机编号
+	TerminalNumber *string `json:"terminalNumber,omitempty"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+
+	// Time 交易时间, YYYYMMDDhhmmss
+	Time *string `json:"time,omitempty"`
+
+	// TradeType 交易类型
+	TradeType *string `json:"tradeType,omitempty"`
+}
 
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
@@ -640,6 +738,18 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AuthenticateParams defines parameters for Authenticate.
+type AuthenticateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AuthenticateMessageParams defines parameters for AuthenticateMessage.
+type AuthenticateMessageParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -686,6 +796,12 @@ type ApplyJSONRequestBody = NewApplication
 
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
+
+// AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
+type AuthenticateJSONRequestBody = NewAuthentication
+
+// AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
+type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
@@ -824,6 +940,48 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateWithBody 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithBody(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	Authenticate(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateMessageWithBody 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithBody(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FireCardWithBody 挂失等 let an event of the workflow happen to a card
 	//
@@ -1069,6 +1227,88 @@ func (c *Client) FireApplicationWithBody(ctx context.Context, id Id, params *Fir
 // Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 func (c *Client) FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFireApplicationRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateWithBody 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *Client) AuthenticateWithBody(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Authenticate 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *Client) Authenticate(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateMessageWithBody 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *Client) AuthenticateMessageWithBody(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateMessageRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateMessage 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateMessageRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1632,6 +1872,112 @@ func NewFireApplicationRequestWithBody(server string, id Id, params *FireApplica
 	}
 
 	operationPath := fmt.Sprintf("/v1/applications/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAuthenticateRequest calls the generic Authenticate builder with application/json body
+func NewAuthenticateRequest(server string, params *AuthenticateParams, body AuthenticateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthenticateRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthenticateRequestWithBody constructs an http.Request for the Authenticate method, with any body, and a specified content type
+func NewAuthenticateRequestWithBody(server string, params *AuthenticateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authentications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAuthenticateMessageRequest calls the generic AuthenticateMessage builder with application/json body
+func NewAuthenticateMessageRequest(server string, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthenticateMessageRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthenticateMessageRequestWithBody constructs an http.Request for the AuthenticateMessage method, with any body, and a specified content type
+func NewAuthenticateMessageRequestWithBody(server string, params *AuthenticateMessageParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authentications/messages")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2371,6 +2717,48 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplicationWithResponse(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationResponse, error)
 
+	// AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithBodyWithResponse(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error)
+
+	// AuthenticateWithResponse 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithResponse(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error)
+
+	// AuthenticateMessageWithBodyWithResponse 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithBodyWithResponse(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
+
+	// AuthenticateMessageWithResponse 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
+
 	// FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -2751,6 +3139,102 @@ func (r FireApplicationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthenticateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Authentication
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthenticateResponse) GetJSON200() *Authentication {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AuthenticateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthenticateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthenticateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthenticateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthenticateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthenticateMessageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Authentication
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthenticateMessageResponse) GetJSON200() *Authentication {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AuthenticateMessageResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthenticateMessageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthenticateMessageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthenticateMessageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthenticateMessageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3465,6 +3949,72 @@ func (c *ClientWithResponses) FireApplicationWithResponse(ctx context.Context, i
 	return ParseFireApplicationResponse(rsp)
 }
 
+// AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *ClientWithResponses) AuthenticateWithBodyWithResponse(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error) {
+	rsp, err := c.AuthenticateWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateResponse(rsp)
+}
+
+// AuthenticateWithResponse 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *ClientWithResponses) AuthenticateWithResponse(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error) {
+	rsp, err := c.Authenticate(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateResponse(rsp)
+}
+
+// AuthenticateMessageWithBodyWithResponse 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *ClientWithResponses) AuthenticateMessageWithBodyWithResponse(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error) {
+	rsp, err := c.AuthenticateMessageWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateMessageResponse(rsp)
+}
+
+// AuthenticateMessageWithResponse 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error) {
+	rsp, err := c.AuthenticateMessage(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateMessageResponse(rsp)
+}
+
 // FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -3878,6 +4428,72 @@ func ParseFireApplicationResponse(rsp *http.Response) (*FireApplicationResponse,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Application
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthenticateResponse parses an HTTP response from a AuthenticateWithResponse call
+func ParseAuthenticateResponse(rsp *http.Response) (*AuthenticateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthenticateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Authentication
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthenticateMessageResponse parses an HTTP response from a AuthenticateMessageWithResponse call
+func ParseAuthenticateMessageResponse(rsp *http.Response) (*AuthenticateMessageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthenticateMessageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Authentication
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

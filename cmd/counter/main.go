@@ -17,12 +17,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"onecard/terminal"
+	"onecard/terminal/driver"
 )
 
 type commands struct {
 	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the counter's page. 启动柜台页面。"`
 	Trace traceCommand `cmd:"" help:"Decode a transcript of what passed between reader and chip. 解析报文记录。"`
 	Diff  diffCommand  `cmd:"" help:"Compare the card in the reader with the province's records; 3 on exit: they differ. 芯片与省库比对，不一致时退出码为 3。"`
+	HSM   hsmCommands  `cmd:"" name:"hsm" help:"Work the card in the reader in the steps of the national driver. 按国家驱动的步骤读写卡（省级安全认证）。"`
 }
 
 func main() {
@@ -41,11 +43,17 @@ func main() {
 	}
 }
 
-// explain puts an error into words with what to do, where it has them.
+// explain puts an error into words for people, with the driver's number where
+// it has one; what nobody foresaw stays as it is.
 func explain(err error) string {
-	fault := terminal.Explain(err)
-	if fault.Code == terminal.Unexpected {
+	said := terminal.Explain(err)
+	if said.Code == terminal.Unexpected {
 		return err.Error()
 	}
-	return strings.TrimSpace(fault.ZH + " " + fault.Error() + "\n" + strings.TrimSpace(fault.RemedyZH+" "+fault.RemedyEN))
+	text := said.ZH + " " + said.EN
+	var numbered *driver.Error
+	if errors.As(err, &numbered) {
+		text = fmt.Sprintf("%d %s", numbered.Code, text)
+	}
+	return strings.TrimSpace(text + " " + said.RemedyZH + " " + said.RemedyEN)
 }

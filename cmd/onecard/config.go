@@ -33,9 +33,12 @@ type config struct {
 	Database string   `koanf:"database"` // sqlite:/path/file.db or postgres://…
 	KEK      string   `koanf:"kek"`      // file of the key-encryption key
 	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
-	Trial    bool     `koanf:"trial"`    // sample data, embedded database, software keys
-	Log      string   `koanf:"log"`      // debug, info, warn or error
-	Keeper   keeper   `koanf:"keeper"`   // keys in a process of their own
+	// Addresses are those of keys that no profile gives one, each NAME=ADDRESS
+	// (密钥地址).
+	Addresses []string `koanf:"addresses"`
+	Trial     bool     `koanf:"trial"`  // sample data, embedded database, software keys
+	Log       string   `koanf:"log"`    // debug, info, warn or error
+	Keeper    keeper   `koanf:"keeper"` // keys in a process of their own
 }
 
 // keeper says where the process is that keeps the keys. With it this program
@@ -193,6 +196,11 @@ func (c config) check() error {
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log)); err != nil {
 		wrong("log", "应为 debug、info、warn 或 error one of debug, info, warn, error")
 	}
+	for _, address := range c.Addresses {
+		if name, value, _ := strings.Cut(address, "="); name == "" || value == "" {
+			wrong("addresses", "应为 密钥名=密钥地址 each NAME=ADDRESS")
+		}
+	}
 	if !c.Trial {
 		if strings.HasPrefix(c.Database, sqliteScheme) {
 			problems = append(problems, fmt.Errorf("%w: 内置数据库只供试用，请用 PostgreSQL（--database），或加 --trial 试用 the embedded database is for trials: use PostgreSQL, or add --trial", errProduction))
@@ -202,6 +210,16 @@ func (c config) check() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// keyAddresses are the addresses of keys by name.
+func (c config) keyAddresses() map[string]string {
+	addresses := map[string]string{}
+	for _, address := range c.Addresses {
+		name, value, _ := strings.Cut(address, "=")
+		addresses[name] = value
+	}
+	return addresses
 }
 
 // LogValue shows the configuration without what must stay secret.

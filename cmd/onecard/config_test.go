@@ -25,10 +25,13 @@ func TestLoad(t *testing.T) {
 		Database: "sqlite:from-environment/onecard.db", KEK: "from-environment/keys/kek", Trial: true, Log: "debug",
 	}, c)
 
-	c, err = load("", func() []string { return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE="} }, nil)
+	c, err = load("", func() []string {
+		return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE=", "ONECARD_ADDRESSES=UK6DF01=01AA,BK=01BB"}
+	}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8443", c.Listen)
 	require.Equal(t, []string{"a", "b"}, c.Names)
+	require.Equal(t, map[string]string{"UK6DF01": "01AA", "BK": "01BB"}, c.keyAddresses())
 	require.Equal(t, "sqlite:data/onecard.db", c.Database)
 }
 
@@ -49,6 +52,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another database":            {flags: with("database", "mysql://x"), want: errSetting, names: "database"},
 		"no data directory":           {flags: with("data", ""), want: errSetting, names: "data"},
 		"one share":                   {flags: with("shares", []string{"a"}), want: errSetting, names: "shares"},
+		"an address without a key":    {flags: with("addresses", []string{"=01AA"}), want: errSetting, names: "addresses"},
 		"unknown level":               {flags: with("log", "loud"), want: errSetting, names: "log"},
 		"embedded database":           {want: errProduction, names: "--database"},
 		"software keys":               {flags: map[string]any{"database": "postgres://host/x"}, want: errProduction, names: "--trial"},

@@ -15,6 +15,7 @@ import (
 	"onecard/api/pki"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
 	"onecard/issuance"
 	"onecard/keys"
@@ -156,7 +157,13 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Logger: p.logger})
+	authenticating, err := authentication.New(authentication.Config{
+		DB: p.db, Cards: chips{p.issuance}, Keeper: p.keeper, NoKey: keys.ErrNoKey, Profiles: profiles, Addresses: p.config.keyAddresses(),
+	})
+	if err != nil {
+		return err
+	}
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Logger: p.logger})
 	return err
 }
 
@@ -208,4 +215,19 @@ func (p proofs) Proof(ctx context.Context, sessionID uuid.UUID) (exchange.Proof,
 // CardStatus implements exchange.Proofs.
 func (p proofs) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) {
 	return p.issuance.CardStatus(tx, cardID)
+}
+
+// chips tells the authentication service what the province has on record.
+type chips struct{ issuance *issuance.Service }
+
+// CardOfChip implements authentication.Cards.
+func (c chips) CardOfChip(tx *registry.Tx, chipID string) (authentication.Card, error) {
+	found, version, err := c.issuance.CardOfChip(tx, chipID)
+	if err != nil {
+		return authentication.Card{}, err
+	}
+	status := issuance.Cards.State(found.Status).Text
+	return authentication.Card{
+		ID: found.ID, ATR: found.ATR, Status: found.Status, StatusText: exchange.Text{ZH: status.ZH, EN: status.EN}, KeyVersion: version,
+	}, nil
 }

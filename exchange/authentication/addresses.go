@@ -19,13 +19,15 @@ type Key = struct {
 type keyTable struct {
 	addresses map[string]string // by name; empty for one without
 	names     map[string]string // by address
+	suffixes  map[string]string // of the keeper's names, by algorithm as requests have it
 }
 
 // newKeyTable makes the table from the profiles and from further addresses by
 // name, the latter winning. An address of two keys is refused.
 func newKeyTable(profiles []*profile.Profile, further ...map[string]string) (*keyTable, error) {
-	t := &keyTable{addresses: map[string]string{}, names: map[string]string{}}
+	t := &keyTable{addresses: map[string]string{}, names: map[string]string{}, suffixes: map[string]string{}}
 	for _, p := range profiles {
+		t.suffixes[algorithmOf(p)] = p.KeySuffix
 		for _, scope := range p.Scopes {
 			for _, key := range scope.Keys {
 				if t.addresses[key.Name] == "" {
@@ -49,6 +51,14 @@ func newKeyTable(profiles []*profile.Profile, further ...map[string]string) (*ke
 	return t, nil
 }
 
+// algorithmOf returns a profile's algorithm as requests have it (算法标识).
+func algorithmOf(p *profile.Profile) string {
+	if p.Algorithm == profile.TripleDES {
+		return algorithmDES
+	}
+	return algorithmSM4
+}
+
 // name returns the name of a key that is given by address or by name.
 func (t *keyTable) name(given string) string {
 	if name := t.names[given]; name != "" {
@@ -68,13 +78,4 @@ func (t *keyTable) resolve(given string) (string, error) {
 		return "", noAddress(name)
 	}
 	return name, nil
-}
-
-// keeperName is a key's name in the keeper: the keys of 3DES cards stand beside
-// those of SM4 cards.
-func keeperName(algorithm, name string) string {
-	if algorithm == algorithmDES {
-		return name + "_3DES"
-	}
-	return name
 }

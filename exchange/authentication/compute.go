@@ -14,8 +14,8 @@ func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 // keeperKey names a key of the card to the keeper: in the version that the
 // record says, diversified by area (six digits with "sx") and by the last eight
 // historical bytes.
-func (r *request) keeperKey(card asked, name string) Key {
-	return Key{Name: keeperName(r.Algorithm, name), Version: card.KeyVersion,
+func (s *Service) keeperKey(card asked, r *request, name string) Key {
+	return Key{Name: name + s.keys.suffixes[r.Algorithm], Version: card.KeyVersion,
 		Factors: [][]byte{[]byte(r.Area + "sx"), slices.Clone(r.bytes["atr"][5:])}}
 }
 
@@ -25,15 +25,15 @@ func (s *Service) compute(ctx context.Context, card asked, r *request) (Answer, 
 	var err error
 	switch {
 	case r.form.Debit != "":
-		err = s.debit(ctx, r.keeperKey(card, r.key), r, &answer)
+		err = s.debit(ctx, s.keeperKey(card, r, r.key), r, &answer)
 	case r.form.Secure != "":
-		answer.Command, err = s.secure(ctx, r.keeperKey(card, r.key), r)
+		answer.Command, err = s.secure(ctx, s.keeperKey(card, r, r.key), r)
 	default:
 		if r.bytes["internalFactor"] != nil {
-			answer.Internal, err = s.authenticate(ctx, r.keeperKey(card, r.form.Internal), r.bytes["internalFactor"], r.bytes["internalOriginal"])
+			answer.Internal, err = s.authenticate(ctx, s.keeperKey(card, r, r.form.Internal), r.bytes["internalFactor"], r.bytes["internalOriginal"])
 		}
 		if err == nil && r.bytes["externalFactor"] != nil {
-			answer.External, err = s.authenticate(ctx, r.keeperKey(card, r.key), r.bytes["externalFactor"], r.bytes["externalOriginal"])
+			answer.External, err = s.authenticate(ctx, s.keeperKey(card, r, r.key), r.bytes["externalFactor"], r.bytes["externalOriginal"])
 		}
 	}
 	return answer, err

@@ -128,6 +128,15 @@ func (s *Service) Authenticate(ctx context.Context, who Caller, key string, raw 
 	return answer, nil
 }
 
+// AuthenticateLine is Authenticate for a request in one string with '|'.
+func (s *Service) AuthenticateLine(ctx context.Context, who Caller, key string, raw []byte, line string) (Answer, error) {
+	m, err := s.Parse(line)
+	if err != nil {
+		return Answer{}, s.refused(ctx, who, m, err)
+	}
+	return s.Authenticate(ctx, who, key, raw, m)
+}
+
 // asked is a card with what the tables know it by.
 type asked struct {
 	Card
