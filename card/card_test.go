@@ -91,10 +91,15 @@ type measure struct{ scripts, apdus int }
 // state between two scripts goes through JSON, as if the platform had been
 // started anew.
 func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
+	return v.driveOn(ctx, socket, socket.Chip, kind, begin, pin, socket.Count)
+}
+
+// driveOn is drive with the chip behind any transmitter.
+func (v province) driveOn(ctx context.Context, transmitter apdu.Transmitter, on *chip.Chip, kind string, begin func(*card.Identity) (card.Operation, error), pin string, count func() int) (card.Operation, measure, error) {
 	var m measure
-	channel := apdu.NewChannel(socket)
-	before := socket.Count()
-	opened, err := card.Open(ctx, channel, v.profiles, socket.Chip.ATR(), func(p *profile.Profile) (*card.Script, error) {
+	channel := apdu.NewChannel(transmitter)
+	before := count()
+	opened, err := card.Open(ctx, channel, v.profiles, on.ATR(), func(p *profile.Profile) (*card.Script, error) {
 		switch {
 		case kind == "personalise", kind == "rekey":
 			return card.Opening(p, p.BlockSize()), nil
@@ -114,7 +119,7 @@ func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, b
 	in := card.Input{}
 	for {
 		script, err := op.Next(ctx, v.keeper, in)
-		m.apdus = socket.Count() - before
+		m.apdus = count() - before
 		if script == nil || err != nil {
 			return op, m, err
 		}

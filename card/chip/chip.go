@@ -3,8 +3,10 @@ package chip
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"onecard/apdu"
@@ -29,6 +31,7 @@ type Chip struct {
 	store   Store
 	rand    io.Reader
 	image   *Image
+	torn    bool // the power went inside a write
 	ram
 }
 
@@ -44,6 +47,15 @@ type ram struct {
 	waiting   []byte // for GET RESPONSE
 	bank      bool   // the bank's application is selected
 	movement  *movement
+}
+
+// clone copies what a chip holds with power.
+func (r ram) clone() ram {
+	r.rights = maps.Clone(r.rights)
+	if r.movement != nil {
+		r.movement = &movement{credit: r.movement.credit, values: maps.Clone(r.movement.values)}
+	}
+	return r
 }
 
 // New puts a chip on a stored image, which names the profile it was made for.
@@ -71,6 +83,16 @@ func New(profiles []*profile.Profile, store Store, random io.Reader) (*Chip, err
 
 // PowerOn switches the chip on and returns the answer to reset.
 func (c *Chip) PowerOn() []byte {
+	if c.torn {
+		// What a power cut left half done is put right first. A chip whose
+		// power goes again meanwhile stays mute.
+		image, err := c.store.Load()
+		if err != nil {
+			c.ram = ram{}
+			return nil
+		}
+		c.image, c.torn = image, false
+	}
 	c.ram = ram{on: true, rights: map[string]bool{}}
 	return c.ATR()
 }
@@ -253,7 +275,13 @@ func (c *Chip) foreign(command []byte) ([]byte, apdu.SW) {
 // save makes a change of the image last. Where it cannot be written the chip
 // goes on with what it had.
 func (c *Chip) save() apdu.SW {
-	if err := c.store.Save(c.image); err != nil {
+	err := c.store.Save(c.image)
+	if errors.Is(err, ErrPower) {
+		c.torn = true
+		c.PowerOff()
+		return 0x6F00
+	}
+	if err != nil {
 		if old, err := c.store.Load(); err == nil {
 			c.image = old
 		}
