@@ -76,6 +76,18 @@ func workNamed(name string) (Work, bool) {
 	return Works[i], true
 }
 
+// Allows says whether one of the roles may do the work.
+func (w Work) Allows(roles []string) bool {
+	return slices.ContainsFunc(w.Roles, func(role string) bool { return slices.Contains(roles, role) })
+}
+
+// CardWorks returns the chip work that an operator may do on a card now.
+func (s *Service) CardWorks(c Card, roles []string) []Work {
+	return slices.DeleteFunc(slices.Clone(Works), func(w Work) bool {
+		return !w.Allows(roles) || !slices.Contains(w.Status, c.Status)
+	})
+}
+
 // beside prepares chip work beside the workflow.
 func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession) (job, error) {
 	c, err := s.Card(ctx, *o.CardID)
@@ -85,7 +97,7 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 	switch {
 	case !c.is(b.id):
 		return job{}, ErrOtherCard
-	case !slices.ContainsFunc(w.Roles, func(role string) bool { return slices.Contains(o.Roles, role) }):
+	case !w.Allows(o.Roles):
 		return job{}, ErrNoRight
 	case !slices.Contains(w.Status, c.Status):
 		return job{}, ErrNotAllowed
@@ -106,14 +118,18 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 		if !slices.Contains(w.Status, row.Status) {
 			return ErrNotAllowed
 		}
-		return tx.Audit("chip."+w.Name, "card:"+c.ID.String(), auditOf(o.Items))
+		return tx.Audit("chip."+w.Name, "card:"+c.ID.String(), auditOf(work))
 	}}, nil
 }
 
-// auditOf says which elements are read and which are written, without values.
-func auditOf(items []card.Item) map[string]string {
+// auditOf says which elements work reads and which it writes, without values.
+func auditOf(work session.Work) map[string]string {
+	access, ok := work.(*card.Access)
+	if !ok {
+		return nil
+	}
 	var read, written []string
-	for _, item := range items {
+	for _, item := range access.Items {
 		if item.Write != nil {
 			written = append(written, item.Path)
 		} else {

@@ -35,6 +35,7 @@ type config struct {
 	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
 	Trial    bool     `koanf:"trial"`    // sample data, embedded database, software keys
 	Log      string   `koanf:"log"`      // debug, info, warn or error
+	Issuance string   `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
 	Keeper   keeper   `koanf:"keeper"`   // keys in a process of their own
 }
 
