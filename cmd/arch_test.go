@@ -49,7 +49,7 @@ var allowed = map[string]struct {
 	"api/pki":                {nil, "certificates of the platform and of workstations"},
 	"api":                    {[]string{"api/pki", "issuance", "issuance/session", "exchange", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
 	"terminal":               {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
-	"terminal/desk":          {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
+	"terminal/desk":          {[]string{"terminal", "api/client", "card", "internal/gb"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":           {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":        {nil, "a throw-away PostgreSQL"},
 	"cmd/onecard":            {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample"}, "wires the province; with cmd/keeper the only importer of keys"},

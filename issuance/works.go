@@ -28,6 +28,8 @@ type Work struct {
 	Roles  []string
 	Status []string
 	Text   Text
+	// Final says that nothing undoes the work: whoever does it is asked twice.
+	Final bool
 	// kind is the operation as card.Restore knows it.
 	kind  string
 	begin func(s *Service, ctx context.Context, b beginning) (session.Work, error)
@@ -44,24 +46,24 @@ type beginning struct {
 
 // Works is the table of chip work beside the workflow.
 var Works = []Work{
-	{WorkAccess, append(clerks, supervisors...), []string{StatusNormal}, Text{"读写数据项", "read and write elements"}, "access",
+	{WorkAccess, append(clerks, supervisors...), []string{StatusNormal}, Text{"读写数据项", "read and write elements"}, false, "access",
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewAccess(b.profile, b.id, b.items)
 		}},
-	{WorkRefresh, clerks, []string{StatusNormal}, Text{"按记录更新持卡人信息", "bring the holder's data up to date"}, "access", (*Service).refresh},
-	{WorkResetPIN, clerks, []string{StatusNormal}, Text{"重置社保密码", "set a new PIN"}, EventActivate,
+	{WorkRefresh, clerks, []string{StatusNormal}, Text{"按记录更新持卡人信息", "bring the holder's data up to date"}, false, "access", (*Service).refresh},
+	{WorkResetPIN, clerks, []string{StatusNormal}, Text{"重置社保密码", "set a new PIN"}, false, EventActivate,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewActivate(b.profile, b.id)
 		}},
-	{WorkUnblockPIN, clerks, []string{StatusNormal}, Text{"解锁社保密码", "give the attempts for the PIN back"}, WorkUnblockPIN,
+	{WorkUnblockPIN, clerks, []string{StatusNormal}, Text{"解锁社保密码", "give the attempts for the PIN back"}, false, WorkUnblockPIN,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewUnblockPIN(b.profile, b.id)
 		}},
-	{WorkRekey, makers, []string{StatusSealed, StatusNormal}, Text{"更换卡内密钥", "change the card's keys"}, WorkRekey,
+	{WorkRekey, makers, []string{StatusSealed, StatusNormal}, Text{"更换卡内密钥", "change the card's keys"}, false, WorkRekey,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewRekey(b.profile, b.id, b.policy.KeyVersion)
 		}},
-	{WorkBlockCard, supervisors, []string{StatusCancelled}, Text{"锁定卡片（不可恢复）", "block the card for ever"}, WorkBlockCard,
+	{WorkBlockCard, supervisors, []string{StatusCancelled}, Text{"锁定卡片（不可恢复）", "block the card for ever"}, true, WorkBlockCard,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewBlockCard(b.profile, b.id)
 		}},
