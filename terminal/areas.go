@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"onecard/apdu"
@@ -110,20 +111,30 @@ func (t Target) permitted(p *profile.Profile) Target {
 	return t
 }
 
-// Areas returns what the card in the reader holds by its version, or ErrNoCard.
-func (s *Station) Areas() ([]Area, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state.Card.Kind != CardPersonalised || s.known == nil {
-		return nil, ErrNoCard
-	}
-	return Areas(s.known), nil
+// Areas returns what the card in the reader holds by its version.
+func (s *Station) Areas(ctx context.Context) (areas []Area, err error) {
+	err = s.withChip(ctx, func(ctx context.Context, chip Chip) error {
+		opened, err := s.open(ctx, chip, Job{}.opening)
+		if err == nil {
+			areas = Areas(opened.Profile)
+		}
+		return err
+	})
+	return areas, err
 }
+
+// bankRoles are those who may look at the number of the bank account. The
+// terminal decides, since the province has no part in the reading.
+var bankRoles = []string{"clerk", "supervisor"}
 
 // BankNumber reads the number of the bank account on the card in the reader
 // (银行卡号) and returns it masked but for the last four digits: the rest is the
-// bank's and stays in this function.
-func (s *Station) BankNumber(ctx context.Context) (masked string, err error) {
+// bank's and stays in this function. An operator without one of the roles for
+// it is refused.
+func (s *Station) BankNumber(ctx context.Context, roles []string) (masked string, err error) {
+	if !slices.ContainsFunc(bankRoles, func(role string) bool { return slices.Contains(roles, role) }) {
+		return "", ErrNoRight
+	}
 	err = s.withChip(ctx, func(ctx context.Context, chip Chip) error {
 		opened, err := s.open(ctx, chip, Job{}.opening)
 		if err != nil {

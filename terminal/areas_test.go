@@ -9,6 +9,7 @@ import (
 	"onecard/api/client"
 	"onecard/card"
 	"onecard/card/profile"
+	"onecard/registry"
 	"onecard/terminal"
 )
 
@@ -74,10 +75,10 @@ func TestEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	desk := w.at(counter, "counter", clerk)
-	_, err := desk.station.Areas()
+	_, err := desk.station.Areas(t.Context())
 	require.ErrorIs(t, err, terminal.ErrNoCard)
 	made := desk.issued(holder)
-	areas, err := desk.station.Areas()
+	areas, err := desk.station.Areas(t.Context())
 	require.NoError(t, err)
 	for number, withPIN := range map[string]bool{pin: true, "": false} {
 		reading, err := desk.station.Perform(t.Context(), desk.platform, terminal.Job{Operation: "access", CardID: made.CardId, Everything: true, PIN: number})
@@ -99,12 +100,14 @@ func TestEverything(t *testing.T) {
 		require.ElementsMatch(t, wanted, got)
 		require.Equal(t, withPIN, slices.Contains(got, "DF04/EF06/tag92"))
 	}
-	number, err := desk.station.BankNumber(t.Context())
+	number, err := desk.station.BankNumber(t.Context(), []string{registry.RoleIssuer, registry.RoleClerk})
 	require.NoError(t, err)
 	require.Regexp(t, `^\*{15}[0-9]{4}$`, number)
+	_, err = desk.station.BankNumber(t.Context(), []string{registry.RoleIssuer, registry.RoleCashier})
+	require.ErrorIs(t, err, terminal.ErrNoRight)
 	desk.bench.remove()
 	desk.shows(terminal.CardNone)
-	_, err = desk.station.BankNumber(t.Context())
+	_, err = desk.station.BankNumber(t.Context(), []string{registry.RoleSupervisor})
 	require.ErrorIs(t, err, terminal.ErrNoCard)
 }
 

@@ -73,7 +73,6 @@ type Station struct {
 	cards       map[string][]byte // ATR by reader
 	subscribers map[chan State]struct{}
 	cancel      context.CancelFunc // of the work under way
-	known       *profile.Profile   // of the card that was last looked at
 
 	chip  chan struct{} // holds one token while something talks to the chip
 	looks chan struct{} // holds one token while the card is to be identified
@@ -178,9 +177,6 @@ func (s *Station) look(ctx context.Context) {
 	err := s.withChip(ctx, func(ctx context.Context, chip Chip) error {
 		opened, err := s.open(ctx, chip, Job{}.opening)
 		identity = opened.Identity
-		s.mu.Lock()
-		s.known = opened.Profile
-		s.mu.Unlock()
 		return err
 	})
 	if ctx.Err() != nil {

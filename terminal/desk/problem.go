@@ -96,7 +96,7 @@ func status(fault *terminal.Fault) int {
 	switch fault.Code {
 	case errNotSignedIn.Code:
 		return http.StatusUnauthorized
-	case errNoRight.Code:
+	case terminal.ErrNoRight.Code:
 		return http.StatusForbidden
 	case terminal.ErrOffline.Code:
 		return http.StatusBadGateway

@@ -158,7 +158,7 @@ func (s *Server) changePIN(w http.ResponseWriter, r *http.Request, _ session) {
 // areas answers what the card in the reader holds by its version, for the page
 // to offer and to name it. It shows nothing of the card's own.
 func (s *Server) areas(w http.ResponseWriter, r *http.Request, _ session) {
-	areas, err := s.config.Desk.Station.Areas()
+	areas, err := s.config.Desk.Station.Areas(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -166,19 +166,9 @@ func (s *Server) areas(w http.ResponseWriter, r *http.Request, _ session) {
 	s.answer(w, r, areas)
 }
 
-// bankRoles are those who may look at the number of the bank account: the desk
-// decides, since the province has no part in the reading.
-var bankRoles = []string{"clerk", "supervisor"}
-
-var errNoRight = &terminal.Fault{Code: "no-right", ZH: "您的岗位不能办理此项", EN: "your role does not allow this", RemedyZH: "请由有权限的人员办理。", RemedyEN: "Ask somebody who may."}
-
 // bankNumber reads the number of the bank account, masked.
 func (s *Server) bankNumber(w http.ResponseWriter, r *http.Request, who session) {
-	if !slices.ContainsFunc(bankRoles, func(role string) bool { return slices.Contains(who.operator.Roles, role) }) {
-		s.fail(w, r, errNoRight)
-		return
-	}
-	number, err := s.config.Desk.Station.BankNumber(r.Context())
+	number, err := s.config.Desk.Station.BankNumber(r.Context(), who.operator.Roles)
 	if err != nil {
 		s.fail(w, r, err)
 		return
