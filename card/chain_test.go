@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,8 +29,32 @@ func (f faraway) DirectMAC(ctx context.Context, key card.Key, iv, message []byte
 
 func (f faraway) WrapKeys(ctx context.Context, under card.Key, loads []card.KeyLoad, iv []byte) ([][]byte, []byte, error) {
 	*f.ways++
+	if len(loads) == 0 {
+		return nil, nil, errNothing
+	}
 	data, next, err := keys.WrapChain(ctx, f.Keeper, under, loads, iv)
 	return data[:len(data)-f.lose], next, err
+}
+
+var errNothing = errors.New("no keys to wrap")
+
+// A card that has the new keys already needs none from the keeper.
+func TestRekeyWithNothingToLoad(t *testing.T) {
+	t.Parallel()
+	v := newProvince(t)
+	socket := v.made(t, 0xC1)
+	atr := socket.Chip.PowerOn()
+	responses, err := card.Run(t.Context(), apdu.NewChannel(socket), card.Opening(v.profile, 16), nil)
+	require.NoError(t, err)
+	id, err := card.Identify(v.profile, atr, responses)
+	require.NoError(t, err)
+	operation, err := card.NewRekey(v.profile, id, 1)
+	require.NoError(t, err)
+	ways := 0
+	script, err := operation.Next(t.Context(), faraway{v.keeper, &ways, 0}, card.Input{})
+	require.NoError(t, err)
+	require.NotEmpty(t, script.Steps, "it still proves itself")
+	require.Zero(t, ways)
 }
 
 // All keys of a card are wrapped on one way to the keeper, to the same script.

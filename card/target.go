@@ -83,6 +83,13 @@ func (t Target) rule(write bool) string {
 	return t.file.Read
 }
 
+// May says whether reading or writing is possible at all, and whether it needs
+// the holder's number.
+func (t Target) May(write bool) (possible, pin bool) {
+	_, pin, err := needs(t.rule(write))
+	return err == nil, pin
+}
+
 // Encode makes what stands on the chip: the record `tag len value` of an
 // element, the record of a cyclic file, or the bytes of a transparent one (Text
 // in hexadecimal). What the chip cannot hold is an *EncodeError.

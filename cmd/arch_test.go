@@ -50,7 +50,7 @@ var allowed = map[string]struct {
 	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
 	"terminal":                {[]string{"card", "card/profile", "apdu", "api/client", "internal/gb"}, "what runs at a counter: neither keys nor database"},
 	"terminal/driver":         {[]string{"apdu", "card", "card/profile"}, "the national driver's steps: work on the card alone, without a connection"},
-	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb"}, "the counter's page"},
+	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb", "card"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
 	"cmd/onecard":             {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample", "exchange/authentication"}, "wires the province; with cmd/keeper the only importer of keys"},

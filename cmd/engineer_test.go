@@ -102,3 +102,65 @@ func TestEngineer(t *testing.T) {
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "登录名或密码不对")
 }
+
+// TestEngineerChip works on a card from the command line, under the same rights
+// as at the counter's page.
+func TestEngineerChip(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), nil, "--no-journey")
+	chip := s.issued("0000E002", "卓玛措")
+	s.insert(0, chip)
+	config := filepath.Join(s.data, "workstations", "W-O630102-01", "counter.yaml")
+	as := func(login, secrets string, args ...string) (string, int) {
+		return s.runCounter(s.running.Logins[login]+"\n"+secrets, append([]string{"chip", "--config", config, "--login", login}, args...)...)
+	}
+	const telephone = "DF01/EF06/telephone"
+	for _, step := range []struct {
+		name, login, secrets string
+		args                 []string
+		code                 int
+		says                 []string
+	}{
+		{"areas", "zhangying", "", []string{"areas"}, 0, []string{"公共应用 public application", telephone, "15 an", "employer", "数据项 92", "需社保密码 PIN", "暂定 assumed", "V2.0 (2012)"}},
+		{"write", "zhangying", "", []string{"write", telephone + "=0971-8123456"}, 0, []string{"联系电话：0971-8123456"}},
+		{"read", "zhangying", "", []string{"read", telephone, "SSSE/EF06/name"}, 0, []string{"联系电话：0971-8123456", "姓名：卓玛措"}},
+		{"as JSON", "zhangying", "", []string{"read", "--json", telephone}, 0, []string{`"value": "0971-8123456"`}},
+		{"append", "zhangying", "", []string{"append", "DF02/EF07", "from=20260301", "employer=青海牧业"}, 0, []string{"单位名称：青海牧业", "起始日期：20260301"}},
+		{"all", "zhangying", "", []string{"read", "--all"}, 0, []string{"姓名：卓玛措", "单位名称：青海牧业", "DF07/EF07"}},
+		{"with the number", "zhangying", "314159\n", []string{"read", "--all", "--pin"}, 0, []string{"DF04/EF06 92"}},
+		{"asked for the number", "zhangying", "314159\n", []string{"write", "DF04/EF06/tag92=12345"}, 0, []string{"数据项 92：12345"}},
+		{"a wrong number", "zhangying", "000000\n", []string{"read", "DF04/EF06/tag92"}, 1, []string{"还可再试 5 次"}},
+		{"the record's", "zhangying", "", []string{"write", "SSSE/EF06/name=马秀兰"}, 1, []string{"只能按本省记录写入"}},
+		{"no such element", "zhangying", "", []string{"read", "DF01/EF06/fax"}, 1, []string{"卡规范中没有此数据项"}},
+		{"too long", "zhangying", "", []string{"write", telephone + "=0123456789012345"}, 1, []string{"至多 15 字节"}},
+		{"nothing named", "zhangying", "", []string{"read"}, 1, []string{"--all"}},
+		{"no value", "zhangying", "", []string{"write", telephone}, 1, []string{"名称=值"}},
+		{"refresh", "zhangying", "", []string{"refresh"}, 0, []string{"姓名：卓玛措", "已完成 done：100000008"}},
+		{"rekey", "zhangying", "", []string{"rekey"}, 0, []string{"已完成"}},
+		{"reset", "zhangying", "271828\n271828\n", []string{"reset-pin"}, 0, []string{"已完成"}},
+		{"mistyped", "zhangying", "271828\n271829\n", []string{"reset-pin"}, 1, []string{"两次输入的密码不一致"}},
+		{"unblock", "zhangying", "", []string{"unblock-pin"}, 0, []string{"已完成"}},
+		{"bank", "zhangying", "", []string{"bank-number"}, 0, []string{"***************"}},
+		{"not sure", "limin", "", []string{"block-card"}, 1, []string{"--yes"}},
+		{"in use", "limin", "", []string{"block-card", "--yes"}, 1, []string{"当前状态下不能办理此项"}},
+		{"no right", "limin", "271828\n271828\n", []string{"reset-pin"}, 1, []string{"岗位不能办理"}},
+	} {
+		out, code := as(step.login, step.secrets, step.args...)
+		require.Equal(t, step.code, code, "%s: %s", step.name, out)
+		for _, wanted := range step.says {
+			require.Contains(t, out, wanted, step.name)
+		}
+	}
+	out, code := s.runCounter("", "chip", "--config", config, "refresh")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "--login")
+
+	supervisor := s.desk("counter", "limin")
+	card := supervisor.person("卓玛措")["cards"].([]any)[0].(object)["id"].(string)
+	supervisor.must("/platform/v1/cards/"+card+"/events", object{"event": "cancel", "reason": "换发"})
+	out, code = as("limin", "", "block-card", "--yes")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "注销")
+	out, code = as("zhangying", "", "read", telephone)
+	require.Equal(t, 1, code, out)
+}

@@ -28,6 +28,8 @@ type Work struct {
 	Roles  []string
 	Status []string
 	Text   Text
+	// Final says that nothing undoes the work: whoever does it is asked twice.
+	Final bool
 	// kind is the operation as card.Restore knows it.
 	kind  string
 	begin func(s *Service, ctx context.Context, b beginning) (session.Work, error)
@@ -47,26 +49,26 @@ type beginning struct {
 
 // Works is the table of chip work beside the workflow.
 var Works = []Work{
-	{WorkAccess, append(clerks, supervisors...), []string{StatusNormal}, Text{"读写数据项", "read and write elements"}, "access",
+	{WorkAccess, append(clerks, supervisors...), []string{StatusNormal}, Text{"读写数据项", "read and write elements"}, false, "access",
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewAccess(b.profile, b.id, b.items)
 		}},
-	{WorkRefresh, clerks, []string{StatusNormal}, Text{"按记录更新持卡人信息", "bring the holder's data up to date"}, "access", (*Service).refresh},
-	{WorkResetPIN, clerks, []string{StatusNormal}, Text{"重置社保密码", "set a new PIN"}, EventActivate,
+	{WorkRefresh, clerks, []string{StatusNormal}, Text{"按记录更新持卡人信息", "bring the holder's data up to date"}, false, "access", (*Service).refresh},
+	{WorkResetPIN, clerks, []string{StatusNormal}, Text{"重置社保密码", "set a new PIN"}, false, EventActivate,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewActivate(b.profile, b.id)
 		}},
-	{WorkUnblockPIN, clerks, []string{StatusNormal}, Text{"解锁社保密码", "give the attempts for the PIN back"}, WorkUnblockPIN,
+	{WorkUnblockPIN, clerks, []string{StatusNormal}, Text{"解锁社保密码", "give the attempts for the PIN back"}, false, WorkUnblockPIN,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewUnblockPIN(b.profile, b.id)
 		}},
-	{WorkRekey, makers, []string{StatusSealed, StatusNormal}, Text{"更换卡内密钥", "change the card's keys"}, WorkRekey,
+	{WorkRekey, makers, []string{StatusSealed, StatusNormal}, Text{"更换卡内密钥", "change the card's keys"}, false, WorkRekey,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewRekey(b.profile, b.id, b.policy.KeyVersion)
 		}},
-	{WorkDebit, cashiers, []string{StatusNormal}, Text{"个人账户消费", "pay from the account on the card"}, WorkDebit, (*Service).move},
-	{WorkCredit, clerks, []string{StatusNormal}, Text{"个人账户圈存", "load the account on the card"}, WorkDebit, (*Service).move},
-	{WorkBlockCard, supervisors, []string{StatusCancelled}, Text{"锁定卡片（不可恢复）", "block the card for ever"}, WorkBlockCard,
+	{WorkDebit, cashiers, []string{StatusNormal}, Text{"个人账户消费", "pay from the account on the card"}, false, WorkDebit, (*Service).move},
+	{WorkCredit, clerks, []string{StatusNormal}, Text{"个人账户圈存", "load the account on the card"}, false, WorkDebit, (*Service).move},
+	{WorkBlockCard, supervisors, []string{StatusCancelled}, Text{"锁定卡片（不可恢复）", "block the card for ever"}, true, WorkBlockCard,
 		func(_ *Service, _ context.Context, b beginning) (session.Work, error) {
 			return card.NewBlockCard(b.profile, b.id)
 		}},
@@ -81,6 +83,18 @@ func workNamed(name string) (Work, bool) {
 	return Works[i], true
 }
 
+// Allows says whether one of the roles may do the work.
+func (w Work) Allows(roles []string) bool {
+	return slices.ContainsFunc(w.Roles, func(role string) bool { return slices.Contains(roles, role) })
+}
+
+// CardWorks returns the chip work that an operator may do on a card now.
+func (s *Service) CardWorks(c Card, roles []string) []Work {
+	return slices.DeleteFunc(slices.Clone(Works), func(w Work) bool {
+		return !w.Allows(roles) || !slices.Contains(w.Status, c.Status)
+	})
+}
+
 // beside prepares chip work beside the workflow.
 func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession) (job, error) {
 	c, err := s.Card(ctx, *o.CardID)
@@ -90,7 +104,7 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 	switch {
 	case !c.is(b.id):
 		return job{}, ErrOtherCard
-	case !slices.ContainsFunc(w.Roles, func(role string) bool { return slices.Contains(o.Roles, role) }):
+	case !w.Allows(o.Roles):
 		return job{}, ErrNoRight
 	case !slices.Contains(w.Status, c.Status):
 		return job{}, ErrNotAllowed
@@ -120,14 +134,18 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 				return err
 			}
 		}
-		return tx.Audit("chip."+w.Name, "card:"+c.ID.String(), auditOf(o.Items))
+		return tx.Audit("chip."+w.Name, "card:"+c.ID.String(), auditOf(work))
 	}}, nil
 }
 
-// auditOf says which elements are read and which are written, without values.
-func auditOf(items []card.Item) map[string]string {
+// auditOf says which elements work reads and which it writes, without values.
+func auditOf(work session.Work) map[string]string {
+	access, ok := work.(*card.Access)
+	if !ok {
+		return nil
+	}
 	var read, written []string
-	for _, item := range items {
+	for _, item := range access.Items {
 		if item.Write != nil {
 			written = append(written, item.Path)
 		} else {

@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -28,6 +29,9 @@ type Job struct {
 	Items []card.Item
 	// Movement is what debit and credit are to do.
 	Movement *client.Movement
+	// Everything has access read all that the card holds, but for transparent
+	// files; without the holder's number, all that needs none.
+	Everything bool
 
 	// refuse may end the work by what the card says of itself, before the
 	// platform is asked.
@@ -41,9 +45,20 @@ func (j Job) opening(p *profile.Profile) (*card.Script, error) {
 	case "personalise", "rekey":
 		return card.Opening(p, p.BlockSize()), nil
 	case "access":
-		return card.OpeningFor(p, j.Items)
+		return card.OpeningFor(p, j.items(p))
 	}
 	return card.Opening(p, card.ChallengeLength), nil
+}
+
+// items returns what is to be done to a card.
+func (j Job) items(p *profile.Profile) []card.Item {
+	if !j.Everything {
+		return j.Items
+	}
+	return slices.DeleteFunc(card.ReadEverything(p), func(item card.Item) bool {
+		needed, err := card.NeedsPIN(p, []card.Item{item})
+		return err != nil || needed && j.PIN == ""
+	})
 }
 
 // Reading is the finished work on a chip.
@@ -83,6 +98,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 	if err != nil {
 		return Reading{}, err
 	}
+	job.Items = job.items(opened.Profile)
 	turn, err := platform.openSession(ctx, job, s.State().Reader, chip.ATR(), opened.Responses)
 	if err != nil {
 		return Reading{}, err

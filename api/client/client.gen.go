@@ -159,12 +159,18 @@ func (e NewTransactionBusiness) Valid() bool {
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
 	// Chip the chip-session operation that carries it out, or empty
-	Chip        string `json:"chip"`
-	Event       string `json:"event"`
-	NeedsReason *bool  `json:"needsReason,omitempty"`
+	Chip  string `json:"chip"`
+	Event string `json:"event"`
+
+	// Final nothing undoes it
+	Final       *bool `json:"final,omitempty"`
+	NeedsReason *bool `json:"needsReason,omitempty"`
 
 	// Text words for people, Chinese first
 	Text Text `json:"text"`
+
+	// Work 芯片业务: chip work beside the workflow, which leaves the status as it is and is begun as a chip session only
+	Work *bool `json:"work,omitempty"`
 }
 
 // Application defines model for Application.

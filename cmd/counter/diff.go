@@ -1,30 +1,20 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"strings"
-	"time"
 
 	"onecard/api/client"
-	"onecard/card/profile"
 	"onecard/terminal"
 )
 
 type diffCommand struct {
-	Config       string        `required:"" type:"path" help:"Configuration file. 配置文件。"`
-	Login        string        `required:"" help:"Operator who compares. 操作员登录名。"`
-	PasswordFile string        `type:"path" placeholder:"FILE" help:"File with the operator's password; default standard input. 密码文件，缺省为标准输入。"`
-	Reader       string        `help:"Part of the reader's name, instead of that in the configuration. 读卡器名称的一部分。"`
-	Wait         time.Duration `default:"20s" help:"How long to wait for a card. 等待插卡的时间。"`
-	JSON         bool          `help:"Print JSON. 以 JSON 输出。"`
+	atReader
+	JSON bool `help:"Print JSON. 以 JSON 输出。"`
 }
 
 // differs is the end of a comparison that found something (比对不一致).
@@ -41,107 +31,16 @@ const exitDiffers = 3
 
 // Run compares the card in the reader with what the province holds.
 func (c *diffCommand) Run(ctx context.Context, in io.Reader, out io.Writer) error {
-	config, err := loadConfig(c.Config)
-	if err != nil {
+	var result client.ChipResult
+	err := c.signedIn(ctx, in, func(ctx context.Context, p post) error {
+		reading, err := p.perform(ctx, terminal.Job{Operation: string(client.Compare)})
+		result = reading.Result
 		return err
-	}
-	password, err := c.password(in)
-	if err != nil {
-		return err
-	}
-	profiles, err := profile.Load()
-	if err != nil {
-		return err
-	}
-	api, err := client.Dial(client.Config{URL: config.Platform, CA: config.CA, Cert: config.Cert, Key: config.Key})
-	if err != nil {
-		return err
-	}
-	signed, err := terminal.SignIn(ctx, api, client.SignIn{Login: c.Login, Password: password})
-	if err != nil {
-		return err
-	}
-	platform := terminal.Platform{API: api, Token: signed.Token}
-	transcript, err := openTranscript(config.Transcript)
-	if err != nil {
-		return err
-	}
-	station := terminal.NewStation(terminal.StationConfig{
-		Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: cmp.Or(c.Reader, config.Reader), Kind: config.Kind,
-		Logger: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
 	})
-	result, err := c.compare(ctx, station, platform)
-	err = errors.Join(err, platform.SignOut(context.WithoutCancel(ctx)))
 	if err != nil {
 		return err
 	}
 	return c.print(out, result)
-}
-
-// password reads the first line; it never stands in the command line, where
-// others see it.
-func (c *diffCommand) password(in io.Reader) (string, error) {
-	if c.PasswordFile != "" {
-		file, err := os.Open(c.PasswordFile)
-		if err != nil {
-			return "", fmt.Errorf("password: %w", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("password: %w", err)
-	}
-	return strings.TrimRight(line, "\r\n"), nil
-}
-
-// sharedPause is how long the counter's own program may take for a look at a
-// new card.
-const sharedPause = 300 * time.Millisecond
-
-// compare waits for a card and compares it.
-func (c *diffCommand) compare(ctx context.Context, station *terminal.Station, platform terminal.Platform) (client.ChipResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.Wait)
-	defer cancel()
-	watched := make(chan error, 1)
-	go func() { watched <- station.Run(ctx) }()
-	defer func() {
-		cancel()
-		<-watched
-	}()
-	if err := awaitCard(ctx, station); err != nil {
-		return client.ChipResult{}, err
-	}
-	for {
-		reading, err := station.Perform(ctx, platform, terminal.Job{Operation: string(client.Compare)})
-		if !errors.Is(err, terminal.ErrShared) {
-			return reading.Result, err
-		}
-		select {
-		case <-ctx.Done():
-			return client.ChipResult{}, err
-		case <-time.After(sharedPause):
-		}
-	}
-}
-
-// awaitCard waits until there is a card; where none comes, it says what is
-// missing.
-func awaitCard(ctx context.Context, station *terminal.Station) error {
-	last := terminal.State{}
-	for last = range station.Subscribe(ctx) {
-		if last.Card.Kind != terminal.CardNone && last.Card.Kind != terminal.CardReading {
-			return nil
-		}
-	}
-	switch {
-	case last.Service != nil:
-		return last.Service
-	case last.Reader == "":
-		return terminal.ErrNoReader
-	}
-	return terminal.ErrNoCard
 }
 
 // findingWords are the findings in words.

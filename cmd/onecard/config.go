@@ -36,9 +36,10 @@ type config struct {
 	// Addresses are those of keys that no profile gives one, each NAME=ADDRESS
 	// (密钥地址).
 	Addresses []string `koanf:"addresses"`
-	Trial     bool     `koanf:"trial"`  // sample data, embedded database, software keys
-	Log       string   `koanf:"log"`    // debug, info, warn or error
-	Keeper    keeper   `koanf:"keeper"` // keys in a process of their own
+	Trial     bool     `koanf:"trial"`    // sample data, embedded database, software keys
+	Log       string   `koanf:"log"`      // debug, info, warn or error
+	Issuance  string   `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Keeper    keeper   `koanf:"keeper"`   // keys in a process of their own
 }
 
 // keeper says where the process is that keeps the keys. With it this program

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"onecard/issuance"
 )
 
 func none() []string { return nil }
@@ -82,4 +84,24 @@ func TestRedacted(t *testing.T) {
 	require.NotContains(t, out.String(), "secret")
 	require.NotContains(t, out.String(), "user")
 	require.NotContains(t, redacted("postgres://user:se cret@:::x"), "cret")
+}
+
+// TestIssuancePolicies: the province's own parameters of issuance, in a file.
+func TestIssuancePolicies(t *testing.T) {
+	t.Parallel()
+	built, err := config{}.issuancePolicies()
+	require.NoError(t, err)
+	require.Nil(t, built)
+	path := filepath.Join(t.TempDir(), "issuance.yaml")
+	_, err = config{Issuance: path}.issuancePolicies()
+	require.ErrorIs(t, err, errSetting)
+	const line = `- {place: "630000", from: 2020-01-01, validYears: 10, proofMinutes: 15, sessionMinutes: 10, cardType: "3", issuer: "915600000263000063000000", specVersions: ["2.00", "3.00"], keyVersion: 2}`
+	require.NoError(t, os.WriteFile(path, []byte(line), 0o600))
+	read, err := config{Issuance: path}.issuancePolicies()
+	require.NoError(t, err)
+	require.Equal(t, []string{"2.00", "3.00"}, read[0].SpecVersions)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(line, "keyVersion: 2", "keyVersion: 0", 1)), 0o600))
+	_, err = config{Issuance: path}.issuancePolicies()
+	require.ErrorIs(t, err, issuance.ErrPolicy)
+	require.ErrorContains(t, err, path)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -77,6 +78,23 @@ func openRecords(ctx context.Context, c config, logger *slog.Logger) (*platform,
 	return p, nil
 }
 
+// issuancePolicies reads the file of the parameters of issuance (发卡参数); nil
+// stands for those built in.
+func (c config) issuancePolicies() (issuance.Policies, error) {
+	if c.Issuance == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Issuance)
+	if err != nil {
+		return nil, fmt.Errorf("%w: issuance: %w", errSetting, err)
+	}
+	policies, err := issuance.ParsePolicies(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Issuance, err)
+	}
+	return policies, nil
+}
+
 // databaseError says which database an error is about.
 type databaseError struct {
 	where string
@@ -139,7 +157,11 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper})
+	parameters, err := p.config.issuancePolicies()
+	if err != nil {
+		return err
+	}
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Policies: parameters})
 	if err != nil {
 		return err
 	}
