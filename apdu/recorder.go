@@ -22,6 +22,7 @@ type Recorder struct {
 	w           io.Writer
 	mask        Mask
 	asked       *Command // whose answer GET RESPONSE fetches; nil where not known
+	open        []byte   // sent, and not written yet
 	err         error
 }
 
@@ -40,15 +41,37 @@ func (r *Recorder) Err() error { return r.err }
 
 // Transmit implements Transmitter.
 func (r *Recorder) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	r.open = command
 	answer, err := r.transmitter.Transmit(ctx, command)
+	r.open = nil
 	var seen []byte
 	if err == nil {
 		seen = answer
 	}
-	if _, failed := io.WriteString(r.w, r.masked(command, seen).String()); failed != nil && r.err == nil {
-		r.err = fmt.Errorf("transcript: %w", failed)
-	}
+	r.write(command, seen)
 	return answer, err
+}
+
+// Together implements Batcher. A command that was given up is written like any
+// other that got no answer.
+func (r *Recorder) Together(ctx context.Context, work func(Transmitter) error) error {
+	t := r.transmitter
+	err := together(ctx, t, func(within Transmitter) error {
+		r.transmitter = within
+		return work(r)
+	})
+	r.transmitter = t
+	if r.open != nil {
+		r.write(r.open, nil)
+		r.open = nil
+	}
+	return err
+}
+
+func (r *Recorder) write(command, answer []byte) {
+	if _, err := io.WriteString(r.w, r.masked(command, answer).String()); err != nil && r.err == nil {
+		r.err = fmt.Errorf("transcript: %w", err)
+	}
 }
 
 // masked returns the exchange as it may be written. What is not an APDU is

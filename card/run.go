@@ -12,24 +12,27 @@ import (
 // that a step got no answer; whether the chip carried it out is not known.
 // progress may be nil.
 func Run(ctx context.Context, channel *apdu.Channel, script *Script, progress func(done, total int, label string)) ([]apdu.Response, error) {
-	var responses []apdu.Response
-	for i, step := range script.Steps {
-		if err := ctx.Err(); err != nil {
-			return responses, err
+	responses := make([]apdu.Response, 0, len(script.Steps))
+	err := channel.Together(ctx, func(channel *apdu.Channel) error {
+		for i, step := range script.Steps {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if progress != nil {
+				progress(i, len(script.Steps), step.Label)
+			}
+			r, err := channel.Send(ctx, step.Command)
+			if err != nil {
+				return err
+			}
+			responses = append(responses, r)
+			if !step.accepts(r.SW) {
+				break
+			}
 		}
-		if progress != nil {
-			progress(i, len(script.Steps), step.Label)
-		}
-		r, err := channel.Send(ctx, step.Command)
-		if err != nil {
-			return responses, err
-		}
-		responses = append(responses, r)
-		if !step.accepts(r.SW) {
-			break
-		}
-	}
-	return responses, nil
+		return nil
+	})
+	return responses, err
 }
 
 func (s Step) accepts(sw apdu.SW) bool { return sw == apdu.OK || slices.Contains(s.Accept, sw) }

@@ -2,6 +2,7 @@
 package scard
 
 import (
+	"sync"
 	"time"
 	"unsafe"
 )
@@ -103,6 +104,9 @@ func (ctx *Context) ListReaderGroups() ([]string, error) {
 
 // wraps SCardGetStatusChange
 func (ctx *Context) GetStatusChange(readerStates []ReaderState, timeout time.Duration) error {
+	if len(readerStates) == 0 {
+		return ErrInvalidParameter
+	}
 
 	dwTimeout := durationToTimeout(timeout)
 	states := make([]scardReaderState, len(readerStates))
@@ -208,14 +212,40 @@ func (card *Card) Status() (*CardStatus, error) {
 	return &CardStatus{Reader: reader[0], State: state, ActiveProtocol: proto, Atr: atrBuf[:atrLen]}, nil
 }
 
+// rspBufs holds buffers of the longest response, for Transmit.
+var rspBufs = sync.Pool{New: func() interface{} { return new([maxBufferSizeExtended]byte) }}
+
 // wraps SCardTransmit
 func (card *Card) Transmit(cmd []byte) ([]byte, error) {
-	rsp := make([]byte, maxBufferSizeExtended)
-	rspLen, err := scardTransmit(card.handle, card.activeProtocol, cmd, rsp)
-	if err != ErrSuccess {
+	rsp := rspBufs.Get().(*[maxBufferSizeExtended]byte)
+	defer rspBufs.Put(rsp)
+	n, err := card.TransmitInto(cmd, rsp[:])
+	if err != nil {
 		return nil, err
 	}
-	return rsp[:rspLen], nil
+	return append([]byte(nil), rsp[:n]...), nil
+}
+
+// TransmitInto is Transmit with a response buffer of the caller's, of which it
+// fills the first n bytes. It allocates nothing. A buffer that is too short is
+// ErrInsufficientBuffer; 258 bytes are enough for any short APDU.
+func (card *Card) TransmitInto(cmd, rsp []byte) (n int, err error) {
+	switch card.activeProtocol {
+	case ProtocolT0, ProtocolT1:
+	default:
+		return 0, ErrProtoMismatch
+	}
+	if len(cmd) == 0 {
+		return 0, ErrInvalidParameter
+	}
+	if len(rsp) == 0 {
+		return 0, ErrInsufficientBuffer
+	}
+	rspLen, r := scardTransmit(card.handle, card.activeProtocol, cmd, rsp)
+	if r != ErrSuccess {
+		return 0, r
+	}
+	return int(rspLen), nil
 }
 
 // C macro SCARD_CTL_CODE() equivalent to Compute IOCTL codes to be used with Control()
@@ -250,6 +280,9 @@ func (card *Card) GetAttrib(id Attrib) ([]byte, error) {
 
 // wraps SCardSetAttrib
 func (card *Card) SetAttrib(id Attrib, data []byte) error {
+	if len(data) == 0 {
+		return ErrInvalidParameter
+	}
 	err := scardSetAttrib(card.handle, id, data)
 	if err != ErrSuccess {
 		return err

@@ -158,3 +158,43 @@ func TestGetAttrib(t *testing.T) {
 		t.Logf("ATTR_VENDOR_NAME: %s [% x]\n", string(vendor), vendor)
 	}
 }
+
+func TestEmptyInput(t *testing.T) {
+	rsp := make([]byte, 258)
+	card := &Card{activeProtocol: ProtocolT0}
+	if _, err := card.Transmit(nil); err != ErrInvalidParameter {
+		t.Errorf("Transmit(nil): %v", err)
+	}
+	if _, err := card.TransmitInto(nil, rsp); err != ErrInvalidParameter {
+		t.Errorf("TransmitInto(nil, rsp): %v", err)
+	}
+	if _, err := card.TransmitInto([]byte{0, 0x84, 0, 0, 8}, nil); err != ErrInsufficientBuffer {
+		t.Errorf("TransmitInto(cmd, nil): %v", err)
+	}
+	if err := card.SetAttrib(AttrVendorName, nil); err != ErrInvalidParameter {
+		t.Errorf("SetAttrib(nil): %v", err)
+	}
+	if err := new(Context).GetStatusChange(nil, 0); err != ErrInvalidParameter {
+		t.Errorf("GetStatusChange(nil): %v", err)
+	}
+	card.activeProtocol = ProtocolUndefined
+	if _, err := card.Transmit([]byte{0, 0x84, 0, 0, 8}); err != ErrProtoMismatch {
+		t.Errorf("Transmit without a protocol: %v", err)
+	}
+}
+
+func TestTransmitInto(t *testing.T) {
+	c := setup(t)
+	defer teardown(c)
+
+	cmd := []byte{0x00, 0x84, 0x00, 0x00, 0x08} // GET CHALLENGE
+	rsp := make([]byte, 258)
+	var err error
+	allocs := testing.AllocsPerRun(100, func() { _, err = c.card.TransmitInto(cmd, rsp) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}

@@ -11,6 +11,19 @@ package scard
 // 	return SCardGetStatusChange(ctx, timeout, states, nstates);
 // }
 //
+// // The result is a value, so that nothing of Go's but cmd and rsp is passed by
+// // pointer and has to be on the heap.
+// typedef struct {
+// 	LONG r;
+// 	DWORD len;
+// } transmitResult;
+//
+// static transmitResult wrapSCardTransmit(SCARDHANDLE card, DWORD proto, const BYTE *cmd, DWORD cmdLen, BYTE *rsp, DWORD rspLen) {
+// 	SCARD_IO_REQUEST pci = {proto, sizeof pci};
+// 	LONG r = SCardTransmit(card, &pci, cmd, cmdLen, NULL, rsp, &rspLen);
+// 	transmitResult result = {r, rspLen};
+// 	return result;
+// }
 import "C"
 
 import (
@@ -110,21 +123,8 @@ func scardCardStatus(card uintptr, readerBuf []byte, atrBuf []byte) (uint32, Sta
 }
 
 func scardTransmit(card uintptr, proto Protocol, cmd []byte, rsp []byte) (uint32, Error) {
-	var sendpci C.SCARD_IO_REQUEST
-	var recvpci C.SCARD_IO_REQUEST
-	var rspLen = C.DWORD(len(rsp))
-
-	switch proto {
-	case ProtocolT0, ProtocolT1:
-		sendpci.dwProtocol = C.ulong(proto)
-	default:
-		panic("unknown protocol")
-	}
-	sendpci.cbPciLength = C.sizeof_SCARD_IO_REQUEST
-
-	r := C.SCardTransmit(C.SCARDHANDLE(card), &sendpci, (*C.BYTE)(&cmd[0]), C.DWORD(len(cmd)), &recvpci, (*C.BYTE)(&rsp[0]), &rspLen)
-
-	return uint32(rspLen), Error(r)
+	res := C.wrapSCardTransmit(C.SCARDHANDLE(card), C.DWORD(proto), (*C.BYTE)(&cmd[0]), C.DWORD(len(cmd)), (*C.BYTE)(&rsp[0]), C.DWORD(len(rsp)))
+	return uint32(res.len), Error(res.r)
 }
 
 func scardControl(card uintptr, ioctl uint32, in, out []byte) (uint32, Error) {
