@@ -218,7 +218,12 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 // that its commands follow one another without a change of goroutine, which
 // takes as long as a fifth of an exchange.
 func (c *Card) Together(ctx context.Context, work func(apdu.Transmitter) error) error {
-	return c.do(ctx, func() error { return work(within{c}) })
+	return c.do(ctx, func() error {
+		// A fresh slice of time: whoever has a processor for 10 ms is
+		// interrupted by the runtime with a signal, also within the library.
+		runtime.Gosched()
+		return work(within{c})
+	})
 }
 
 // within is the card for the work that runs in its goroutine.
