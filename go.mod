@@ -81,3 +81,5 @@ require (
 )
 
 tool github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+
+replace github.com/ebfe/scard => ./third_party/scard

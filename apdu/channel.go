@@ -6,16 +6,27 @@ import (
 )
 
 // Channel sends commands over a Transmitter and hides how a chip hands its
-// answers out.
+// answers out. It serves one goroutine at a time.
 type Channel struct {
 	transmitter Transmitter
 	// Extended allows extended APDUs; without it a long command is chained
 	// (ISO/IEC 7816-4 clause 5.1.1) and at most 256 bytes are asked for.
 	Extended bool
+
+	command []byte // encoded, used again for each command
 }
 
 // NewChannel returns a channel of short APDUs over t.
 func NewChannel(t Transmitter) *Channel { return &Channel{transmitter: t} }
+
+// Together runs work with a channel to the same chip, whose commands follow one
+// another directly: see Batcher. Where the channel's Transmitter is none, work
+// simply runs.
+func (ch *Channel) Together(ctx context.Context, work func(*Channel) error) error {
+	return together(ctx, ch.transmitter, func(t Transmitter) error {
+		return work(&Channel{transmitter: t, Extended: ch.Extended})
+	})
+}
 
 // The instruction and class bits of ISO/IEC 7816-4 that a channel uses itself.
 const (
@@ -81,15 +92,17 @@ func (ch *Channel) rest(ctx context.Context, c Command, r Response) (Response, e
 }
 
 func (ch *Channel) exchange(ctx context.Context, c Command) (Response, error) {
-	command, err := c.Bytes()
+	command, err := c.AppendTo(ch.command[:0])
 	if err != nil {
 		return Response{}, err
 	}
+	ch.command = command
 	answer, err := ch.transmitter.Transmit(ctx, command)
+	clear(command) // it may carry a PIN
 	if err != nil {
 		return Response{}, fmt.Errorf("command %s: %w", c.Header(), err)
 	}
-	r, err := ParseResponse(answer)
+	r, err := ViewResponse(answer)
 	if err != nil {
 		return Response{}, fmt.Errorf("command %s: %w", c.Header(), err)
 	}

@@ -26,6 +26,8 @@ type Recorder struct {
 	w           io.Writer
 	mask        Mask
 	asked       *Command // whose answer GET RESPONSE fetches; nil where not known
+	open        []byte   // sent, and not written yet
+	begun       time.Time
 	err         error
 }
 
@@ -58,21 +60,47 @@ func (r *Recorder) write(lines string) {
 
 // Transmit implements Transmitter.
 func (r *Recorder) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	var begun time.Time
-	if r.Now != nil {
-		begun = r.Now()
-	}
+	r.open, r.begun = command, r.clock()
 	answer, err := r.transmitter.Transmit(ctx, command)
+	r.open = nil
 	var seen []byte
 	if err == nil {
 		seen = answer
 	}
-	e := r.masked(command, seen)
+	r.exchange(command, seen)
+	return answer, err
+}
+
+// Together implements Batcher. A command that was given up is written like any
+// other that got no answer.
+func (r *Recorder) Together(ctx context.Context, work func(Transmitter) error) error {
+	t := r.transmitter
+	err := together(ctx, t, func(within Transmitter) error {
+		r.transmitter = within
+		return work(r)
+	})
+	r.transmitter = t
+	if r.open != nil {
+		r.exchange(r.open, nil)
+		r.open = nil
+	}
+	return err
+}
+
+// exchange writes one exchange, with its time where there is a clock.
+func (r *Recorder) exchange(command, answer []byte) {
+	e := r.masked(command, answer)
 	if r.Now != nil {
-		e.Took = r.Now().Sub(begun)
+		e.Took = r.Now().Sub(r.begun)
 	}
 	r.write(e.String())
-	return answer, err
+}
+
+func (r *Recorder) clock() time.Time {
+	if r.Now == nil {
+		return time.Time{}
+	}
+	return r.Now()
 }
 
 // masked returns the exchange as it may be written. What is not an APDU is

@@ -18,31 +18,34 @@ func Run(ctx context.Context, channel *apdu.Channel, script *Script, progress fu
 // RunWithPIN is Run with the holder's number for the steps that ask for it. A
 // script that asks without one given is ErrPINFormat before that step.
 func RunWithPIN(ctx context.Context, channel *apdu.Channel, script *Script, pin string, progress func(done, total int, label string)) ([]apdu.Response, error) {
-	var responses []apdu.Response
-	for i, step := range script.Steps {
-		if err := ctx.Err(); err != nil {
-			return responses, err
-		}
-		if progress != nil {
-			progress(i, len(script.Steps), step.Label)
-		}
-		if step.PIN {
-			packed, err := packPIN(pin)
-			if err != nil {
-				return responses, err
+	responses := make([]apdu.Response, 0, len(script.Steps))
+	err := channel.Together(ctx, func(channel *apdu.Channel) error {
+		for i, step := range script.Steps {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			step.Command.Data = packed
+			if progress != nil {
+				progress(i, len(script.Steps), step.Label)
+			}
+			if step.PIN {
+				packed, err := packPIN(pin)
+				if err != nil {
+					return err
+				}
+				step.Command.Data = packed
+			}
+			r, err := channel.Send(ctx, step.Command)
+			if err != nil {
+				return err
+			}
+			responses = append(responses, r)
+			if !step.accepts(r.SW) {
+				break
+			}
 		}
-		r, err := channel.Send(ctx, step.Command)
-		if err != nil {
-			return responses, err
-		}
-		responses = append(responses, r)
-		if !step.accepts(r.SW) {
-			break
-		}
-	}
-	return responses, nil
+		return nil
+	})
+	return responses, err
 }
 
 func (s Step) accepts(sw apdu.SW) bool { return sw == apdu.OK || slices.Contains(s.Accept, sw) }

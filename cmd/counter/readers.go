@@ -83,13 +83,18 @@ func (r readers) Connect(ctx context.Context, reader string) (terminal.Chip, err
 // chip is a card whose errors are in the words of a terminal.
 type chip struct {
 	*pcsc.Card
-	through apdu.Transmitter // the card, or a recorder before it
+	through apdu.Batcher // the card, or a recorder before it
 }
 
 // Transmit implements apdu.Transmitter.
 func (c chip) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	answer, err := c.through.Transmit(ctx, command)
 	return answer, fault(err)
+}
+
+// Together implements apdu.Batcher.
+func (c chip) Together(ctx context.Context, work func(apdu.Transmitter) error) error {
+	return fault(c.through.Together(ctx, work))
 }
 
 // faults puts the ways in which PC/SC fails into words with a remedy.
