@@ -77,6 +77,9 @@ func (c counter) opening(t must, socket *chip.Socket, operation string, subject 
 	default:
 		o.CardID = &subject
 	}
+	if operation == issuance.WorkDebit || operation == issuance.WorkCredit {
+		o.Movement = &card.Movement{Amount: 1, Total: 1, Terminal: "632723000009", TerminalSerial: made.Add(1)}
+	}
 	if operation == issuance.WorkRekey {
 		challenge = (*profile.Profile).BlockSize
 	}

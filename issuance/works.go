@@ -91,7 +91,8 @@ func (w Work) Allows(roles []string) bool {
 // CardWorks returns the chip work that an operator may do on a card now.
 func (s *Service) CardWorks(c Card, roles []string) []Work {
 	return slices.DeleteFunc(slices.Clone(Works), func(w Work) bool {
-		return !w.Allows(roles) || !slices.Contains(w.Status, c.Status)
+		// A movement is asked for with an amount, by a terminal.
+		return !w.Allows(roles) || !slices.Contains(w.Status, c.Status) || w.kind == WorkDebit
 	})
 }
 

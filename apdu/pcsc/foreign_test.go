@@ -82,9 +82,9 @@ func TestForeignCards(t *testing.T) {
 const cardList = "/usr/share/pcsc/smartcard_list.txt"
 
 // sameShape are the cards of the list whose answer to reset has the form of
-// ours: Chinese bank cards of the same makers. SELECT tells them apart
-// (TestForeignCards).
-var sameShape = []string{"3B 6D 00 00 00 81 4D 22 08 86 60 22 22 28 40 00 01"}
+// ours: Chinese bank cards of the same makers, one by its contacts and one
+// without. SELECT tells them apart (TestForeignCards).
+var sameShape = []string{"3B 6D 00 00 00 81 4D 22 08 86 60 22 22 28 40 00 01", "3B 8D 80 01 00 04 D0 84 21 86 64 00 00 00 00 00 00 9F"}
 
 // TestCardList: of all answers to reset that are known of other cards, ours
 // accept none but those of the same shape.
