@@ -13,7 +13,6 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
-	"onecard/apdu"
 	"onecard/card/profile"
 )
 
@@ -139,7 +138,7 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 		if decimal(p, e) {
 			fen, err := strconv.ParseUint(hex.EncodeToString(value), 10, 32)
 			if err != nil {
-				return "", fmt.Errorf("element %s: %w: no amount", e.Name, apdu.ErrMalformed)
+				return "", fmt.Errorf("element %s: %w: no amount", e.Name, malformed)
 			}
 			return strconv.FormatUint(fen, 10), nil
 		}
@@ -153,7 +152,7 @@ func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 // elementValue takes a record `tag len value` apart.
 func elementValue(e *profile.Element, record []byte) ([]byte, error) {
 	if len(record) != 2+e.Length || record[0] != e.Tag || int(record[1]) != e.Length {
-		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, apdu.ErrMalformed, e.Tag, e.Length)
+		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, malformed, e.Tag, e.Length)
 	}
 	return record[2:], nil
 }

@@ -235,12 +235,12 @@ func (id *Identity) readFree(p *profile.Profile, responses *[]apdu.Response) err
 func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
 	objects, err := apdu.ParseTLV(data)
 	if err != nil {
-		return fmt.Errorf("key information: %w", err)
+		return fmt.Errorf("key information: %w: %w", ErrAnswer, err)
 	}
 	list, ok := apdu.FindTLV(objects, keyInformation)
 	life, found := apdu.FindTLV(list.Children, tagLifeCycle)
 	if !ok || !found || len(life.Value) != 1 {
-		return fmt.Errorf("key information: %w: no life cycle", apdu.ErrMalformed)
+		return fmt.Errorf("key information: %w: no life cycle", malformed)
 	}
 	id.LifeCycle = life.Value[0]
 	for _, object := range list.Children {
