@@ -87,14 +87,29 @@ func contents(t testing.TB, name string) card.Contents {
 // measure counts what an operation took.
 type measure struct{ scripts, apdus int }
 
-// drive runs an operation to its end as a counter and the province do: the
+// counted counts the commands that go to a chip.
+type counted struct {
+	apdu.Transmitter
+	sent int
+}
+
+func (c *counted) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	c.sent++
+	return c.Transmitter.Transmit(ctx, command)
+}
+
+func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
+	return v.driveOn(ctx, socket, socket.Chip.ATR(), kind, begin, pin)
+}
+
+// driveOn runs an operation to its end as a counter and the province do: the
 // state between two scripts goes through JSON, as if the platform had been
 // started anew.
-func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
+func (v province) driveOn(ctx context.Context, line apdu.Transmitter, atr []byte, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
 	var m measure
-	channel := apdu.NewChannel(socket)
-	before := socket.Count()
-	opened, err := card.Open(ctx, channel, v.profiles, socket.Chip.ATR(), func(p *profile.Profile) (*card.Script, error) {
+	counter := &counted{Transmitter: line}
+	channel := apdu.NewChannel(counter)
+	opened, err := card.Open(ctx, channel, v.profiles, atr, func(p *profile.Profile) (*card.Script, error) {
 		switch {
 		case kind == "personalise", kind == "rekey":
 			return card.Opening(p, p.BlockSize()), nil
@@ -114,7 +129,7 @@ func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, b
 	in := card.Input{}
 	for {
 		script, err := op.Next(ctx, v.keeper, in)
-		m.apdus = socket.Count() - before
+		m.apdus = counter.sent
 		if script == nil || err != nil {
 			return op, m, err
 		}

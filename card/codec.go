@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
@@ -131,7 +132,7 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 		if err != nil {
 			return "", fmt.Errorf("element %s: %w", e.Name, err)
 		}
-		return string(decoded), nil
+		return strings.Map(printable, string(decoded)), nil
 	case "cn":
 		return strings.TrimRight(upperHex(value), "F"), nil
 	case "dec", "hex4":
@@ -145,6 +146,14 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 		return strconv.FormatUint(uint64(binary.BigEndian.Uint32(value)), 10), nil
 	}
 	return upperHex(value), nil
+}
+
+// printable puts a sign in the place of what a screen or a log would obey.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return unicode.ReplacementChar
+	}
+	return r
 }
 
 func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }

@@ -2,6 +2,7 @@ package card
 
 import (
 	"context"
+	"errors"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -56,6 +57,10 @@ func (o *Inspect) Next(ctx context.Context, keeper Keeper, in Input) (*Script, e
 		return nil, nil
 	case o.Turn == 0:
 		question, err := o.prove(ctx, keeper, &o.Proof)
+		if errors.Is(err, ErrUnknownKeys) { // it tells a key that nobody has: it cannot be proven
+			o.Ended = true
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}

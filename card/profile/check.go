@@ -183,6 +183,9 @@ func (e Element) check() error {
 	if !strings.Contains(" an cn b dec hex4 template ", " "+e.Coding+" ") {
 		return fmt.Errorf("element %s: coding %q is not known", e.Name, e.Coding)
 	}
+	if (e.Coding == "dec" || e.Coding == "hex4") && e.Length != 4 {
+		return fmt.Errorf("element %s: an amount has four bytes", e.Name)
+	}
 	if e.Coding != "template" {
 		return nil
 	}

@@ -48,6 +48,7 @@ type target struct {
 type insertCommand struct {
 	target
 	Card string `required:"" help:"Card file."`
+	As   string `help:"How the chip misbehaves, such as clone, replay, endless-61, keys-newer. 恶意芯片的种类。"`
 }
 
 // Run inserts a card.
@@ -56,7 +57,7 @@ func (c *insertCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("card: %w", err)
 	}
-	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file})
+	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file, As: c.As})
 	return err
 }
 
