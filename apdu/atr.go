@@ -35,7 +35,8 @@ const (
 )
 
 // ParseATR takes an answer to reset apart. Bytes that are missing or left over
-// are ErrMalformed, a TCK that does not fit ErrCheckByte.
+// are ErrMalformed. Of one whose TCK does not fit, what it says is returned with
+// ErrCheckByte.
 func ParseATR(b []byte) (ATR, error) {
 	if len(b) < 2 || len(b) > maxATR || b[0] != tsDirect && b[0] != tsInverse {
 		return ATR{}, fmt.Errorf("answer to reset of %d bytes: %w: 3B or 3F, T0, and at most %d", len(b), ErrMalformed, maxATR)
@@ -94,7 +95,7 @@ func (a ATR) end(whole, rest []byte) (ATR, error) {
 		sum ^= b
 	}
 	if sum != 0 {
-		return ATR{}, fmt.Errorf("answer to reset: %w: TCK is %02X", ErrCheckByte, a.Check)
+		return a, fmt.Errorf("answer to reset: %w: TCK is %02X", ErrCheckByte, a.Check)
 	}
 	return a, nil
 }

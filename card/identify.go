@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -74,10 +73,14 @@ func (id *Identity) Untouched() bool {
 	return true
 }
 
-// Serial returns the chip's serial number, the last four bytes of the answer
-// to reset, in hexadecimal.
+// Serial returns the chip's serial number, the last four historical bytes of
+// the answer to reset, in hexadecimal.
 func (id *Identity) Serial() string {
-	return strings.ToUpper(hex.EncodeToString(id.ATR[len(id.ATR)-4:]))
+	history := id.ATR
+	if a, err := apdu.ParseATR(id.ATR); err == nil || errors.Is(err, apdu.ErrCheckByte) {
+		history = a.Historical
+	}
+	return upperHex(history[max(0, len(history)-4):])
 }
 
 // readCommand reads record number of a file by its short identifier.

@@ -31,7 +31,7 @@ var allowed = map[string]struct {
 	"internal/gb":            {nil, "the national codes stand alone; anyone may use them"},
 	"apdu":                   {nil, "ISO 7816 knows nothing of social security"},
 	"apdu/pcsc":              {[]string{"apdu"}, "the only user of the PC/SC library"},
-	"card/profile":           {nil, "a chip as data"},
+	"card/profile":           {[]string{"apdu"}, "a chip as data; what ISO 7816 says of an answer to reset it need not say again"},
 	"card":                   {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
 	"card/trace":             {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},
 	"card/chip":              {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},

@@ -2,9 +2,12 @@ package profile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"onecard/apdu"
 )
 
 // check refuses a profile that contradicts itself. The file is there to find
@@ -43,8 +46,16 @@ func (a ATR) check() error {
 	switch {
 	case len(a.Value) != len(a.Mask):
 		return fmt.Errorf("atr %X: value and mask of one length", a.Value)
-	case a.Historical < 8 || a.Trailer < 0 || a.Trailer > 1 || len(a.Value) <= a.Historical+a.Trailer:
+	case a.Historical < 8 || a.Trailer < 0 || a.Trailer > 1:
 		return fmt.Errorf("atr %X: at least eight historical bytes, and none or one after them", a.Value)
+	}
+	// The value may leave the check byte open, as what it is computed from.
+	parsed, err := apdu.ParseATR(a.Value)
+	if err != nil && !errors.Is(err, apdu.ErrCheckByte) {
+		return fmt.Errorf("atr %X: %w", a.Value, err)
+	}
+	if len(parsed.Historical) != a.Historical || parsed.HasCheck != (a.Trailer == 1) {
+		return fmt.Errorf("atr %X: says %d historical bytes, and a check byte after them: %v", a.Value, len(parsed.Historical), parsed.HasCheck)
 	}
 	return nil
 }
