@@ -139,7 +139,7 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 		if decimal(p, e) {
 			fen, err := strconv.ParseUint(hex.EncodeToString(value), 10, 32)
 			if err != nil {
-				return "", fmt.Errorf("element %s: %w: no amount", e.Name, malformed)
+				return "", fmt.Errorf("element %s: %w: no amount", e.Name, errMalformed)
 			}
 			return strconv.FormatUint(fen, 10), nil
 		}
@@ -161,7 +161,7 @@ func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 // elementValue takes a record `tag len value` apart.
 func elementValue(e *profile.Element, record []byte) ([]byte, error) {
 	if len(record) != 2+e.Length || record[0] != e.Tag || int(record[1]) != e.Length {
-		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, malformed, e.Tag, e.Length)
+		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, errMalformed, e.Tag, e.Length)
 	}
 	return record[2:], nil
 }

@@ -43,8 +43,8 @@ var (
 	ErrIncomplete          = &Error{"incomplete", profile.Text{ZH: "芯片应答不完整", EN: "answers of the chip are missing"}, profile.Text{ZH: "请重新插卡再执行一次。", EN: "Insert the card again and run the step again."}}
 )
 
-// malformed is ErrAnswer for what is not even of the form of package apdu.
-var malformed = fmt.Errorf("%w: %w", ErrAnswer, apdu.ErrMalformed)
+// errMalformed is ErrAnswer for what is not even of the form of package apdu.
+var errMalformed = fmt.Errorf("%w: %w", ErrAnswer, apdu.ErrMalformed)
 
 // keeperError says what the keeper was asked for. A key that it does not have
 // is a finding about the card, which told the version.

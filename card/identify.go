@@ -243,7 +243,7 @@ func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
 	list, ok := apdu.FindTLV(objects, keyInformation)
 	life, found := apdu.FindTLV(list.Children, tagLifeCycle)
 	if !ok || !found || len(life.Value) != 1 {
-		return fmt.Errorf("key information: %w: no life cycle", malformed)
+		return fmt.Errorf("key information: %w: no life cycle", errMalformed)
 	}
 	id.LifeCycle = life.Value[0]
 	for _, object := range list.Children {
