@@ -65,7 +65,7 @@ func (o *Access) Next(ctx context.Context, keeper Keeper, in Input) (*Script, er
 	}
 	if o.Turn > 0 {
 		done := stretch(parts, o.Part)
-		if err := o.take(ctx, keeper, in, done); err != nil {
+		if err := o.take(in, done); err != nil {
 			return nil, err
 		}
 		if o.Part += len(done); o.Part == len(parts) {
@@ -85,7 +85,11 @@ func (o *Access) script(ctx context.Context, keeper Keeper, parts []part, challe
 	now := stretch(parts, o.Part)
 	var steps []Step
 	if o.Turn == 0 {
-		steps = append(steps, o.Proof.step(o.profile))
+		question, err := o.prove(ctx, keeper, &o.Proof)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, question)
 	}
 	for i, part := range now {
 		if i > 0 && part.scope != now[i-1].scope {
@@ -166,13 +170,13 @@ func (j job) steps() []Step {
 }
 
 // take judges the answers to a script and takes what was read.
-func (o *Access) take(ctx context.Context, keeper Keeper, in Input, done []part) error {
+func (o *Access) take(in Input, done []part) error {
 	at := 0
 	if o.Turn == 1 {
-		// The proof is judged first: what a false chip says does not matter.
-		if err := o.judge(ctx, keeper, in); err != nil {
+		if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
 			return err
 		}
+		o.Proven = true
 		at++
 	}
 	if err := pinRefused(o.Steps, in.Responses); err != nil {
@@ -196,22 +200,6 @@ func (o *Access) take(ctx context.Context, keeper Keeper, in Input, done []part)
 		}
 	}
 	return nil
-}
-
-// judge judges the proof.
-func (o *Access) judge(ctx context.Context, keeper Keeper, in Input) error {
-	if len(in.Responses) == 0 {
-		return ErrIncomplete
-	}
-	if err := checkAnswers(o.Steps[:1], in.Responses[:1]); err != nil {
-		return err
-	}
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), in.Responses[0].Data)
-	if err == nil && !genuine {
-		err = ErrNotGenuine
-	}
-	o.Proven = err == nil
-	return err
 }
 
 // keep takes what a job read, and compares it when it was written before.

@@ -93,9 +93,9 @@ func (o *Account) Next(ctx context.Context, keeper Keeper, in Input) (*Script, e
 	}
 	switch {
 	case o.Turn == 0:
-		return o.open()
+		return o.open(ctx, keeper)
 	case o.Turn == 1:
-		if err := o.judge(ctx, keeper, in); err != nil {
+		if err := o.judged(in); err != nil {
 			return nil, err
 		}
 		if o.Settling {
@@ -110,10 +110,14 @@ func (o *Account) Next(ctx context.Context, keeper Keeper, in Input) (*Script, e
 }
 
 // open asks for the proof and for the account.
-func (o *Account) open() (*Script, error) {
+func (o *Account) open(ctx context.Context, keeper Keeper) (*Script, error) {
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
 	a := o.profile.Account
 	scope, _ := o.profile.Scope(a.Scope)
-	steps := []Step{o.Proof.step(o.profile), o.selectStep(scope)}
+	steps := []Step{question, o.selectStep(scope)}
 	if o.Settling {
 		prove := accountCommand(a.Prove, binary.BigEndian.AppendUint16(nil, o.Moved.Serial), profile.Length(a.Answer))
 		return o.out(append(steps, Step{Command: prove, Accept: []apdu.SW{0x9406}, Label: "取交易认证"})...), nil
@@ -128,20 +132,10 @@ func accountCommand(header [4]byte, data []byte, ne int) apdu.Command {
 	return apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data, Ne: ne}
 }
 
-// judge judges the proof, then the holder's number.
-func (o *Account) judge(ctx context.Context, keeper Keeper, in Input) error {
-	if len(in.Responses) == 0 {
-		return ErrIncomplete
-	}
-	if err := checkAnswers(o.Steps[:1], in.Responses[:1]); err != nil {
+// judged judges the proof, then the holder's number.
+func (o *Account) judged(in Input) error {
+	if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
 		return err
-	}
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), in.Responses[0].Data)
-	switch {
-	case err != nil:
-		return err
-	case !genuine:
-		return ErrNotGenuine
 	}
 	o.Proven = true
 	if err := pinRefused(o.Steps, in.Responses); err != nil {

@@ -22,7 +22,7 @@ func BankNumber(ctx context.Context, channel *apdu.Channel, p *profile.Profile) 
 		return "", err
 	}
 	for _, at := range p.Finance.Records {
-		r, err := channel.Send(ctx, apdu.Command{INS: insReadRecord, P1: byte(at[1]), P2: byte(at[0])<<3 | 4, Ne: apdu.MaxShortNe})
+		r, err := send(ctx, channel, apdu.Command{INS: insReadRecord, P1: byte(at[1]), P2: byte(at[0])<<3 | 4, Ne: apdu.MaxShortNe})
 		if err != nil {
 			return "", err
 		}
@@ -38,7 +38,7 @@ func BankNumber(ctx context.Context, channel *apdu.Channel, p *profile.Profile) 
 
 func selectFinance(ctx context.Context, channel *apdu.Channel, f *profile.Finance) error {
 	for _, aid := range f.AIDs {
-		r, err := channel.Send(ctx, apdu.Command{INS: insSelect, P1: 0x04, Data: aid, Ne: apdu.MaxShortNe})
+		r, err := send(ctx, channel, apdu.Command{INS: insSelect, P1: 0x04, Data: aid, Ne: apdu.MaxShortNe})
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
-	"onecard/apdu"
 	"onecard/card/profile"
 )
 
@@ -132,14 +132,14 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 		if err != nil {
 			return "", fmt.Errorf("element %s: %w", e.Name, err)
 		}
-		return string(decoded), nil
+		return strings.Map(printable, string(decoded)), nil
 	case "cn":
 		return strings.TrimRight(upperHex(value), "F"), nil
 	case "dec", "hex4":
 		if decimal(p, e) {
 			fen, err := strconv.ParseUint(hex.EncodeToString(value), 10, 32)
 			if err != nil {
-				return "", fmt.Errorf("element %s: %w: no amount", e.Name, apdu.ErrMalformed)
+				return "", fmt.Errorf("element %s: %w: no amount", e.Name, errMalformed)
 			}
 			return strconv.FormatUint(fen, 10), nil
 		}
@@ -148,12 +148,20 @@ func DecodeValue(p *profile.Profile, e *profile.Element, value []byte) (string, 
 	return upperHex(value), nil
 }
 
+// printable puts a sign in the place of what a screen or a log would obey.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return unicode.ReplacementChar
+	}
+	return r
+}
+
 func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 
 // elementValue takes a record `tag len value` apart.
 func elementValue(e *profile.Element, record []byte) ([]byte, error) {
 	if len(record) != 2+e.Length || record[0] != e.Tag || int(record[1]) != e.Length {
-		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, apdu.ErrMalformed, e.Tag, e.Length)
+		return nil, fmt.Errorf("element %s: %w: the record is not tag %02X with %d bytes", e.Name, errMalformed, e.Tag, e.Length)
 	}
 	return record[2:], nil
 }

@@ -18,6 +18,11 @@
 //	Lock             2   application block and unblock
 //	VerifyPIN        1   local: the number goes to the chip only
 //
+// A card proves that it is genuine before it is given anything that it could
+// count or keep, and the script ends where the proof fails (Step.Expect). A
+// blank has no key to prove itself by, and a blocked application none to use:
+// these prove themselves afterwards.
+//
 // What the chip looks like is data in card/profile. Keys are with a Keeper,
 // which computes and never gives one out. Access conditions, record forms and
 // the authentication follow LD/T 32-2015 parts 3 to 7 as far as they are

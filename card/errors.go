@@ -41,8 +41,23 @@ var (
 	ErrNewerKeys           = &Error{"newer-keys", profile.Text{ZH: "卡内密钥比要写入的更新", EN: "the card holds newer keys than those to be loaded"}, profile.Text{ZH: "无需更换；如有疑问请报告省平台。", EN: "Nothing is to be done; report it when in doubt."}}
 	ErrNoTarget            = &Error{"no-element", profile.Text{ZH: "卡规范中没有此数据项", EN: "the card's profile has no such element"}, profile.Text{ZH: "请核对文件和数据项名称。", EN: "Check the names of file and element."}}
 	ErrNotAllowed          = &Error{"never-allowed", profile.Text{ZH: "卡规范不允许此操作", EN: "the card's profile never allows it"}, profile.Text{ZH: "此文件只能由卡片自己写入，或不可读取。", EN: "Only the card itself writes the file, or nobody reads it."}}
+	ErrAnswer              = &Error{"bad-answer", profile.Text{ZH: "芯片应答不合规范", EN: "the chip's answer is not of the form that the specification asks for"}, profile.Text{ZH: "请重新插卡再试；仍不行请勿受理，并按规定报告。", EN: "Insert the card again; if it stays, do not accept the card and report it."}}
+	ErrUnknownKeys         = &Error{"unknown-keys", profile.Text{ZH: "本省没有此卡所称版本的密钥", EN: "the province has no key of the version that the card tells"}, profile.Text{ZH: "请勿受理，并报告省平台核对密钥版本。", EN: "Do not accept the card; let the province check the key versions."}}
 	ErrIncomplete          = &Error{"incomplete", profile.Text{ZH: "芯片应答不完整", EN: "answers of the chip are missing"}, profile.Text{ZH: "请重新插卡再执行一次。", EN: "Insert the card again and run the step again."}}
 )
+
+// errMalformed is ErrAnswer for what is not even of the form of package apdu.
+var errMalformed = fmt.Errorf("%w: %w", ErrAnswer, apdu.ErrMalformed)
+
+// keeperError says what the keeper was asked for. A key that it does not have
+// is a finding about the card, which told the version.
+func keeperError(doing string, err error) error {
+	var unknown interface{ UnknownKey() }
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%s: %w: %w", doing, ErrUnknownKeys, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
 
 // StepError is a step of a script that the chip refused.
 type StepError struct {

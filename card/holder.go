@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"onecard/apdu"
@@ -22,7 +23,9 @@ const ActivateScripts = 3
 type Activate struct {
 	work
 	// Unblock gives the attempts back and leaves the number as it is (密码解锁).
-	Unblock bool `json:"unblock,omitempty"`
+	Unblock bool  `json:"unblock,omitempty"`
+	Proof   proof `json:"proof"`
+	Done    bool  `json:"done"`
 }
 
 // NewActivate begins an activation.
@@ -44,31 +47,44 @@ func NewUnblockPIN(p *profile.Profile, id *Identity) (*Activate, error) {
 
 // Next implements Operation.
 func (o *Activate) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
+	if o.Turn == 1 {
+		if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
+			return nil, err
+		}
+	}
 	if err := o.answers(in); err != nil {
 		return nil, err
 	}
 	switch o.Turn {
 	case 0:
+		question, err := o.prove(ctx, keeper, &o.Proof)
+		if err != nil {
+			return nil, err
+		}
 		open, err := o.authenticate(ctx, keeper, "PUK", o.Identity.Challenge)
 		if err != nil {
 			return nil, err
 		}
-		return o.out(open, challengeCommand(factorLength)), nil
+		return o.out(question, open, challengeCommand(factorLength)), nil
 	case 1:
+		challenge := lastData(in.Responses)
+		if err := o.fresh(challenge, factorLength); err != nil {
+			return nil, err
+		}
 		if o.Unblock {
-			return o.unblock(ctx, keeper, lastData(in.Responses))
+			return o.unblock(ctx, keeper, challenge)
 		}
 		if !validPIN(o.profile, in.PIN) {
 			return nil, ErrPINFormat
 		}
 		header := []byte{0x84, insReloadPIN, 0, 1, byte(o.profile.BlockSize() + macLength)}
-		data, err := keeper.PINBlock(ctx, o.Identity.key(o.profile, "STK"), lastData(in.Responses), header, in.PIN)
+		data, err := keeper.PINBlock(ctx, o.Identity.key(o.profile, "STK"), challenge, header, in.PIN)
 		if err != nil {
-			return nil, fmt.Errorf("set PIN: %w", err)
+			return nil, keeperError("set PIN", err)
 		}
 		return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data}, Secret: true, Label: "设置社保密码"}), nil
 	}
-	o.Steps = nil
+	o.Done, o.Steps = true, nil
 	return nil, nil
 }
 
@@ -76,7 +92,7 @@ func (o *Activate) unblock(ctx context.Context, keeper Keeper, challenge []byte)
 	header := []byte{0x84, insReloadPIN, 0, 0, macLength}
 	mac, err := keeper.CommandMAC(ctx, o.Identity.key(o.profile, "STK"), challenge, header)
 	if err != nil {
-		return nil, fmt.Errorf("unblock PIN: %w", err)
+		return nil, keeperError("unblock PIN", err)
 	}
 	return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: mac}, Label: "解锁社保密码"}), nil
 }
@@ -85,8 +101,9 @@ func (o *Activate) unblock(ctx context.Context, keeper Keeper, challenge []byte)
 // number.
 func (o *Activate) NeedsPIN() bool { return o.Turn == 1 && !o.Unblock }
 
-// Genuine says that the chip took a number enciphered for it alone.
-func (o *Activate) Genuine() bool { return o.Turn == ActivateScripts-1 && o.Steps == nil }
+// Genuine says that the chip proved itself and took what was enciphered or
+// authenticated for it alone.
+func (o *Activate) Genuine() bool { return o.Done }
 
 // Values is empty: an activation reads nothing.
 func (o *Activate) Values() []Value { return nil }
@@ -107,9 +124,10 @@ const LockScripts = 2
 // blocks the whole card for ever (卡片锁定).
 type Lock struct {
 	work
-	Unlock bool `json:"unlock"`
-	Card   bool `json:"card,omitempty"`
-	Done   bool `json:"done"`
+	Unlock bool  `json:"unlock"`
+	Card   bool  `json:"card,omitempty"`
+	Proof  proof `json:"proof"`
+	Done   bool  `json:"done"`
 }
 
 // NewBlockCard begins the blocking of a card, which nothing undoes.
@@ -138,12 +156,18 @@ func NewLock(p *profile.Profile, id *Identity, cardID []byte, unlock bool) (*Loc
 
 // Next implements Operation.
 func (o *Lock) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
-	if err := o.answers(in); err != nil {
-		return nil, err
-	}
 	if o.Turn > 0 {
+		if err := o.judge(&o.Proof, o.asked(), in.Responses); err != nil {
+			return nil, err
+		}
+		if err := o.answers(in); err != nil {
+			return nil, err
+		}
 		o.Done, o.Steps = true, nil
 		return nil, nil
+	}
+	if err := o.fresh(o.Identity.Challenge, factorLength); err != nil {
+		return nil, err
 	}
 	header := []byte{0x84, insBlockApplication, 0, 0, 4}
 	label := "锁定应用"
@@ -155,15 +179,33 @@ func (o *Lock) Next(ctx context.Context, keeper Keeper, in Input) (*Script, erro
 	}
 	mac, err := keeper.CommandMAC(ctx, o.Identity.key(o.profile, "STK"), o.Identity.Challenge, header)
 	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
+		return nil, keeperError("lock", err)
 	}
-	return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], Data: mac}, Label: label}), nil
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
+	steps := []Step{question, {Command: apdu.Command{CLA: header[0], INS: header[1], Data: mac}, Label: label}}
+	if o.Unlock {
+		slices.Reverse(steps)
+	}
+	return o.out(steps...), nil
+}
+
+// asked is the place of the proof in the script: first, but for a chip that is
+// unlocked, which proves nothing until then.
+func (o *Lock) asked() int {
+	if o.Unlock {
+		return 1
+	}
+	return 0
 }
 
 // NeedsPIN is as for Read.
 func (o *Lock) NeedsPIN() bool { return false }
 
-// Genuine says that the chip took a command authenticated for it alone.
+// Genuine says that the chip proved itself and took a command authenticated for
+// it alone.
 func (o *Lock) Genuine() bool { return o.Done }
 
 // Values is empty.
@@ -244,7 +286,7 @@ func pinError(sw apdu.SW) error {
 }
 
 func sendPIN(ctx context.Context, channel *apdu.Channel, command apdu.Command) error {
-	r, err := channel.Send(ctx, command)
+	r, err := send(ctx, channel, command)
 	if err != nil {
 		return err
 	}

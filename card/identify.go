@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -77,10 +76,14 @@ func (id *Identity) Untouched() bool {
 	return true
 }
 
-// Serial returns the chip's serial number, the last four bytes of the answer
-// to reset, in hexadecimal.
+// Serial returns the chip's serial number, the last four historical bytes of
+// the answer to reset, in hexadecimal.
 func (id *Identity) Serial() string {
-	return strings.ToUpper(hex.EncodeToString(id.ATR[len(id.ATR)-4:]))
+	history := id.ATR
+	if a, err := apdu.ParseATR(id.ATR); err == nil || errors.Is(err, apdu.ErrCheckByte) {
+		history = a.Historical
+	}
+	return upperHex(history[max(0, len(history)-4):])
 }
 
 // readCommand reads record number of a file by its short identifier.
@@ -238,12 +241,12 @@ func (id *Identity) readFree(p *profile.Profile, responses *[]apdu.Response) err
 func (id *Identity) readKeys(p *profile.Profile, data []byte) error {
 	objects, err := apdu.ParseTLV(data)
 	if err != nil {
-		return fmt.Errorf("key information: %w", err)
+		return fmt.Errorf("key information: %w: %w", ErrAnswer, err)
 	}
 	list, ok := apdu.FindTLV(objects, keyInformation)
 	life, found := apdu.FindTLV(list.Children, tagLifeCycle)
 	if !ok || !found || len(life.Value) != 1 {
-		return fmt.Errorf("key information: %w: no life cycle", apdu.ErrMalformed)
+		return fmt.Errorf("key information: %w: no life cycle", errMalformed)
 	}
 	id.LifeCycle = life.Value[0]
 	for _, object := range list.Children {

@@ -2,6 +2,7 @@ package card
 
 import (
 	"context"
+	"errors"
 
 	"onecard/apdu"
 	"onecard/card/profile"
@@ -55,8 +56,16 @@ func (o *Inspect) Next(ctx context.Context, keeper Keeper, in Input) (*Script, e
 		o.Ended = true
 		return nil, nil
 	case o.Turn == 0:
+		question, err := o.prove(ctx, keeper, &o.Proof)
+		if errors.Is(err, ErrUnknownKeys) { // it tells a key that nobody has: it cannot be proven
+			o.Ended = true
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 		pin := Step{Command: apdu.Command{INS: insVerify}, Accept: attemptsLeft, Label: "查询密码剩余次数"}
-		return o.out(pin, o.Proof.step(o.profile), challengeCommand(factorLength)), nil
+		return o.out(pin, question, challengeCommand(factorLength)), nil
 	case len(in.Responses) == 0 || len(in.Responses) > len(o.Steps):
 		return nil, ErrIncomplete
 	case o.Turn == 1:
@@ -68,12 +77,7 @@ func (o *Inspect) Next(ctx context.Context, keeper Keeper, in Input) (*Script, e
 // read judges the proof and opens the records.
 func (o *Inspect) read(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
 	o.PIN = responses[0].SW
-	var err error
-	if len(responses) > 1 && responses[1].SW == apdu.OK {
-		if o.Proven, err = o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), responses[1].Data); err != nil {
-			return nil, err
-		}
-	}
+	o.Proven = o.judge(&o.Proof, 1, responses) == nil
 	if !o.Proven {
 		o.Ended, o.Steps = true, nil
 		return nil, nil

@@ -86,7 +86,7 @@ func wrapKeys(ctx context.Context, keeper Keeper, under Key, loads []KeyLoad, iv
 			err = fmt.Errorf("%d data fields for %d keys", len(data), len(loads))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("wrap keys: %w", err)
+			return nil, keeperError("wrap keys", err)
 		}
 		return data, nil
 	}
@@ -94,7 +94,7 @@ func wrapKeys(ctx context.Context, keeper Keeper, under Key, loads []KeyLoad, iv
 	for _, load := range loads {
 		field, next, err := keeper.WrapKey(ctx, under, load.Target, load.Attributes, load.Header, iv)
 		if err != nil {
-			return nil, fmt.Errorf("wrap %s: %w", load.Target.Name, err)
+			return nil, keeperError("wrap "+load.Target.Name, err)
 		}
 		data, iv = append(data, field), next
 	}

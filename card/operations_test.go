@@ -273,7 +273,7 @@ func TestProtected(t *testing.T) {
 			t.Run(version+" "+protection, func(t *testing.T) {
 				t.Parallel()
 				v := newProvinceOf(t, version)
-				v.profile.Choices.Protection = protection
+				v.change(func(p *profile.Profile) { p.Choices.Protection = protection })
 				socket := v.made(t, 0xAA)
 				items := []card.Item{
 					{Path: "DF01/EF05/householdAddress", Write: &card.Data{Text: "青海省西宁市城东区"}},

@@ -44,7 +44,6 @@ type Personalise struct {
 	NextKey    int      `json:"nextKey"` // of a maker who wants a challenge for each key
 	CardID     []byte   `json:"newCardID,omitempty"`
 	Proof      proof    `json:"proof"`
-	Asked      int      `json:"asked,omitempty"`  // steps before the proof, in the script that reads back
 	Opened     int      `json:"opened,omitempty"` // steps before the first element that is read back
 	Proven     bool     `json:"proven"`
 	All        []Value  `json:"values,omitempty"`
@@ -67,7 +66,7 @@ func NewPersonalise(p *profile.Profile, id *Identity, contents Contents, keyVers
 
 // Next implements Operation.
 func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
-	if err := o.judge(in); err != nil {
+	if err := o.check(in); err != nil {
 		return nil, err
 	}
 	last := lastData(in.Responses)
@@ -95,8 +94,14 @@ func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Scrip
 	return nil, nil
 }
 
-// judge turns a refused first key into the finding that it is.
-func (o *Personalise) judge(in Input) error {
+// check judges the answers, the proof first. A refused first key is turned into
+// the finding that it is.
+func (o *Personalise) check(in Input) error {
+	if o.Phase == phaseWrite || o.Phase == phaseReadBack {
+		if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
+			return err
+		}
+	}
 	err := o.answers(in)
 	if err != nil && o.Phase == phaseKeys && len(in.Responses) == 1 {
 		return fmt.Errorf("%w: %w", ErrTransportKey, err)
@@ -110,7 +115,7 @@ func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error)
 	body := slices.Concat(o.Identity.CardID[:8], serial)
 	check, err := keeper.DirectMAC(ctx, Key{Name: o.profile.KeeperKey("CHECK")}, make([]byte, o.profile.BlockSize()), body)
 	if err != nil {
-		return nil, fmt.Errorf("check code of the card identification: %w", err)
+		return nil, keeperError("check code of the card identification", err)
 	}
 	o.CardID = append(body, check...)
 	switch {
@@ -183,6 +188,10 @@ func (o *Personalise) takeKeys() {
 }
 
 func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
 	open, err := o.authenticate(ctx, keeper, "UKSSSE", challenge)
 	if err != nil {
 		return nil, err
@@ -191,7 +200,7 @@ func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte
 	if err != nil {
 		return nil, err
 	}
-	steps := []Step{open}
+	steps := []Step{question, open}
 	for _, w := range elements {
 		steps = append(steps, Step{
 			Command: apdu.Command{INS: insUpdateRecord, P1: byte(w.element.Record), P2: w.file.SFI()<<3 | 4, Data: slices.Concat([]byte{w.element.Tag, byte(w.element.Length)}, w.value)},
@@ -207,7 +216,11 @@ func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte
 }
 
 func (o *Personalise) readBack(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
-	var steps []Step
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
+	steps := []Step{question}
 	if o.guarded() {
 		open, err := o.authenticate(ctx, keeper, readKey, challenge)
 		if err != nil {
@@ -218,11 +231,9 @@ func (o *Personalise) readBack(ctx context.Context, keeper Keeper, challenge []b
 	return o.finishReading(steps), nil
 }
 
-// finishReading ends a script with the proof, all elements, and the challenge
-// for the last command.
+// finishReading ends a script with all elements and the challenge for the last
+// command.
 func (o *Personalise) finishReading(steps []Step) *Script {
-	o.Asked = len(steps)
-	steps = append(steps, o.Proof.step(o.profile))
 	o.Opened = len(steps)
 	steps = append(steps, o.readAll(true)...)
 	o.Phase = phaseReadBack
@@ -231,13 +242,6 @@ func (o *Personalise) finishReading(steps []Step) *Script {
 
 // compare holds what the chip says against what was intended.
 func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), responses[o.Asked].Data)
-	if err != nil {
-		return nil, err
-	}
-	if !genuine {
-		return nil, ErrNotGenuine
-	}
 	intended, err := o.Contents.encode(o.profile, o.CardID)
 	if err != nil {
 		return nil, err
@@ -268,10 +272,13 @@ func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []ap
 
 // finish is the last write: it makes the blank a card.
 func (o *Personalise) finish(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
+	if err := o.fresh(challenge, o.profile.BlockSize()); err != nil {
+		return nil, err
+	}
 	header := []byte{0x84, insFinish, 0, 0, 4}
 	mac, err := keeper.DirectMAC(ctx, o.Identity.key(o.profile, o.profile.Maker.Master), challenge, header)
 	if err != nil {
-		return nil, fmt.Errorf("finish: %w", err)
+		return nil, keeperError("finish", err)
 	}
 	o.Phase = phaseFinish
 	return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], Data: mac}, Label: "结束制卡"}, keyInformationStep()), nil

@@ -15,12 +15,13 @@ const RekeyScripts = 2
 // Rekey replaces the keys of a card in the field by those of a newer version
 // (密钥更换), each enciphered under the card's own master key, the master key last.
 // It may be started again on a card that it left at any point: the chip tells
-// the version of each key, and what is new already is left alone. The chip then
-// proves its new key for authentication.
+// the version of each key, and what is new already is left alone. The chip
+// proves itself by its key for authentication, first the old and then the new.
 type Rekey struct {
 	work
 	KeyVersion int   `json:"keyVersion"`
-	Proof      proof `json:"proof"`
+	Old        proof `json:"old"`   // by the keys that it has, before it is given others
+	Proof      proof `json:"proof"` // by the new ones
 	Proven     bool  `json:"proven"`
 }
 
@@ -43,13 +44,19 @@ func NewRekey(p *profile.Profile, id *Identity, keyVersion int) (*Rekey, error) 
 
 // Next implements Operation.
 func (o *Rekey) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
-	if err := o.answers(in); err != nil {
-		return nil, err
-	}
 	if o.Turn == 0 {
 		return o.renew(ctx, keeper)
 	}
-	n := len(in.Responses)
+	if err := o.judge(&o.Old, 0, in.Responses); err != nil {
+		return nil, err
+	}
+	n := len(o.Steps)
+	if err := o.judge(&o.Proof, n-1, in.Responses); err != nil {
+		return nil, err
+	}
+	if err := o.answers(in); err != nil {
+		return nil, err
+	}
 	if err := o.Identity.readKeys(o.profile, in.Responses[n-2].Data); err != nil {
 		return nil, err
 	}
@@ -57,13 +64,6 @@ func (o *Rekey) Next(ctx context.Context, keeper Keeper, in Input) (*Script, err
 		if version != o.KeyVersion {
 			return nil, &ReadBackError{Element: profile.Text{ZH: "密钥版本 " + name, EN: "version of key " + name}}
 		}
-	}
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), in.Responses[n-1].Data)
-	if err != nil {
-		return nil, err
-	}
-	if !genuine {
-		return nil, ErrNotGenuine
 	}
 	o.Proven, o.Steps = true, nil
 	return nil, nil
@@ -76,12 +76,25 @@ func (o *Rekey) renew(ctx context.Context, keeper Keeper) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.out(append(steps, keyInformationStep(), o.Proof.step(o.profile))...), nil
+	before, err := o.prove(ctx, keeper, &o.Old)
+	if err != nil {
+		return nil, err
+	}
+	renewed := o.Identity.key(o.profile, "IRK")
+	renewed.Version = o.KeyVersion
+	after, err := o.Proof.step(ctx, keeper, o.profile, renewed)
+	if err != nil {
+		return nil, err
+	}
+	return o.out(slices.Concat([]Step{before}, steps, []Step{keyInformationStep(), after})...), nil
 }
 
 // load makes the commands that load keys of a version under another key, in one
 // chain of MACs that starts from the chip's challenge.
 func (w *work) load(ctx context.Context, keeper Keeper, under Key, slots []slotOf, version int, challenge []byte) ([]Step, error) {
+	if err := w.fresh(challenge, w.profile.BlockSize()); err != nil {
+		return nil, err
+	}
 	loads := make([]KeyLoad, len(slots))
 	for i, slot := range slots {
 		loads[i] = KeyLoad{

@@ -1,7 +1,11 @@
 package card
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"slices"
 
 	"onecard/apdu"
@@ -34,18 +38,39 @@ func RunWithPIN(ctx context.Context, channel *apdu.Channel, script *Script, pin 
 				}
 				step.Command.Data = packed
 			}
-			r, err := channel.Send(ctx, step.Command)
+			r, err := send(ctx, channel, step.Command)
 			if err != nil {
 				return err
 			}
 			responses = append(responses, r)
-			if !step.accepts(r.SW) {
+			if !step.accepts(r.SW) || !step.expects(r.Data) {
 				break
 			}
 		}
 		return nil
 	})
 	return responses, err
+}
+
+// send sends a command. An answer that is none is a finding about the card.
+func send(ctx context.Context, channel *apdu.Channel, command apdu.Command) (apdu.Response, error) {
+	r, err := channel.Send(ctx, command)
+	if errors.Is(err, apdu.ErrMalformed) {
+		err = fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	return r, err
+}
+
+// expectation is what a runner may know of the right answer to a command: too
+// little to make the answer, enough to tell it from any other.
+func expectation(command apdu.Command, answer []byte) []byte {
+	sum := sha256.Sum256(slices.Concat(command.Data, answer))
+	return sum[:4]
+}
+
+// expects says whether the answer is the one that the step asks for, if it does.
+func (s Step) expects(answer []byte) bool {
+	return len(s.Expect) == 0 || bytes.Equal(s.Expect, expectation(s.Command, answer))
 }
 
 func (s Step) accepts(sw apdu.SW) bool { return sw == apdu.OK || slices.Contains(s.Accept, sw) }

@@ -182,6 +182,9 @@ func (t Target) values(responses []apdu.Response) ([]Value, error) {
 		for _, r := range responses[1:] {
 			raw = append(raw, r.Data...)
 		}
+		if len(raw) > t.file.Size {
+			return nil, fmt.Errorf("%s: %w: %d bytes in a file of %d", t.Path, errMalformed, len(raw), t.file.Size)
+		}
 		v, err := t.Decode(0, raw)
 		return []Value{v}, err
 	}

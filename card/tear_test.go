@@ -170,7 +170,7 @@ func (r *tear) try(s state) error {
 
 // work runs an operation on a chip to its end, through JSON between scripts.
 func (v province) work(ctx context.Context, transmitter apdu.Transmitter, on *chip.Chip, kind, number string, begin func(*card.Identity) (card.Operation, error)) error {
-	_, _, err := v.driveOn(ctx, transmitter, on, kind, begin, number, func() int { return 0 })
+	_, _, err := v.driveOn(ctx, transmitter, on.ATR(), kind, begin, number)
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"onecard/apdu"
 	"onecard/card/profile"
 	"onecard/internal/gb"
 )
@@ -36,7 +35,7 @@ func (v Value) Date() (gb.Date, error) { return gb.ParseDate(v.Value) }
 func (v Value) Fen() (Fen, error) {
 	fen, err := strconv.ParseUint(v.Value, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("element %s: %w: no amount", v.Name, apdu.ErrMalformed)
+		return 0, fmt.Errorf("element %s: %w: no amount", v.Name, errMalformed)
 	}
 	return Fen(fen), nil
 }
@@ -64,7 +63,7 @@ func newValue(p *profile.Profile, path string, e *profile.Element, value []byte)
 		inner := &e.Inner[i]
 		size := 2 + inner.Length
 		if len(value) < size {
-			return Value{}, fmt.Errorf("element %s: %w: part %02X is missing", e.Name, apdu.ErrMalformed, inner.Tag)
+			return Value{}, fmt.Errorf("element %s: %w: part %02X is missing", e.Name, errMalformed, inner.Tag)
 		}
 		raw, err := elementValue(inner, value[:size])
 		if err != nil {
@@ -83,7 +82,7 @@ func newValue(p *profile.Profile, path string, e *profile.Element, value []byte)
 func newRecord(p *profile.Profile, path string, file *profile.File, number int, record []byte) (Value, error) {
 	v := Value{File: path, Tag: strconv.Itoa(number), Name: "record", Text: file.Title}
 	if len(record) != file.Size {
-		return Value{}, fmt.Errorf("%s: %w: a record of %d bytes, not %d", path, apdu.ErrMalformed, len(record), file.Size)
+		return Value{}, fmt.Errorf("%s: %w: a record of %d bytes, not %d", path, errMalformed, len(record), file.Size)
 	}
 	for i := range file.Fields {
 		field := &file.Fields[i]

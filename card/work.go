@@ -1,6 +1,7 @@
 package card
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -20,12 +21,16 @@ type work struct {
 	Steps []Step `json:"steps,omitempty"`
 
 	profile *profile.Profile
+	used    []byte // the challenge that the script to come answers
 }
 
 // out remembers a script and hands it out.
 func (w *work) out(steps ...Step) *Script {
 	w.Steps = steps
 	w.Turn++
+	if w.used != nil {
+		w.Identity.Challenge = w.used
+	}
 	return &Script{Steps: steps}
 }
 
@@ -94,9 +99,26 @@ func randomFactor() []byte {
 	return r
 }
 
+// fresh takes a challenge of the chip's: one of the right length, and not the
+// one that was used before.
+func (w *work) fresh(challenge []byte, size int) error {
+	last := w.Identity.Challenge
+	if len(challenge) != size {
+		return fmt.Errorf("a challenge of %d bytes, not %d: %w", len(challenge), size, ErrAnswer)
+	}
+	if w.Turn > 0 && (bytes.HasPrefix(challenge, last) || bytes.HasPrefix(last, challenge)) {
+		return fmt.Errorf("the same challenge again: %w", ErrAnswer)
+	}
+	w.used = challenge
+	return nil
+}
+
 // authenticate proves to the chip that we hold a key (外部认证): AUTH over the
 // chip's challenge.
 func (w *work) authenticate(ctx context.Context, keeper Keeper, name string, challenge []byte) (Step, error) {
+	if err := w.fresh(challenge, factorLength); err != nil {
+		return Step{}, err
+	}
 	_, slot, ok := w.profile.Key(name)
 	if !ok {
 		return Step{}, fmt.Errorf("profile %s has no key %s", w.profile.Version, name)
@@ -104,7 +126,7 @@ func (w *work) authenticate(ctx context.Context, keeper Keeper, name string, cha
 	r2 := randomFactor()
 	auth, err := keeper.Cryptogram(ctx, w.Identity.key(w.profile, name), challenge, r2)
 	if err != nil {
-		return Step{}, fmt.Errorf("authenticate with %s: %w", name, err)
+		return Step{}, keeperError("authenticate with "+name, err)
 	}
 	return Step{
 		Command: apdu.Command{INS: insExternalAuthenticate, P2: slot.ID, Data: slices.Concat(auth, r2, w.profile.Choices.KeyVersion)},
@@ -114,25 +136,41 @@ func (w *work) authenticate(ctx context.Context, keeper Keeper, name string, cha
 
 // proof is a question to the chip that only the true one can answer (内部认证).
 type proof struct {
-	R1 []byte `json:"r1,omitempty"`
-	R2 []byte `json:"r2,omitempty"`
+	Answer []byte `json:"answer,omitempty"` // the right one
 }
 
-func (q *proof) step(p *profile.Profile) Step {
-	q.R1, q.R2 = randomFactor(), randomFactor()
-	return Step{
-		Command: apdu.Command{INS: insInternalAuthenticate, Data: slices.Concat(q.R1, q.R2, p.Choices.KeyVersion), Ne: factorLength},
-		Label:   "内部认证（验证芯片真伪）",
+// step asks the question, under one of the card's keys. Any answer but the
+// right one ends the script.
+func (q *proof) step(ctx context.Context, keeper Keeper, p *profile.Profile, key Key) (step Step, err error) {
+	r1, r2 := randomFactor(), randomFactor()
+	if q.Answer, err = keeper.Cryptogram(ctx, key, r1, r2); err != nil {
+		return Step{}, keeperError("prove the chip", err)
 	}
+	command := apdu.Command{INS: insInternalAuthenticate, Data: slices.Concat(r1, r2, p.Choices.KeyVersion), Ne: factorLength}
+	return Step{Command: command, Expect: expectation(command, q.Answer), Label: "内部认证（验证芯片真伪）"}, nil
+}
+
+// prove makes the step in which the chip proves itself.
+func (w *work) prove(ctx context.Context, keeper Keeper, q *proof) (Step, error) {
+	return q.step(ctx, keeper, w.profile, w.Identity.key(w.profile, "IRK"))
 }
 
 // holds says whether the chip's answer is the right one.
-func (q *proof) holds(ctx context.Context, keeper Keeper, key Key, answer []byte) (bool, error) {
-	expected, err := keeper.Cryptogram(ctx, key, q.R1, q.R2)
-	if err != nil {
-		return false, fmt.Errorf("prove the chip: %w", err)
+func (q *proof) holds(answer []byte) bool {
+	return len(q.Answer) == factorLength && subtle.ConstantTimeCompare(q.Answer, answer) == 1
+}
+
+// judge judges the answer to the proof, which is a step of the script that is
+// out. That comes before all others that it brought: what a false chip says
+// besides does not matter.
+func (w *work) judge(q *proof, at int, responses []apdu.Response) error {
+	if err := checkAnswers(w.Steps[:at+1], responses[:min(at+1, len(responses))]); err != nil {
+		return err
 	}
-	return subtle.ConstantTimeCompare(expected, answer) == 1, nil
+	if !q.holds(responses[at].Data) {
+		return ErrNotGenuine
+	}
+	return nil
 }
 
 // readKey opens what a card of 3.00 says of its holder.

@@ -31,7 +31,7 @@ var allowed = map[string]struct {
 	"internal/gb":             {nil, "the national codes stand alone; anyone may use them"},
 	"apdu":                    {nil, "ISO 7816 knows nothing of social security"},
 	"apdu/pcsc":               {[]string{"apdu"}, "the only user of the PC/SC library"},
-	"card/profile":            {nil, "a chip as data"},
+	"card/profile":            {[]string{"apdu"}, "a chip as data; what ISO 7816 says of an answer to reset it need not say again"},
 	"card":                    {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
 	"card/trace":              {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},
 	"card/chip":               {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},
@@ -55,12 +55,13 @@ var allowed = map[string]struct {
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
 	"cmd/onecard":             {[]string{"api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample", "exchange/authentication"}, "wires the province; with cmd/keeper the only importer of keys"},
 	"cmd/counter":             {[]string{"terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/profile", "card/trace", "terminal/driver"}, "wires a counter"},
-	"cmd/cardsim":             {[]string{"card/chip", "card/profile"}, "virtual chips"},
+	"cmd/cardsim":             {[]string{"card/chip", "card/profile", "card/chip/hostile"}, "virtual chips"},
 	"keys/pkcs11":             {[]string{"keys"}, "the keeper over a token; cgo"},
 	"keys/remote":             {[]string{"keys"}, "the keeper in a process of its own: both ends of the socket"},
 	"keys/pkcs11/pkcs11test":  {[]string{"keys/keystest", "keys/pkcs11"}, "a token for each test"},
 	"cmd/keeper":              {[]string{"keys", "keys/pkcs11", "keys/remote"}, "the keeper's process: the only one that links a token's library"},
 	"exchange/authentication": {[]string{"exchange", "registry", "card/profile", "internal/gb"}, "authentication data for terminals without a security module; keys and cards come in as interfaces"},
+	"card/chip/hostile":       {[]string{"apdu"}, "stands before any chip; knows no profile and no key"},
 }
 
 // reserved lists modules that only the packages named may import, for what

@@ -1,7 +1,6 @@
 package issuance
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,7 +84,7 @@ func (c *comparison) origin() {
 	if len(id.CardID) >= 12 && c.held.card != nil {
 		// A card whose two serials differ on record, as some in the field do,
 		// says nothing by it.
-		agree := bytes.Equal(id.CardID[8:12], id.ATR[len(id.ATR)-4:]) || !strings.HasPrefix(c.held.card.ChipID[16:], c.held.card.ChipSerial)
+		agree := upperHex(id.CardID[8:12]) == id.Serial() || !strings.HasPrefix(c.held.card.ChipID[16:], c.held.card.ChipSerial)
 		c.expect(agree, "serial", "芯片序列号", "chip serial", FoundSuspicious,
 			"卡识别码与复位信息中的序列号不符", "card identification and answer to reset have different serials", masked("atr", upperHex(id.CardID[8:12])), masked("atr", id.Serial()))
 	}

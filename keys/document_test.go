@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -214,6 +215,30 @@ func FuzzSecretFiles(f *testing.F) {
 		}
 		if key, err := parseKey(spec, text); err == nil {
 			require.Len(t, key, 16)
+		} else {
+			require.ErrorIs(t, err, ErrFormat)
+		}
+	})
+}
+
+// FuzzCeremonyFiles reads records and components of a ceremony: what is read is
+// written alike.
+func FuzzCeremonyFiles(f *testing.F) {
+	f.Add([]byte(`{"format":"` + ceremonyFormat + `","key":{"name":"TRANSPORT"},"version":1,"custodians":2}`))
+	f.Add([]byte("0011 2233 4455 6677 8899 AABB CCDD EEFF"))
+	spec := Spec{Name: "TRANSPORT", Usage: Transport, Algorithm: SM4, Depth: 1}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if record, err := parseRecord(text); err == nil {
+			again, err := record.encode()
+			require.NoError(t, err)
+			require.Equal(t, text, again)
+		} else {
+			require.True(t, errors.Is(err, ErrFormat) || errors.Is(err, ErrTampered))
+		}
+		if component, err := ParseComponent(spec, text); err == nil {
+			again, err := ParseComponent(spec, component.Reveal())
+			require.NoError(t, err)
+			require.True(t, component.Equal(again))
 		} else {
 			require.ErrorIs(t, err, ErrFormat)
 		}

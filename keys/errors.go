@@ -9,13 +9,13 @@ import (
 // and name the key and its version, never a byte of it.
 var (
 	// ErrNoKey: the keeper has no key of that name and version.
-	ErrNoKey = errors.New("没有该密钥 no such key")
+	ErrNoKey error = unknownKey("没有该密钥 no such key")
 	// ErrWrongUsage: the key exists, for another purpose (一钥一用).
 	ErrWrongUsage = errors.New("密钥用途不符 key is not for this use")
 	// ErrFactors: the diversification factors are not those of the key's depth.
 	ErrFactors = errors.New("密钥分散因子不符 wrong diversification factors")
 	// ErrRetired: the version of the key is no longer used for anything.
-	ErrRetired = errors.New("密钥已停用 key version is retired")
+	ErrRetired error = unknownKey("密钥已停用 key version is retired")
 	// ErrNotActive: no version of the key is for new cards, or new data, now.
 	ErrNotActive = errors.New("密钥未启用 no key version is active")
 	// ErrAlgorithm: the operation is not defined for the key's algorithm.
@@ -62,6 +62,15 @@ var (
 	// ErrShares: the two shares do not belong together.
 	ErrShares = errors.New("两个密钥分量不成对 the two shares do not belong together")
 )
+
+// unknownKey is an error about a version of a key that is not to be had. Whoever
+// may not import this package knows it by its method.
+type unknownKey string
+
+func (e unknownKey) Error() string { return string(e) }
+
+// UnknownKey marks the error.
+func (unknownKey) UnknownKey() {}
 
 // keyError says which key an error is about.
 func keyError(name string, version int, err error) error {

@@ -632,8 +632,11 @@ type ScriptStep struct {
 	Accept *[]string `json:"accept,omitempty"`
 
 	// Apdu command APDU in hex
-	Apdu  string  `json:"apdu"`
-	Label *string `json:"label,omitempty"`
+	Apdu string `json:"apdu"`
+
+	// Expect the script ends at any answer but one; the first four bytes in hex of the SHA-256 of the command's data field and that answer
+	Expect *string `json:"expect,omitempty"`
+	Label  *string `json:"label,omitempty"`
 
 	// Pin the terminal puts the holder's number into the data field and tells nobody
 	Pin *bool `json:"pin,omitempty"`

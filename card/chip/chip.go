@@ -227,7 +227,8 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 }
 
 // deliver hands data out as T=0 does (ISO/IEC 7816-3 clause 12.2.1): after a
-// command with data it waits for GET RESPONSE; a wrong Le is told.
+// command with data it waits for GET RESPONSE, as does what one answer cannot
+// hold; a wrong Le is told.
 func (c *Chip) deliver(cmd apdu.Command, data []byte, sw apdu.SW) ([]byte, apdu.SW) {
 	if len(data) == 0 || c.Contactless {
 		return data, sw
@@ -235,15 +236,23 @@ func (c *Chip) deliver(cmd apdu.Command, data []byte, sw apdu.SW) ([]byte, apdu.
 	if len(cmd.Data) > 0 {
 		c.waiting = data
 		if sw == apdu.OK {
-			sw = 0x6100 | apdu.SW(len(data)&0xFF)
+			sw = 0x6100 | length(data)
 		}
 		return nil, sw
 	}
 	if cmd.Ne != apdu.MaxShortNe && cmd.Ne != len(data) {
-		return nil, 0x6C00 | apdu.SW(len(data)&0xFF)
+		return nil, 0x6C00 | length(data)
+	}
+	if len(data) > apdu.MaxShortNe {
+		data, c.waiting = data[:apdu.MaxShortNe], data[apdu.MaxShortNe:]
+		sw = 0x6100 | length(c.waiting)
 	}
 	return data, sw
 }
+
+// length is how a status word codes how much one answer may take of data: 00
+// for all that it holds.
+func length(data []byte) apdu.SW { return apdu.SW(min(len(data), apdu.MaxShortNe) & 0xFF) }
 
 // getResponse hands out what waits. It goes on waiting after a wrong Le, and
 // is gone once it was fetched.

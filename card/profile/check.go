@@ -2,9 +2,12 @@ package profile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"onecard/apdu"
 )
 
 // check refuses a profile that contradicts itself. The file is there to find
@@ -45,9 +48,17 @@ func (p *Profile) check(f fileProfile) error {
 func (a ATR) check() error {
 	switch {
 	case len(a.Value) != len(a.Mask):
-		return fmt.Errorf("atr %X: value and mask of one length", a.Value)
-	case a.Historical < 8 || a.Trailer < 0 || a.Trailer > 1 || len(a.Value) <= a.Historical+a.Trailer:
-		return fmt.Errorf("atr %X: at least eight historical bytes, and none or one after them", a.Value)
+		return within(fmt.Errorf("atr %X: value and mask of one length", a.Value), "mask")
+	case a.Historical < 8 || a.Trailer < 0 || a.Trailer > 1:
+		return within(fmt.Errorf("atr %X: at least eight historical bytes, and none or one after them", a.Value), "historical")
+	}
+	// The value may leave the check byte open, as what it is computed from.
+	parsed, err := apdu.ParseATR(a.Value)
+	if err != nil && !errors.Is(err, apdu.ErrCheckByte) {
+		return within(fmt.Errorf("atr %X: %w", a.Value, err), "value")
+	}
+	if len(parsed.Historical) != a.Historical || parsed.HasCheck != (a.Trailer == 1) {
+		return within(fmt.Errorf("atr %X: says %d historical bytes, and a check byte after them: %v", a.Value, len(parsed.Historical), parsed.HasCheck), "historical")
 	}
 	return nil
 }
@@ -81,7 +92,7 @@ func (p *Profile) BlankATR(serial [4]byte) []byte {
 // checkScopes checks all scopes; the places are those of the file, which for an
 // extension has the last ones only.
 func (p *Profile) checkScopes(f fileProfile) error {
-	names := map[string]bool{}
+	names, indexes := map[string]bool{}, map[int]bool{}
 	for _, s := range p.Scopes {
 		in := slices.IndexFunc(f.Scopes, func(added fileScope) bool { return added.Name == s.Name })
 		var added fileScope
@@ -91,6 +102,10 @@ func (p *Profile) checkScopes(f fileProfile) error {
 		if err := s.check(names, len(s.Keys)-len(added.Keys), len(s.Files)-len(added.Files)); err != nil {
 			return within(err, "scopes", in)
 		}
+		if indexes[s.Index] || s.Index < 0 || s.Index > 31 {
+			return within(fmt.Errorf("%s: index %d: 0 to 31, once", s.Name, s.Index), "scopes", in, "index")
+		}
+		indexes[s.Index] = true
 	}
 	return nil
 }
@@ -101,6 +116,9 @@ func (s Scope) check(names map[string]bool, otherKeys, otherFiles int) error {
 	for i, k := range s.Keys {
 		if names[k.Name] || ids[k.ID] {
 			return within(fmt.Errorf("%s: key %s: name or id stands twice", s.Name, k.Name), "keys", i-otherKeys)
+		}
+		if k.Purpose == "external" && (k.Tries < 1 || k.Tries > 15) {
+			return within(fmt.Errorf("%s: key %s: 1 to 15 tries", s.Name, k.Name), "keys", i-otherKeys, "tries")
 		}
 		names[k.Name], ids[k.ID] = true, true
 	}
@@ -154,26 +172,29 @@ func (f File) checkCyclic() error {
 		sum += e.Length
 	}
 	if sum != f.Size {
-		return within(f.wrong(fmt.Errorf("record length %d, its fields are %d", f.Size, sum)), "fields")
+		return within(f.wrong(fmt.Errorf("record length %d, its fields are %d", f.Size, sum)), "size")
 	}
 	return nil
 }
 
 func (f File) checkElements(s Scope) error {
-	tags := map[byte]bool{}
+	tags, names := map[byte]bool{}, map[string]bool{}
 	for i, e := range f.Elements {
 		if e.Record != i+1 {
-			return within(f.wrong(fmt.Errorf("element %s: record %d stands at place %d", e.Name, e.Record, i+1)), "elements", i)
+			return within(f.wrong(fmt.Errorf("element %s: record %d stands at place %d", e.Name, e.Record, i+1)), "elements", e.place)
 		}
 		if tags[e.Tag] && e.Tag != f.Elements[i-1].Tag {
-			return within(f.wrong(fmt.Errorf("element %s: tag %02X stands twice", e.Name, e.Tag)), "elements", i)
+			return within(f.wrong(fmt.Errorf("element %s: tag %02X stands twice", e.Name, e.Tag)), "elements", e.place)
 		}
-		tags[e.Tag] = true
+		if names[e.Name] {
+			return within(f.wrong(fmt.Errorf("element %s: the name stands twice", e.Name)), "elements", e.place)
+		}
+		tags[e.Tag], names[e.Name] = true, true
 		if err := s.checkRule(e.Read); e.Read != "" && err != nil {
-			return within(f.wrong(err), "elements", i)
+			return within(f.wrong(err), "elements", e.place)
 		}
 		if err := e.check(); err != nil {
-			return within(f.wrong(err), "elements", i)
+			return within(f.wrong(err), "elements", e.place)
 		}
 	}
 	return nil
@@ -185,6 +206,9 @@ func (e Element) check() error {
 	}
 	if !strings.Contains(" an cn b dec hex4 template ", " "+e.Coding+" ") {
 		return fmt.Errorf("element %s: coding %q is not known", e.Name, e.Coding)
+	}
+	if (e.Coding == "dec" || e.Coding == "hex4") && e.Length != 4 {
+		return fmt.Errorf("element %s: an amount has four bytes", e.Name)
 	}
 	if e.Coding != "template" {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,9 +18,16 @@ import (
 //go:embed v*.yaml local/*.yaml
 var files embed.FS
 
-// Load reads all profiles that the program knows, the versions and their local
-// extensions, the newest first.
-func Load() ([]*Profile, error) { return load(files, "v*.yaml", "local/*.yaml") }
+// known are the profiles in the program, read when they are first asked for.
+var known = sync.OnceValues(func() ([]*Profile, error) { return load(files, "v*.yaml", "local/*.yaml") })
+
+// Load returns all profiles that the program knows, the versions and their local
+// extensions, the newest first. They are shared: who wants to change one copies
+// it first.
+func Load() ([]*Profile, error) {
+	profiles, err := known()
+	return slices.Clone(profiles), err
+}
 
 // LoadWith reads, besides those, the files of a directory: a new version or a
 // local extension is a file there.
@@ -27,6 +35,9 @@ func LoadWith(directory string) ([]*Profile, error) {
 	profiles, err := Load()
 	if err != nil || directory == "" {
 		return profiles, err
+	}
+	if _, err := os.ReadDir(directory); err != nil {
+		return nil, fmt.Errorf("card profiles: %w", err)
 	}
 	if profiles, err = extend(profiles, os.DirFS(directory), "*.yaml"); err != nil {
 		return nil, err
@@ -76,11 +87,11 @@ func extend(profiles []*Profile, from fs.FS, pattern string) ([]*Profile, error)
 // hexBytes is a byte string written in hexadecimal.
 type hexBytes []byte
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (h *hexBytes) UnmarshalText(text []byte) error {
-	b, err := hex.DecodeString(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is not hexadecimal", text)
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (h *hexBytes) UnmarshalYAML(node *yaml.Node) error {
+	b, err := hex.DecodeString(node.Value)
+	if err != nil || node.Kind != yaml.ScalarNode {
+		return &Error{node.Line, fmt.Errorf("%q is not hexadecimal", node.Value)}
 	}
 	*h = b
 	return nil
@@ -89,14 +100,14 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 // hexByte is one byte written in hexadecimal.
 type hexByte byte
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (h *hexByte) UnmarshalText(text []byte) error {
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (h *hexByte) UnmarshalYAML(node *yaml.Node) error {
 	var b hexBytes
-	if err := b.UnmarshalText(text); err != nil {
+	if err := b.UnmarshalYAML(node); err != nil {
 		return err
 	}
 	if len(b) != 1 {
-		return fmt.Errorf("%q is not one byte in hexadecimal", text)
+		return &Error{node.Line, fmt.Errorf("%q is not one byte in hexadecimal", node.Value)}
 	}
 	*h = hexByte(b[0])
 	return nil
@@ -152,7 +163,7 @@ func line(node *yaml.Node, path []any) int {
 func child(node *yaml.Node, step any) *yaml.Node {
 	switch step := step.(type) {
 	case int:
-		if node.Kind == yaml.SequenceNode && step < len(node.Content) {
+		if node.Kind == yaml.SequenceNode && step >= 0 && step < len(node.Content) {
 			return node.Content[step]
 		}
 	case string:
@@ -169,10 +180,6 @@ func child(node *yaml.Node, step any) *yaml.Node {
 // extends adds to one of the profiles that are known already. What is wrong is
 // an *Error with the line, or the YAML reader's own, which names it as well.
 func Parse(text []byte, known ...*Profile) (*Profile, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
-	}
 	var f fileProfile
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
@@ -185,6 +192,10 @@ func Parse(text []byte, known ...*Profile) (*Profile, error) {
 	}
 	var at *fault
 	if errors.As(err, &at) {
+		var root yaml.Node
+		if err := yaml.Unmarshal(text, &root); err != nil {
+			return nil, fmt.Errorf("profile: %w", err)
+		}
 		return nil, &Error{line(&root, at.path), at.reason}
 	}
 	return p, err
@@ -198,10 +209,16 @@ func (f *fileProfile) build(known []*Profile) (*Profile, error) {
 		if err != nil {
 			return nil, within(err, "extends")
 		}
+		if len(f.Areas) == 0 {
+			return nil, within(fmt.Errorf("an extension names its areas"), "extends")
+		}
 		clone := *base
 		p, clone.Scopes = &clone, slices.Clone(base.Scopes)
 		p.Areas, p.Title = f.Areas, f.Title
 	} else {
+		if _, err := ByVersion(known, f.Version); err == nil {
+			return nil, within(fmt.Errorf("version %q is known already", f.Version), "version")
+		}
 		*p = Profile{
 			Version: f.Version, Title: f.Title, Areas: f.Areas, Algorithm: f.Algorithm, KeySuffix: f.KeySuffix, Environment: f.Environment, FCI: f.FCI,
 			PIN: PIN{Digits: f.PIN.Digits, Tries: f.PIN.Tries},
@@ -228,6 +245,11 @@ func (f *fileProfile) build(known []*Profile) (*Profile, error) {
 		scope, err := s.build(f.Usages)
 		if err != nil {
 			return nil, within(err, "scopes", i)
+		}
+		for j, key := range scope.Keys {
+			if _, _, taken := p.Key(key.Name); taken {
+				return nil, within(fmt.Errorf("key %s: the name stands twice", key.Name), "scopes", i, "keys", j)
+			}
 		}
 		p.add(scope)
 	}
@@ -283,9 +305,10 @@ func (s fileScope) build(usages map[string]hexByte) (Scope, error) {
 
 func (f fileFile) build() File {
 	file := File{FID: f.FID, Title: f.Title, Kind: f.Kind, Size: f.Size, Records: f.Records, Read: f.Read, Write: f.Write, Source: f.Source, Assumed: f.Assumed}
-	for _, e := range f.Elements {
+	for place, e := range f.Elements {
 		for i := range max(1, e.Times) {
 			element := e.build(i)
+			element.place = place
 			element.Source = f.Source
 			file.Elements = append(file.Elements, element)
 		}

@@ -223,6 +223,8 @@ type Element struct {
 	Inner   []Element // of a "template" (B-TLV)
 	Source  string
 	Assumed bool
+
+	place int // of its line in the file, which may stand for several records
 }
 
 // Maker is what a chip maker's blank speaks before it is personalised (卡商空白卡):

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,9 +70,19 @@ func decode(conversation apdu.Conversation, options Options) Conversation {
 			out.Fitting = append(out.Fitting, p.Version)
 		}
 	}
-	if !options.Reveal && len(conversation.ATR) > serialLength {
-		// Its last bytes are the serial number of the chip.
-		out.ATR = conversation.ATR[:len(conversation.ATR)-serialLength].String() + strings.Repeat("..", serialLength)
+	hide := serialLength
+	if atr, err := apdu.ParseATR(plain(conversation.ATR)); err == nil || errors.Is(err, apdu.ErrCheckByte) {
+		out.Historical = len(atr.Historical)
+		for _, protocol := range atr.Protocols {
+			out.Protocols = append(out.Protocols, fmt.Sprintf("T=%d", protocol))
+		}
+		if atr.HasCheck {
+			hide++ // from which the rest can be told
+		}
+	}
+	if !options.Reveal && len(conversation.ATR) > hide {
+		// Its last historical bytes are the serial number of the chip.
+		out.ATR = conversation.ATR[:len(conversation.ATR)-hide].String() + strings.Repeat("..", hide)
 	}
 	begins := true // the next command is the first of a script
 	for _, g := range groups {

@@ -15,9 +15,13 @@ type Report struct {
 
 // Conversation is what passed on one connection to a card (一次连接).
 type Conversation struct {
-	ATR    string     `json:"atr,omitempty"` // 卡复位信息
-	At     *time.Time `json:"at,omitempty"`
-	Reader string     `json:"reader,omitempty"`
+	ATR string `json:"atr,omitempty"` // 卡复位信息
+	// Protocols, such as T=0, and the number of historical bytes are what the
+	// answer to reset says; absent where it is not of the standard's form.
+	Protocols  []string   `json:"protocols,omitempty"`
+	Historical int        `json:"historical,omitempty"`
+	At         *time.Time `json:"at,omitempty"`
+	Reader     string     `json:"reader,omitempty"`
 	// Card is the kind of card that the answer to reset names.
 	Card *profile.Text `json:"card,omitempty"`
 	// Version is the specification (规范版本) by which files, elements and keys

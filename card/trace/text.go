@@ -63,6 +63,9 @@ func (c Conversation) text(b *strings.Builder, number int) {
 			fmt.Fprintf(b, "  %s %s", c.Card.ZH, c.Card.EN)
 		}
 		b.WriteString("\n")
+		if len(c.Protocols) > 0 {
+			fmt.Fprintf(b, "  协议 protocol     %s，历史字节 %d 个 historical bytes\n", strings.Join(c.Protocols, ", "), c.Historical)
+		}
 	}
 	switch {
 	case c.Version != "":

@@ -49,6 +49,7 @@ type insertCommand struct {
 	target
 	Card        string `required:"" help:"Card file."`
 	Contactless bool   `help:"Lay it on the reader instead. 非接触式。"`
+	As          string `help:"How the chip misbehaves, such as clone, replay, endless-61, keys-newer. 恶意芯片的种类。"`
 }
 
 // Run inserts a card.
@@ -57,7 +58,7 @@ func (c *insertCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("card: %w", err)
 	}
-	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file, Contactless: c.Contactless})
+	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file, Contactless: c.Contactless, As: c.As})
 	return err
 }
 

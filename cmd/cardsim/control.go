@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"onecard/card/chip"
+	"onecard/card/chip/hostile"
 	"onecard/card/profile"
 )
 
@@ -90,6 +91,7 @@ type request struct {
 	Do    string `json:"do"`
 	Slot  int    `json:"slot"`
 	Card  string `json:"card,omitempty"`
+	As    string `json:"as,omitempty"` // adversary
 	After int    `json:"after,omitempty"`
 	// Contactless lays the card on the reader instead of putting it in.
 	Contactless bool `json:"contactless,omitempty"`
@@ -177,7 +179,13 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 			return nil, err
 		}
 		c.Contactless = r.Contactless
-		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r.Card, c, s.logger)
+		var inserted hostile.Card = c
+		if r.As != "" {
+			if inserted, err = hostile.New(r.As, c); err != nil {
+				return nil, err
+			}
+		}
+		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r.Card, inserted, s.logger)
 	case "remove":
 		if current != nil {
 			current.remove()

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"syscall"
 	"time"
 
-	"onecard/card/chip"
+	"onecard/card/chip/hostile"
 )
 
 // The one-byte messages of the virtual reader. Anything longer is a command.
@@ -36,12 +37,12 @@ type slot struct {
 	done    chan struct{}
 
 	mu   sync.Mutex
-	chip *chip.Chip
+	chip hostile.Card
 	tear int // commands until the power goes; 0 never
 }
 
 // insert puts a card into its reader until ctx ends or it is removed.
-func insert(ctx context.Context, address, file string, c *chip.Chip, logger *slog.Logger) *slot {
+func insert(ctx context.Context, address, file string, c hostile.Card, logger *slog.Logger) *slot {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &slot{address: address, file: file, chip: c, logger: logger, cancel: cancel, done: make(chan struct{})}
 	go s.run(ctx)
@@ -110,6 +111,7 @@ func (s *slot) serve(ctx context.Context) error {
 		if answer == nil {
 			continue
 		}
+		answer = answer[:min(len(answer), math.MaxUint16)] // what a frame can hold
 		// One write for length and body: two would wait for each other.
 		frame := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(answer)), uint16(len(answer)))
 		if _, err := connection.Write(append(frame, answer...)); err != nil {
