@@ -18,6 +18,7 @@ run: packages-run build ## the main job: issue a card end to end and stay up wit
 
 test: packages-test build ## all tests, with the race detector, on real readers, databases and browser
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -timeout 20m -run '^TestTear' ./card
 
 build: ## the programs, into bin/
 	@mkdir -p bin

@@ -135,12 +135,7 @@ func newVictim(t *testing.T, version string) victim {
 	_, _, err := v.drive(t.Context(), socket, "lock", func(id *card.Identity) (card.Operation, error) { return card.NewLock(v.profile, id, cardID, false) }, "")
 	require.NoError(t, err)
 	keep("locked", socket.Chip)
-	for _, info := range v.keeper.Keys() {
-		if info.Depth == 2 {
-			_, err := v.keeper.Rotate(info.Name)
-			require.NoError(t, err)
-		}
-	}
+	v.renew(t)
 	return v
 }
 

@@ -2,8 +2,6 @@ package card_test
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +24,17 @@ func (v province) made(t *testing.T, serial uint32) *chip.Socket {
 	_, err = v.activate(t.Context(), socket, pin)
 	require.NoError(t, err)
 	return socket
+}
+
+// renew gives the province the next version of the keys of its cards.
+func (v province) renew(t *testing.T) {
+	t.Helper()
+	for _, scope := range v.profile.Scopes {
+		for _, key := range scope.Keys {
+			_, err := v.keeper.Rotate(v.profile.KeeperKey(key.Name))
+			require.NoError(t, err)
+		}
+	}
 }
 
 // access reads and writes items.
@@ -203,12 +212,7 @@ func TestRekey(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			v := newProvinceOf(t, version)
-			for _, info := range v.keeper.Keys() {
-				if info.Depth == 2 {
-					_, err := v.keeper.Rotate(info.Name)
-					require.NoError(t, err)
-				}
-			}
+			v.renew(t)
 			rekey := func(socket *chip.Socket) (measure, error) {
 				socket.Chip.PowerOn()
 				_, m, err := v.drive(t.Context(), socket, "rekey", func(id *card.Identity) (card.Operation, error) { return card.NewRekey(v.profile, id, 2) }, "")
@@ -220,17 +224,15 @@ func TestRekey(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, card.RekeyScripts, m.scripts)
 			total := whole.Count() - before
+			old := image(t, v.made(t, 0xA7))
 			for cut := 1; cut <= total; cut++ {
 				for _, first := range []bool{true, false} {
-					socket := v.made(t, uint32(0xA700+cut))
-					torn := &chip.Socket{Chip: socket.Chip, Cut: cut, Before: first}
+					torn := &chip.Socket{Chip: v.insert(t, old), Cut: cut, Before: first}
 					_, err := rekey(torn)
 					require.ErrorIs(t, err, chip.ErrPower)
 					_, err = rekey(torn)
 					require.NoError(t, err)
-					image, err := socket.Chip.Image()
-					require.NoError(t, err)
-					for _, slot := range slices.Collect(maps.Values(image.Keys)) {
+					for _, slot := range image(t, torn).Keys {
 						require.Equal(t, byte(2), slot.Version)
 					}
 					read, _, err := v.read(t.Context(), torn)

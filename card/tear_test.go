@@ -193,6 +193,7 @@ func complete(version byte, spent int) func(*chip.Image) error {
 // TestTearEverywhere prints the number of cases for each version and operation.
 func TestTearEverywhere(t *testing.T) {
 	t.Parallel()
+	exhaustive(t)
 	for version, life := range lives {
 		for _, test := range tears(life.name) {
 			t.Run(version+" "+test.name, func(t *testing.T) {
@@ -214,6 +215,7 @@ func TestTearEverywhere(t *testing.T) {
 // writes in place finds cards that nothing brings back.
 func TestTearOfPlainChip(t *testing.T) {
 	t.Parallel()
+	exhaustive(t)
 	for version, life := range lives {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -271,12 +273,7 @@ func tears(name string) []tornTest {
 			}}
 		}},
 		{"change keys", made, func(t *testing.T, v province) *tear {
-			for _, info := range v.keeper.Keys() {
-				if info.Depth == 2 {
-					_, err := v.keeper.Rotate(info.Name)
-					require.NoError(t, err)
-				}
-			}
+			v.renew(t)
 			return &tear{v: v, holds: complete(2, 0), resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {
 				return v.work(ctx, reader, on, "rekey", "", func(id *card.Identity) (card.Operation, error) { return card.NewRekey(v.profile, id, 2) })
 			}}
