@@ -23,6 +23,7 @@ type Card struct {
 	calls    chan func()
 	finished chan struct{} // closed when the worker has ended
 	closed   bool
+	failed   bool // a command got no answer
 	// running is held while the worker runs a caller's work, but for the
 	// library's calls within it; givenUp, under it, says that nobody waits.
 	running sync.Mutex
@@ -143,8 +144,15 @@ func (c *Card) release() {
 	// What was taken out or switched off cannot be released in order; there
 	// is nobody left to tell.
 	if c.card != nil {
-		_ = c.card.EndTransaction(scard.ResetCard)
-		_ = c.card.Disconnect(scard.ResetCard)
+		leave := scard.ResetCard
+		if c.failed {
+			// Perhaps it is another card by now, or the same one put in again,
+			// which the service has not noticed: without power, the next
+			// connection switches on what is there.
+			leave = scard.UnpowerCard
+		}
+		_ = c.card.EndTransaction(leave)
+		_ = c.card.Disconnect(leave)
 	}
 	if c.context != nil {
 		_ = c.context.Release()
@@ -184,7 +192,7 @@ func appendTPDU(out, command []byte) []byte {
 // The service looks whether a card is still there a few times a second.
 const (
 	presenceTries = 10
-	presencePause = 100 * time.Millisecond
+	presencePause = 50 * time.Millisecond
 )
 
 // silent says why a reader gave no answer but no error either: some notice a
@@ -260,6 +268,7 @@ func (c *Card) transmit(command []byte) ([]byte, error) {
 	})
 	clear(c.command) // it may carry a PIN
 	if err != nil {
+		c.failed = true
 		return nil, err
 	}
 	return slices.Clone(c.answer[:n]), nil

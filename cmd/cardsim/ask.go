@@ -72,12 +72,13 @@ func (c *removeCommand) Run(ctx context.Context) error {
 
 type tearCommand struct {
 	target
-	After int `required:"" help:"Number of the command whose answer is lost, from 1."`
+	After int  `required:"" help:"Number of the command whose answer is lost, from 1; with --stay, 0 is now."`
+	Stay  bool `help:"The card stays in the reader. 断电而不拔卡。"`
 }
 
 // Run lets the power go.
 func (c *tearCommand) Run(ctx context.Context) error {
-	_, err := ask(ctx, c.Control, request{Do: "tear", Slot: c.Slot, After: c.After})
+	_, err := ask(ctx, c.Control, request{Do: "tear", Slot: c.Slot, After: c.After, Stay: c.Stay})
 	return err
 }
 
