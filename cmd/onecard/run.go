@@ -156,7 +156,7 @@ func (t *trial) prepareKeys(context.Context) error {
 	if _, err := os.Stat(config.keyFile()); errors.Is(err, os.ErrNotExist) {
 		return initKeys(config, t.transportKey())
 	}
-	return nil
+	return completeKeys(config, t.transportKey())
 }
 
 // prepare fills the database and enrols the workstations: on a second run it
