@@ -29,6 +29,7 @@ import (
 	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
 	"onecard/internal/gb"
+	"onecard/internal/signed"
 	"onecard/issuance"
 	"onecard/keys"
 	"onecard/registry"
@@ -196,7 +197,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper})
+	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w})
 	require.NoError(w.t, err)
 	zero, err := keys.Create(filepath.Join(w.t.TempDir(), "zero.json"), kek, []keys.Spec{
 		{Name: "IRK", Usage: keys.Authentication, Algorithm: keys.SM4}, {Name: "RKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4},
@@ -364,4 +365,13 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 		t.Parallel()
 		test(t, newWorld(t, db, clock))
 	})
+}
+
+// Sign implements issuance.Signer.
+func (w *world) Sign(payload any) (string, error) {
+	with, err := w.authority.Orders()
+	if err != nil {
+		return "", err
+	}
+	return signed.Sign(payload, with)
 }

@@ -61,6 +61,19 @@ func TestEngineer(t *testing.T) {
 	require.Zero(t, report.Totals.Masked)
 	require.FileExists(t, filepath.Join(s.data, "logs", "revealed.jsonl"))
 
+	receipt := func(args ...string) (string, error) {
+		command := exec.Command(filepath.Join(s.bin, "onecard"), append([]string{"card", "receipt", "--data", s.data, "--trial", "100000008"}, args...)...)
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	made, err := receipt("--value", "SSSE/EF06/09=卓玛措")
+	require.NoError(t, err, made)
+	require.Contains(t, made, "签名有效 signature good")
+	require.Contains(t, made, "these values were written")
+	made, err = receipt("--value", "SSSE/EF06/09=卓玛")
+	require.Error(t, err, made)
+	require.Contains(t, made, "the receipt is not of these values")
+
 	config := filepath.Join(s.data, "workstations", "W-O630102-01", "counter.yaml")
 	diff := func() (string, int) {
 		return s.runCounter(s.running.Logins["zhangying"]+"\n", "diff", "--config", config, "--login", "zhangying")

@@ -249,7 +249,9 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	case operationRead:
 		row, err = wasRead(tx, subject, work)
 	case EventPersonalise:
-		row, err = s.made(tx, subject, work)
+		if row, err = s.made(tx, subject, work); err == nil {
+			err = s.certify(tx, about, row, work)
+		}
 	default:
 		if _, isWork := workNamed(about.Operation); isWork {
 			row, err = worked(tx, subject, work)

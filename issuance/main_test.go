@@ -13,10 +13,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"onecard/api/pki"
 	"onecard/card"
 	"onecard/card/chip"
 	"onecard/card/profile"
@@ -36,6 +38,7 @@ var province struct {
 	profiles  []*profile.Profile
 	profile   *profile.Profile
 	keeper    func() (*keys.Keeper, error)
+	signer    authority
 }
 
 func TestMain(m *testing.M) {
@@ -57,6 +60,9 @@ func inProvince(run func() int) int {
 	}
 	if err == nil {
 		province.profile, err = profile.ByVersion(province.profiles, "3.00")
+	}
+	if err == nil {
+		province.signer.Authority, err = pki.Open(filepath.Join(province.directory, "pki"), nil, func() time.Time { return registrytest.Start })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -97,7 +103,7 @@ func newWorld(t testing.TB, db *registry.DB, clock *registrytest.Clock) world {
 	t.Helper()
 	keeper, err := province.keeper()
 	require.NoError(t, err)
-	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper})
+	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer})
 	require.NoError(t, err)
 	return world{service, db, clock}
 }

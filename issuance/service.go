@@ -20,6 +20,7 @@ type Config struct {
 	DB       *registry.DB
 	Profiles []*profile.Profile
 	Keeper   card.Keeper
+	Signer   Signer   // of receipts
 	Policies Policies // default: those built in
 }
 
@@ -29,14 +30,15 @@ type Service struct {
 	profiles []*profile.Profile
 	policies Policies
 	sessions *session.Store
+	signer   Signer
 }
 
 // errConfig: a part that a Service cannot do without is missing.
-var errConfig = errors.New("issuance: database, keeper and profiles are needed")
+var errConfig = errors.New("issuance: database, keeper, signer and profiles are needed")
 
 // New checks the workflow and the configuration and returns a ready service.
 func New(c Config) (*Service, error) {
-	if c.DB == nil || c.Keeper == nil || len(c.Profiles) == 0 {
+	if c.DB == nil || c.Keeper == nil || c.Signer == nil || len(c.Profiles) == 0 {
 		return nil, errConfig
 	}
 	if err := Check(&Applications, &Cards); err != nil {
@@ -55,7 +57,7 @@ func New(c Config) (*Service, error) {
 			}
 		}
 	}
-	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies}
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer}
 	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish, Advance: s.advance})
 	return s, nil
 }

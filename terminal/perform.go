@@ -107,7 +107,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		return Reading{}, err
 	}
 	channel := apdu.NewChannel(chip)
-	place := order.Place{Session: turn.Session, Seq: turn.Seq, ATR: chip.ATR()}
+	place := order.Place{Session: turn.Session, Seq: turn.Seq, ATR: opened.Profile.Contact(chip.ATR())}
 	for ; !turn.Done; place.Seq++ {
 		responses, err := s.carryOut(ctx, channel, turn, place, job.PIN)
 		if err != nil {

@@ -25,6 +25,7 @@ import (
 	"onecard/exchange"
 	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
+	"onecard/internal/signed"
 	"onecard/issuance"
 	"onecard/keys"
 	"onecard/registry"
@@ -77,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.authority, err = pki.Open(filepath.Join(t.TempDir(), "pki"), nil, time.Now)
 	require.NoError(t, err)
-	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t)})
+	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t), Signer: w})
 	require.NoError(t, err)
 	policies, err := insurance.SamplePolicies()
 	require.NoError(t, err)
@@ -253,4 +254,13 @@ var _ http.Handler = (*gate)(nil)
 func (w *world) CardOfChip(tx *registry.Tx, chipID string) (authentication.Card, error) {
 	found, version, err := w.issuance.CardOfChip(tx, chipID)
 	return authentication.Card{ID: found.ID, ATR: found.ATR, Status: found.Status, KeyVersion: version}, err
+}
+
+// Sign implements issuance.Signer.
+func (w *world) Sign(payload any) (string, error) {
+	with, err := w.authority.Orders()
+	if err != nil {
+		return "", err
+	}
+	return signed.Sign(payload, with)
 }

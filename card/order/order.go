@@ -3,13 +3,11 @@
 // runs nothing that did not come so, whatever stands between it and the
 // province.
 //
-// The form is a JWS of RFC 7515 in compact serialisation: ES256, the signer's
-// certificate in x5c, the payload the JSON of [Order].
+// The form is that of package signed, the payload the JSON of [Order].
 package order
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -19,10 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 
 	"onecard/card"
+	"onecard/internal/signed"
 )
 
 // What can be wrong with an order.
@@ -57,26 +55,7 @@ type Order struct {
 }
 
 // Sign signs an order with the key of a certificate for that purpose.
-func Sign(o Order, with *tls.Certificate) (string, error) {
-	payload, err := json.Marshal(o)
-	if err != nil {
-		return "", fmt.Errorf("order: %w", err)
-	}
-	key, ok := with.PrivateKey.(crypto.Signer)
-	if !ok {
-		return "", errors.New("order: the key does not sign")
-	}
-	options := (&jose.SignerOptions{}).WithHeader("x5c", [][]byte{with.Certificate[0]})
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, options)
-	if err != nil {
-		return "", fmt.Errorf("order: %w", err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("order: sign: %w", err)
-	}
-	return signed.CompactSerialize()
-}
+func Sign(o Order, with *tls.Certificate) (string, error) { return signed.Sign(o, with) }
 
 // Place is where an order belongs.
 type Place struct {
@@ -93,7 +72,7 @@ type Reader struct {
 
 // Open returns what is to be done, if the order is good at its place.
 func (r Reader) Open(token string, at Place) (Order, error) {
-	payload, err := r.verify(token)
+	payload, err := signed.Open(token, r.Roots, func([]byte) (time.Time, error) { return r.Now(), nil })
 	if err != nil {
 		return Order{}, fmt.Errorf("%w: %w", ErrSignature, err)
 	}
@@ -112,19 +91,4 @@ func (r Reader) Open(token string, at Place) (Order, error) {
 		return Order{}, ErrLate
 	}
 	return o, nil
-}
-
-// verify checks certificate and signature and returns what was signed.
-func (r Reader) verify(token string) ([]byte, error) {
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
-	if err != nil {
-		return nil, err
-	}
-	chains, err := signed.Signatures[0].Protected.Certificates(x509.VerifyOptions{
-		Roots: r.Roots, CurrentTime: r.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return signed.Verify(chains[0][0].PublicKey)
 }

@@ -47,6 +47,9 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
+	Card struct {
+		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
+	} `cmd:"" help:"Cards. 卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }

@@ -18,6 +18,7 @@ import (
 	"onecard/exchange"
 	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
+	"onecard/internal/signed"
 	"onecard/issuance"
 	"onecard/keys"
 	"onecard/keys/remote"
@@ -161,7 +162,7 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Policies: parameters})
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters})
 	if err != nil {
 		return err
 	}
@@ -252,4 +253,16 @@ func (c chips) CardOfChip(tx *registry.Tx, chipID string) (authentication.Card, 
 	return authentication.Card{
 		ID: found.ID, ATR: found.ATR, Status: found.Status, StatusText: exchange.Text{ZH: status.ZH, EN: status.EN}, KeyVersion: version,
 	}, nil
+}
+
+// signer signs in the province's name.
+type signer struct{ authority *pki.Authority }
+
+// Sign implements issuance.Signer.
+func (s signer) Sign(payload any) (string, error) {
+	with, err := s.authority.Orders()
+	if err != nil {
+		return "", err
+	}
+	return signed.Sign(payload, with)
 }
