@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 // two values of an authentication, in bytes.
 const factorSize = 8
 
-// newCipher expands a key of 16 bytes, or a 3DES process key of 8.
+// newCipher expands a key, or a 3DES process key of 8 bytes.
 func newCipher(algorithm Algorithm, key []byte) (cipher.Block, error) {
 	switch {
 	case algorithm == SM4:
 		return sm4.NewCipher(key)
+	case algorithm.aes():
+		return aes.NewCipher(key)
 	case algorithm == TripleDES && len(key) == 16:
 		triple := append(append(make([]byte, 0, 24), key...), key[:8]...)
 		defer clear(triple)

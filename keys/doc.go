@@ -22,6 +22,15 @@
 // province's own key never computes for a card directly and can never be
 // wrapped out.
 //
+// # Secure channels
+//
+// A GlobalPlatform blank is personalised through a secure channel (安全通道):
+// OpenChannel judges the chip's cryptogram, WrapCommands protects a whole
+// script, UnwrapResponses judges the answers. Between two turns the caller
+// keeps the state, which is sealed and holds no key: the keys of the session
+// are derived again at each turn. Exactly once is the caller's part: what was
+// wrapped is sent once, and a session that broke off is opened anew.
+//
 // # Sealed key file
 //
 // JSON. Each key is sealed with SM4-GCM whose associated data are the entry's
@@ -38,6 +47,7 @@
 //
 // GB/T 32907 SM4, GB/T 32905 SM3, FIPS 46-3 (3DES, cards of specification 1.0
 // and 2.0), RFC 2104, RFC 5869, NIST SP 800-38D; padding and MAC: ISO/IEC 9797-1
-// algorithm 1 with padding method 2; diversification and authentication: the
+// algorithm 1 with padding method 2; GlobalPlatform Card Specification appendix
+// E (SCP02) and Amendment D (SCP03), NIST SP 800-38B and 800-108; diversification and authentication: the
 // social security card's specification (LB/T, 社会保障（个人）卡规范).
 package keys
