@@ -43,6 +43,7 @@ type Personalise struct {
 	CardID     []byte   `json:"newCardID,omitempty"`
 	Proof      proof    `json:"proof"`
 	Proven     bool     `json:"proven"`
+	Domain     *channel `json:"domain,omitempty"` // to a GlobalPlatform blank
 	All        []Value  `json:"values,omitempty"`
 }
 
@@ -66,29 +67,7 @@ func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Scrip
 	if err := o.judge(in); err != nil {
 		return nil, err
 	}
-	last := lastData(in.Responses)
-	switch o.Phase {
-	case phaseStart:
-		return o.start(ctx, keeper)
-	case phaseKeys:
-		if o.NextKey < len(o.keyOrder()) {
-			return o.loadKeys(ctx, keeper, last)
-		}
-		o.takeKeys()
-		return o.write(ctx, keeper, last)
-	case phaseChallenge:
-		if o.Identity.Blank() {
-			return o.write(ctx, keeper, last)
-		}
-		return o.readBack(ctx, keeper, last)
-	case phaseWrite:
-		return o.readBack(ctx, keeper, last)
-	case phaseReadBack:
-		return o.compare(ctx, keeper, in.Responses)
-	case phaseFinish:
-		return nil, o.finished(in.Responses)
-	}
-	return nil, nil
+	return o.loader().next(ctx, o, keeper, in)
 }
 
 // judge turns a refused first key into the finding that it is.
@@ -100,15 +79,23 @@ func (o *Personalise) judge(in Input) error {
 	return err
 }
 
-// start looks how far the chip is.
-func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error) {
+// identify makes the card identification with its check code (卡识别码).
+func (o *Personalise) identify(ctx context.Context, keeper Keeper) error {
 	serial := o.Identity.CardID[8:12]
 	body := slices.Concat(o.Identity.CardID[:8], serial)
 	check, err := keeper.DirectMAC(ctx, Key{Name: "CHECK"}, make([]byte, 16), body)
 	if err != nil {
-		return nil, fmt.Errorf("check code of the card identification: %w", err)
+		return fmt.Errorf("check code of the card identification: %w", err)
 	}
 	o.CardID = append(body, check...)
+	return nil
+}
+
+// start looks how far the chip is.
+func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error) {
+	if err := o.identify(ctx, keeper); err != nil {
+		return nil, err
+	}
 	switch {
 	case !o.Identity.Blank() && !bytes.Equal(o.Identity.CardID, o.CardID):
 		return nil, ErrAlreadyPersonalised
@@ -213,41 +200,49 @@ func (o *Personalise) readBack(ctx context.Context, keeper Keeper, challenge []b
 	return o.out(append(steps, challengeCommand(16))...), nil
 }
 
-// compare holds what the chip says against what was intended.
+// compare ends the personalisation of a chip that says what was intended.
 func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), responses[0].Data)
-	if err != nil {
+	if err := o.check(ctx, keeper, responses[0], responses[2:]); err != nil {
 		return nil, err
 	}
-	if !genuine {
-		return nil, ErrNotGenuine
-	}
-	intended, err := o.Contents.encode(o.profile, o.CardID)
-	if err != nil {
-		return nil, err
-	}
-	read := responses[2 : 2+len(intended)]
-	for i, w := range intended {
-		value, err := elementValue(w.element, read[i].Data)
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(value, w.value) {
-			if !o.Identity.Blank() {
-				return nil, ErrAlreadyPersonalised
-			}
-			return nil, &ReadBackError{Element: w.element.Title}
-		}
-	}
-	if o.All, err = o.values(true, read); err != nil {
-		return nil, err
-	}
-	o.Proven = true
 	if !o.Identity.Blank() {
 		o.Phase, o.Steps = phaseDone, nil
 		return nil, nil
 	}
 	return o.finish(ctx, keeper, lastData(responses))
+}
+
+// check holds the chip's proof and what it says, element for element, against
+// what was intended.
+func (o *Personalise) check(ctx context.Context, keeper Keeper, proof apdu.Response, read []apdu.Response) error {
+	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), proof.Data)
+	if err != nil {
+		return err
+	}
+	if !genuine {
+		return ErrNotGenuine
+	}
+	intended, err := o.Contents.encode(o.profile, o.CardID)
+	if err != nil {
+		return err
+	}
+	for i, w := range intended {
+		value, err := elementValue(w.element, read[i].Data)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(value, w.value) {
+			if !o.Identity.Blank() {
+				return ErrAlreadyPersonalised
+			}
+			return &ReadBackError{Element: w.element.Title}
+		}
+	}
+	if o.All, err = o.values(true, read[:len(intended)]); err != nil {
+		return err
+	}
+	o.Proven = true
+	return nil
 }
 
 // finish is the last write: it makes the blank a card.
@@ -283,7 +278,11 @@ func (o *Personalise) NeedsPIN() bool { return false }
 
 // Progress says how many scripts are done, of how many, and what comes.
 func (o *Personalise) Progress() (done, total int, label string) {
-	return min(o.Turn, PersonaliseScripts-1), PersonaliseScripts - 1, map[string]string{
-		phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",
+	total = PersonaliseScripts - 1
+	if o.Domain != nil {
+		total = PlatformScripts - 1
+	}
+	return min(o.Turn, total), total, map[string]string{
+		phaseOpen: "建立安全通道", phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",
 	}[o.Phase]
 }

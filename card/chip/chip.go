@@ -38,6 +38,7 @@ type ram struct {
 	challenge []byte // latest, not used yet
 	chain     []byte // last MAC block of a run of key loads
 	waiting   []byte // for GET RESPONSE
+	session   *channelSession
 }
 
 // New puts a chip on a stored image, which names the profile it was made for.
@@ -149,6 +150,13 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 	cmd, err := apdu.ParseCommand(raw)
 	if err != nil || len(raw) > 5 && raw[4] == 0 { // the latter is extended
 		return nil, 0x6700
+	}
+	if c.domain() {
+		c.waiting = waiting
+		if cmd.INS != insGetResponse {
+			c.waiting = nil
+		}
+		return c.platform(cmd)
 	}
 	known, ok := commands[cmd.INS]
 	switch {

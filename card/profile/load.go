@@ -20,6 +20,10 @@ func Load() ([]*Profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("card profiles: %w", err)
 	}
+	makers, err := LoadMakers()
+	if err != nil {
+		return nil, err
+	}
 	var profiles []*Profile
 	for _, name := range names {
 		text, err := files.ReadFile(name)
@@ -30,6 +34,7 @@ func Load() ([]*Profile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("card profile %s: %w", name, err)
 		}
+		p.Makers = makers
 		profiles = append(profiles, p)
 	}
 	return profiles, nil

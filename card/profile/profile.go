@@ -21,6 +21,7 @@ type Profile struct {
 	PIN         PIN
 	Scopes      []Scope // key scopes and directories; the first is SSSE
 	Maker       Maker
+	Makers      []*BlankMaker // the makes of blanks; the same for all versions
 }
 
 // Text is a name for people in both languages.

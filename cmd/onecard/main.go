@@ -28,6 +28,7 @@ type commands struct {
 	Keys struct {
 		Init      keysInitCommand      `cmd:"" help:"Make the province's keys. 生成省级密钥。"`
 		Transport keysTransportCommand `cmd:"" help:"Import the chip maker's transport key. 导入卡商传输密钥。"`
+		Channel   keysChannelCommand   `cmd:"" help:"Import a static key of a GlobalPlatform maker's channel. 导入卡商安全通道静态密钥。"`
 	} `cmd:"" help:"Keys. 密钥。"`
 	Audit struct {
 		Verify auditVerifyCommand `cmd:"" help:"Recompute the audit chains. 校验审计记录。"`
