@@ -18,11 +18,13 @@ run: packages-run build ## the main job: issue a card end to end and stay up wit
 
 test: packages-test build ## all tests, with the race detector, on real readers, databases and browser
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -timeout 20m -run '^TestTear' ./card
 
 build: ## the programs, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -o bin/onecard ./cmd/onecard
 	CGO_ENABLED=1 $(GO) build -o bin/counter ./cmd/counter
+	CGO_ENABLED=1 $(GO) build -o bin/keeper ./cmd/keeper
 	CGO_ENABLED=0 $(GO) build -o bin/cardsim ./cmd/cardsim
 
 lint: packages-run ## go vet, staticcheck, formatting, generated code

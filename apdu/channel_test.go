@@ -145,3 +145,42 @@ func TestChannelErrors(t *testing.T) {
 	_, err := apdu.NewChannel(transmit(nil)).Send(t.Context(), apdu.Command{Ne: -1})
 	require.ErrorIs(t, err, apdu.ErrMalformed)
 }
+
+// TestChannelBounds: whatever a chip says, a command takes few APDUs, little
+// memory, and is sent once where it wants no answer.
+func TestChannelBounds(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	full := make([]byte, apdu.MaxShortNe)
+	verify := apdu.Command{INS: 0x20, Data: []byte{0x12, 0x34, 0x56}}
+	read := apdu.Command{INS: 0xB2, P1: 1, P2: 4, Ne: 16}
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		command apdu.Command
+		answer  []byte
+		most    int // APDUs
+		want    error
+		sw      apdu.SW
+	}{
+		"more for ever":            {t.Context(), read, append(full, 0x61, 0x00), 33, apdu.ErrMalformed, 0},
+		"more that never comes":    {t.Context(), read, []byte{0x61, 0x10}, 2, apdu.ErrMalformed, 0},
+		"another length for ever":  {t.Context(), read, []byte{0x6C, 0x10}, 2, nil, 0x6C10},
+		"VERIFY is not sent again": {t.Context(), verify, []byte{0x6C, 0x03}, 1, nil, 0x6C03},
+		"64 KB":                    {t.Context(), read, make([]byte, 1<<16), 1, apdu.ErrMalformed, 0},
+		"one byte too many":        {t.Context(), read, append(full, 0, 0x90, 0x00), 1, apdu.ErrMalformed, 0},
+		"nobody waits any more":    {ended, read, []byte{0x90, 0x00}, 0, context.Canceled, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := 0
+			r, err := apdu.NewChannel(transmit(func([]byte) ([]byte, error) {
+				sent++
+				return test.answer, nil
+			})).Send(test.ctx, test.command)
+			require.ErrorIs(t, err, test.want)
+			require.Equal(t, test.sw, r.SW)
+			require.Equal(t, test.most, sent)
+		})
+	}
+}

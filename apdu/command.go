@@ -33,10 +33,14 @@ var ErrMalformed = errors.New("malformed")
 // Bytes encodes the command: short where data and Ne allow it, extended
 // otherwise.
 func (c Command) Bytes() ([]byte, error) {
+	return c.AppendTo(make([]byte, 0, 4+3+len(c.Data)+2))
+}
+
+// AppendTo is Bytes, appended to out.
+func (c Command) AppendTo(out []byte) ([]byte, error) {
 	if len(c.Data) > MaxExtendedNc || c.Ne < 0 || c.Ne > MaxExtendedNe {
 		return nil, fmt.Errorf("command %s: %w: data up to %d bytes, expected bytes 0 to %d", c.Header(), ErrMalformed, MaxExtendedNc, MaxExtendedNe)
 	}
-	out := make([]byte, 0, 4+3+len(c.Data)+2)
 	out = append(out, c.CLA, c.INS, c.P1, c.P2)
 	if len(c.Data) <= MaxShortNc && c.Ne <= MaxShortNe {
 		if len(c.Data) > 0 {
@@ -60,6 +64,13 @@ func (c Command) Bytes() ([]byte, error) {
 // ParseCommand decodes a command APDU of any of the four cases, short or
 // extended (ISO/IEC 7816-4 clause 5.1). The data are a copy.
 func ParseCommand(b []byte) (Command, error) {
+	c, err := ViewCommand(b)
+	c.Data = append([]byte(nil), c.Data...)
+	return c, err
+}
+
+// ViewCommand is ParseCommand without the copy: the data are a part of b.
+func ViewCommand(b []byte) (Command, error) {
 	if len(b) < 4 {
 		return Command{}, fmt.Errorf("command of %d bytes: %w: at least 4 bytes", len(b), ErrMalformed)
 	}
@@ -87,7 +98,7 @@ func (c Command) parseBody(rest []byte, nc, leSize, most int) (Command, error) {
 	if nc == 0 || len(rest) != nc && len(rest) != nc+leSize {
 		return Command{}, fmt.Errorf("command %s: %w: Lc says %d bytes and %d follow", c.Header(), ErrMalformed, nc, len(rest))
 	}
-	c.Data = append([]byte(nil), rest[:nc]...)
+	c.Data = rest[:nc:nc]
 	if le := rest[nc:]; len(le) > 0 {
 		value := 0
 		for _, b := range le {

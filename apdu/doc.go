@@ -8,11 +8,14 @@
 //
 // A transcript (报文记录) is text of one line for each message. White space
 // between bytes and empty lines mean nothing; a command that no response
-// follows was not answered.
+// follows was not answered. A line of the answer to reset, with time and
+// reader where known, begins a connection; = says how long an exchange took.
 //
 //	# a comment; here a challenge, then a PIN of three bytes, masked
+//	@ 3B6D000000814E432386971599........ 2026-11-23T09:30:00+08:00 Reader 1
 //	> 00840000 08
 //	< 0102030405060708 9000
+//	= 1.5ms
 //	> 00200000 03 ......
 //	< 9000
 //

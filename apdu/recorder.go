@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Mask says of an exchange whether the data field of its command and of its
@@ -18,10 +19,15 @@ type Mask func(c Command, r Response) (maskCommand, maskResponse bool)
 // transcript. The data of commands that carry a PIN or a key are always
 // masked. It serves one goroutine at a time.
 type Recorder struct {
+	// Now, where set, is the clock by which each exchange is timed.
+	Now func() time.Time
+
 	transmitter Transmitter
 	w           io.Writer
 	mask        Mask
 	asked       *Command // whose answer GET RESPONSE fetches; nil where not known
+	open        []byte   // sent, and not written yet
+	begun       time.Time
 	err         error
 }
 
@@ -38,17 +44,63 @@ func NewRecorder(t Transmitter, w io.Writer, mask Mask) *Recorder {
 // because the chip did answer.
 func (r *Recorder) Err() error { return r.err }
 
+// Begin writes which card the following exchanges are with, and when and where
+// that was. The last bytes of the answer to reset, as many as hide says, are
+// masked.
+func (r *Recorder) Begin(atr []byte, hide int, at time.Time, reader string) {
+	r.asked = nil
+	r.write(Conversation{ATR: octets(atr, max(0, len(atr)-hide), len(atr)), At: at, Reader: reader}.head())
+}
+
+func (r *Recorder) write(lines string) {
+	if _, err := io.WriteString(r.w, lines); err != nil && r.err == nil {
+		r.err = fmt.Errorf("transcript: %w", err)
+	}
+}
+
 // Transmit implements Transmitter.
 func (r *Recorder) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	r.open, r.begun = command, r.clock()
 	answer, err := r.transmitter.Transmit(ctx, command)
+	r.open = nil
 	var seen []byte
 	if err == nil {
 		seen = answer
 	}
-	if _, failed := io.WriteString(r.w, r.masked(command, seen).String()); failed != nil && r.err == nil {
-		r.err = fmt.Errorf("transcript: %w", failed)
-	}
+	r.exchange(command, seen)
 	return answer, err
+}
+
+// Together implements Batcher. A command that was given up is written like any
+// other that got no answer.
+func (r *Recorder) Together(ctx context.Context, work func(Transmitter) error) error {
+	t := r.transmitter
+	err := together(ctx, t, func(within Transmitter) error {
+		r.transmitter = within
+		return work(r)
+	})
+	r.transmitter = t
+	if r.open != nil {
+		r.exchange(r.open, nil)
+		r.open = nil
+	}
+	return err
+}
+
+// exchange writes one exchange, with its time where there is a clock.
+func (r *Recorder) exchange(command, answer []byte) {
+	e := r.masked(command, answer)
+	if r.Now != nil {
+		e.Took = r.Now().Sub(r.begun)
+	}
+	r.write(e.String())
+}
+
+func (r *Recorder) clock() time.Time {
+	if r.Now == nil {
+		return time.Time{}
+	}
+	return r.Now()
 }
 
 // masked returns the exchange as it may be written. What is not an APDU is
@@ -61,7 +113,7 @@ func (r *Recorder) masked(command, answer []byte) Exchange {
 	c, err := ParseCommand(command)
 	if err != nil {
 		r.asked = nil
-		return Exchange{octets(command, 4, len(command)), octets(answer, 0, len(answer)-2)}
+		return Exchange{Command: octets(command, 4, len(command)), Response: octets(answer, 0, len(answer)-2)}
 	}
 	if c.INS != insGetResponse {
 		r.asked = &c
@@ -78,7 +130,7 @@ func (r *Recorder) masked(command, answer []byte) Exchange {
 	if hideResponse {
 		end = len(response.Data)
 	}
-	return Exchange{octets(command, from, to), octets(answer, 0, end)}
+	return Exchange{Command: octets(command, from, to), Response: octets(answer, 0, end)}
 }
 
 // secret says whether an instruction carries a PIN or a key: VERIFY, PIN

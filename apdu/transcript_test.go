@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -200,6 +201,15 @@ func TestTranscriptRefused(t *testing.T) {
 		"response without status":    "> 00840000\n< 90\n",
 		"response with status hid":   "> 00840000\n< 01....\n",
 		"half of a byte masked only": "> 0084000.\n",
+		"time first":                 "= 1ms\n",
+		"time of no exchange":        "@ 3B00\n= 1ms\n",
+		"two times":                  "> 00840000\n< 9000\n= 1ms\n= 1ms\n",
+		"time without unit":          "> 00840000\n< 9000\n= 12\n",
+		"time that runs back":        "> 00840000\n< 9000\n= -1ms\n",
+		"response after the time":    "> 00840000\n= 1ms\n< 9000\n",
+		"connection without card":    "@\n",
+		"connection at no time":      "@ 3B00 noon\n",
+		"response of another card":   "> 00840000\n@ 3B00\n< 9000\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,23 +220,54 @@ func TestTranscriptRefused(t *testing.T) {
 	}
 }
 
+// TestConversations: a recorder that is told of connections and has a clock
+// writes both, and they are read back. The end of the answer to reset is gone.
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 9, 30, 0, 0, time.FixedZone("", 8*60*60))
+	now := at
+	var out bytes.Buffer
+	recorder := apdu.NewRecorder(transmit(func([]byte) ([]byte, error) {
+		now = now.Add(1500 * time.Microsecond)
+		return unhex(t, "9000"), nil
+	}), &out, nil)
+	recorder.Now = func() time.Time { return now }
+	for _, reader := range []string{"Reader\n 1", ""} {
+		recorder.Begin(unhex(t, "3B6D0102"), 2, at, reader)
+		_, err := recorder.Transmit(t.Context(), unhex(t, "00840000"))
+		require.NoError(t, err)
+	}
+	require.NoError(t, recorder.Err())
+	require.Equal(t, "@ 3B6D.... 2026-11-23T09:30:00+08:00 Reader 1\n> 00840000\n< 9000\n= 1.5ms\n"+
+		"@ 3B6D.... 2026-11-23T09:30:00+08:00\n> 00840000\n< 9000\n= 1.5ms\n", out.String())
+	found, err := apdu.ParseConversations(&out)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Equal(t, "Reader 1", found[0].Reader)
+	require.Equal(t, "3B6D....", found[0].ATR.String())
+	require.True(t, at.Equal(found[1].At))
+	require.Equal(t, 1500*time.Microsecond, found[1].Exchanges[0].Took)
+	require.Equal(t, 6, found[1].Exchanges[0].Line)
+}
+
 func FuzzTranscript(f *testing.F) {
+	f.Add("@ 3B6D.... 2026-11-23T09:30:00+08:00 Reader 1\n> 00A40400\n< 9000\n= 1.5ms\n")
 	f.Add("> 00A40400\n< 9000\n")
 	f.Add("# x\n> 00 20 00 00 02 .. ..\n\n< 63C2\n> 0084000008\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		exchanges, err := apdu.ParseTranscript(strings.NewReader(text))
+		conversations, err := apdu.ParseConversations(strings.NewReader(text))
 		if err != nil {
 			return
 		}
 		var again strings.Builder
-		for _, e := range exchanges {
-			again.WriteString(e.String())
+		for _, c := range conversations {
+			again.WriteString(c.String())
 		}
-		parsed, err := apdu.ParseTranscript(strings.NewReader(again.String()))
+		parsed, err := apdu.ParseConversations(strings.NewReader(again.String()))
 		require.NoError(t, err)
-		require.Equal(t, len(exchanges), len(parsed))
-		for i, e := range exchanges {
-			require.Equal(t, e.String(), parsed[i].String())
+		require.Equal(t, len(conversations), len(parsed))
+		for i, c := range conversations {
+			require.Equal(t, c.String(), parsed[i].String())
 		}
 	})
 }

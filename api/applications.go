@@ -95,6 +95,15 @@ func (s *Server) applicationView(who caller, a issuance.Application, name string
 	}
 }
 
+// allowedWorks shows the chip work that the operator may do now.
+func allowedWorks(works []issuance.Work) []AllowedEvent {
+	events := make([]AllowedEvent, len(works))
+	for i, work := range works {
+		events[i] = AllowedEvent{Event: work.Name, Text: Text{Zh: work.Text.ZH, En: work.Text.EN}, Chip: work.Name, Work: new(true), Final: &work.Final}
+	}
+	return events
+}
+
 // allowedEvents shows what the workflow's table lets the operator do now.
 func allowedEvents(rules []issuance.Rule) []AllowedEvent {
 	events := make([]AllowedEvent, len(rules))

@@ -55,7 +55,7 @@ func (s *Server) cardView(who caller, c issuance.Card) Card {
 		Id: c.ID, Number: c.Number, ChipId: optional(c.ChipID), PersonId: c.PersonID,
 		Status: c.Status, StatusText: statusText(c.Status), SpecVersion: c.SpecVersion,
 		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(),
-		Events: allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)),
+		Events: append(allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)), allowedWorks(s.issuance.CardWorks(c, who.operator.Roles))...),
 	}
 }
 

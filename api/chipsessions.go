@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"onecard/apdu"
 	"onecard/card"
@@ -35,7 +36,7 @@ func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (tur
 	}
 	opened, err := s.issuance.OpenSession(ctx, who.actor(), issuance.OpenSession{
 		Operation: string(body.Operation), ApplicationID: body.ApplicationId, CardID: body.CardId,
-		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles,
+		Reader: body.Reader, ATR: atr, Opening: opening, Roles: who.operator.Roles, Items: chipItems(body.Items), Movement: movement(body.Movement),
 	})
 	if err != nil {
 		return Turn{}, "", err
@@ -117,12 +118,76 @@ func resultView(r issuance.Result) *ChipResult {
 	view := &ChipResult{
 		Operation: r.Operation, Genuine: r.Genuine, CardId: optionalID(r.CardID), PersonId: optionalID(r.PersonID),
 		CardNumber: optional(r.CardNumber), ChipId: optional(r.ChipID), Status: optional(r.Status),
-		StatusText: &status, Fields: []ChipField{},
+		StatusText: &status,
 	}
-	for _, f := range r.Fields {
-		view.Fields = append(view.Fields, ChipField{
-			File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f)),
-		})
+	view.Fields, view.Account = fieldViews(r.Fields), movedView(r.Account)
+	if r.Findings != nil {
+		view.Findings = findingsView(r.Findings)
 	}
 	return view
+}
+
+func fieldViews(values []card.Value) []ChipField {
+	views := []ChipField{}
+	for _, f := range values {
+		view := ChipField{File: f.File, Tag: f.Tag, Name: f.Name, Zh: f.Text.ZH, En: f.Text.EN, Value: f.Value, Meaning: optional(meaning(f))}
+		if len(f.Parts) > 0 {
+			parts := fieldViews(f.Parts)
+			view.Parts = &parts
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+// movement reads what a debit or a credit is asked for.
+func movement(m *Movement) *card.Movement {
+	if m == nil {
+		return nil
+	}
+	return &card.Movement{Amount: card.Fen(m.AmountFen), Total: card.Fen(m.TotalFen), Terminal: m.Terminal, TerminalSerial: uint32(m.TerminalSerial)}
+}
+
+func movedView(m *issuance.Moved) *Moved {
+	if m == nil {
+		return nil
+	}
+	return &Moved{
+		AmountFen: int64(m.Amount), TotalFen: int64(m.Total), Terminal: m.Terminal, TerminalSerial: int64(m.TerminalSerial),
+		Serial: int(m.Serial), BeforeFen: int64(m.Before), AfterFen: int64(m.After), Tac: optional(strings.ToUpper(hex.EncodeToString(m.TAC))),
+		Done: m.Done, Settled: m.Settled,
+	}
+}
+
+// chipItems reads what access is asked to do.
+func chipItems(items *[]ChipItem) []card.Item {
+	if items == nil {
+		return nil
+	}
+	var asked []card.Item
+	for _, item := range *items {
+		one := card.Item{Path: item.Path}
+		if item.Text != nil || item.Parts != nil {
+			one.Write = &card.Data{Text: deref(item.Text, "")}
+			for _, part := range deref(item.Parts, nil) {
+				if one.Write.Parts == nil {
+					one.Write.Parts = map[string]string{}
+				}
+				one.Write.Parts[part.Name] = part.Text
+			}
+		}
+		asked = append(asked, one)
+	}
+	return asked
+}
+
+func findingsView(findings []issuance.Finding) *[]ChipFinding {
+	views := make([]ChipFinding, len(findings))
+	for i, f := range findings {
+		views[i] = ChipFinding{
+			File: optional(f.File), Tag: optional(f.Tag), Element: f.Element, Zh: f.Text.ZH, En: f.Text.EN,
+			Finding: ChipFindingFinding(f.Kind), WhyZh: f.Why.ZH, WhyEn: f.Why.EN, Chip: optional(f.Chip), Record: optional(f.Record),
+		}
+	}
+	return &views
 }

@@ -37,6 +37,36 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for ChipFindingFinding.
+const (
+	Altered    ChipFindingFinding = "altered"
+	Foreign    ChipFindingFinding = "foreign"
+	Newer      ChipFindingFinding = "newer"
+	Same       ChipFindingFinding = "same"
+	Stale      ChipFindingFinding = "stale"
+	Suspicious ChipFindingFinding = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the ChipFindingFinding enum.
+func (e ChipFindingFinding) Valid() bool {
+	switch e {
+	case Altered:
+		return true
+	case Foreign:
+		return true
+	case Newer:
+		return true
+	case Same:
+		return true
+	case Stale:
+		return true
+	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -54,23 +84,50 @@ func (e NewApplicationKind) Valid() bool {
 
 // Defines values for NewChipSessionOperation.
 const (
+	Access      NewChipSessionOperation = "access"
 	Activate    NewChipSessionOperation = "activate"
+	BlockCard   NewChipSessionOperation = "blockCard"
+	Compare     NewChipSessionOperation = "compare"
+	Credit      NewChipSessionOperation = "credit"
+	Debit       NewChipSessionOperation = "debit"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
+	Refresh     NewChipSessionOperation = "refresh"
+	Rekey       NewChipSessionOperation = "rekey"
+	ResetPIN    NewChipSessionOperation = "resetPIN"
+	UnblockPIN  NewChipSessionOperation = "unblockPIN"
 	Unlock      NewChipSessionOperation = "unlock"
 )
 
 // Valid indicates whether the value is a known member of the NewChipSessionOperation enum.
 func (e NewChipSessionOperation) Valid() bool {
 	switch e {
+	case Access:
+		return true
 	case Activate:
+		return true
+	case BlockCard:
+		return true
+	case Compare:
+		return true
+	case Credit:
+		return true
+	case Debit:
 		return true
 	case Lock:
 		return true
 	case Personalise:
 		return true
 	case Read:
+		return true
+	case Refresh:
+		return true
+	case Rekey:
+		return true
+	case ResetPIN:
+		return true
+	case UnblockPIN:
 		return true
 	case Unlock:
 		return true
@@ -100,12 +157,18 @@ func (e NewTransactionBusiness) Valid() bool {
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
 	// Chip the chip-session operation that carries it out, or empty
-	Chip        string `json:"chip"`
-	Event       string `json:"event"`
-	NeedsReason *bool  `json:"needsReason,omitempty"`
+	Chip  string `json:"chip"`
+	Event string `json:"event"`
+
+	// Final nothing undoes it
+	Final       *bool `json:"final,omitempty"`
+	NeedsReason *bool `json:"needsReason,omitempty"`
 
 	// Text words for people, Chinese first
 	Text Text `json:"text"`
+
+	// Work 芯片业务: chip work beside the workflow, which leaves the status as it is and is begun as a chip session only
+	Work *bool `json:"work,omitempty"`
 }
 
 // Application defines model for Application.
@@ -132,6 +195,38 @@ type Application struct {
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
+}
+
+// Authentication defines model for Authentication.
+type Authentication struct {
+	// CardStatus 卡应用状态 AAZ502; absent for a card that the province has no record of
+	CardStatus *string `json:"cardStatus,omitempty"`
+
+	// CardStatusText words for people, Chinese first
+	CardStatusText *Text `json:"cardStatusText,omitempty"`
+
+	// Command a whole command, to be sent to the card as it is
+	Command *string `json:"command,omitempty"`
+
+	// External 外部认证鉴别数据
+	External *string `json:"external,omitempty"`
+
+	// Internal 内部认证鉴别数据
+	Internal *string `json:"internal,omitempty"`
+	Mac1     *string `json:"mac1,omitempty"`
+	Mac2     *string `json:"mac2,omitempty"`
+
+	// Message the answer as a string with |
+	Message        string  `json:"message"`
+	Tac            *string `json:"tac,omitempty"`
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+	Time           *string `json:"time,omitempty"`
+}
+
+// AuthenticationMessage defines model for AuthenticationMessage.
+type AuthenticationMessage struct {
+	// Message 服务编号 and the fields of the request, parted by |
+	Message string `json:"message"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -182,23 +277,70 @@ type ChipField struct {
 	// Meaning what a code or a day means in Chinese words
 	Meaning *string `json:"meaning,omitempty"`
 	Name    string  `json:"name"`
-	Tag     string  `json:"tag"`
+
+	// Parts 分项 of a template or a record
+	Parts *[]ChipField `json:"parts,omitempty"`
+	Tag   string       `json:"tag"`
 
 	// Value as the chip says it
 	Value string `json:"value"`
 	Zh    string `json:"zh"`
 }
 
+// ChipFinding 比对结果 what a comparison of the chip with the records says of one thing
+type ChipFinding struct {
+	// Chip what the chip says, masked
+	Chip    *string `json:"chip,omitempty"`
+	Element string  `json:"element"`
+	En      string  `json:"en"`
+
+	// File absent for what is in no file
+	File    *string            `json:"file,omitempty"`
+	Finding ChipFindingFinding `json:"finding"`
+
+	// Record what is on record, masked
+	Record *string `json:"record,omitempty"`
+	Tag    *string `json:"tag,omitempty"`
+	WhyEn  string  `json:"whyEn"`
+	WhyZh  string  `json:"whyZh"`
+
+	// Zh the element's name
+	Zh string `json:"zh"`
+}
+
+// ChipFindingFinding defines model for ChipFinding.Finding.
+type ChipFindingFinding string
+
+// ChipItem 数据项 an element, the records of a cyclic file, or a transparent file; it is read unless text or parts are given
+type ChipItem struct {
+	// Parts 分项 the parts of a template or a record
+	Parts *[]ChipItemPart `json:"parts,omitempty"`
+	Path  string          `json:"path"`
+
+	// Text 写入的值 the value to write
+	Text *string `json:"text,omitempty"`
+}
+
+// ChipItemPart defines model for ChipItemPart.
+type ChipItemPart struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
 // ChipResult defines model for ChipResult.
 type ChipResult struct {
+	Account    *Moved              `json:"account,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
 	ChipId     *string             `json:"chipId,omitempty"`
 	Fields     []ChipField         `json:"fields"`
-	Genuine    bool                `json:"genuine"`
-	Operation  string              `json:"operation"`
-	PersonId   *openapi_types.UUID `json:"personId,omitempty"`
-	Status     *string             `json:"status,omitempty"`
+
+	// Findings of the operation compare
+	Findings  *[]ChipFinding      `json:"findings,omitempty"`
+	Genuine   bool                `json:"genuine"`
+	Operation string              `json:"operation"`
+	PersonId  *openapi_types.UUID `json:"personId,omitempty"`
+	Status    *string             `json:"status,omitempty"`
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`
@@ -239,6 +381,41 @@ type InvalidCardList struct {
 	Latest  int64         `json:"latest"`
 }
 
+// Moved defines model for Moved.
+type Moved struct {
+	AfterFen  int64 `json:"afterFen"`
+	AmountFen int64 `json:"amountFen"`
+	BeforeFen int64 `json:"beforeFen"`
+
+	// Done whether the chip has carried it out
+	Done bool `json:"done"`
+
+	// Serial 医疗交易序号
+	Serial int `json:"serial"`
+
+	// Settled an earlier movement whose end was not known; the new one is to be asked for again
+	Settled bool `json:"settled"`
+
+	// Tac 交易验证码
+	Tac            *string `json:"tac,omitempty"`
+	Terminal       string  `json:"terminal"`
+	TerminalSerial int64   `json:"terminalSerial"`
+	TotalFen       int64   `json:"totalFen"`
+}
+
+// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+type Movement struct {
+	// AmountFen 账户支付额
+	AmountFen int64  `json:"amountFen"`
+	Terminal  string `json:"terminal"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial int64 `json:"terminalSerial"`
+
+	// TotalFen 总额
+	TotalFen int64 `json:"totalFen"`
+}
+
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
 	// Kind first 新申领
@@ -249,14 +426,86 @@ type NewApplication struct {
 // NewApplicationKind first 新申领
 type NewApplicationKind string
 
+// NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
+type NewAuthentication struct {
+	// Algorithm 算法标识: 01 DES, 03 SM4; 02 SSF33 is refused
+	Algorithm string `json:"algorithm"`
+
+	// Amounts 交易金额: two of four bytes, as sent to the card
+	Amounts *string `json:"amounts,omitempty"`
+
+	// Area 发卡地区行政区划代码, GB/T 2260
+	Area string `json:"area"`
+
+	// Atr 卡复位信息: the 13 historical bytes
+	Atr string `json:"atr"`
+
+	// CardId 卡识别码 AAZ501
+	CardId string `json:"cardId"`
+
+	// CardSerial 医疗消费交易序号
+	CardSerial *string `json:"cardSerial,omitempty"`
+
+	// Command the header of the command with Lc
+	Command *string `json:"command,omitempty"`
+
+	// ExternalFactor 外部认证过程因子: the latest challenge of the card
+	ExternalFactor *string `json:"externalFactor,omitempty"`
+
+	// ExternalOriginal 外部认证原始信息
+	ExternalOriginal *string `json:"externalOriginal,omitempty"`
+
+	// Factor 安全报文过程因子: the latest challenge of the card
+	Factor *string `json:"factor,omitempty"`
+
+	// InternalFactor 内部认证过程因子
+	InternalFactor *string `json:"internalFactor,omitempty"`
+
+	// InternalOriginal 内部认证原始信息
+	InternalOriginal *string `json:"internalOriginal,omitempty"`
+
+	// Key 密钥地址, or the name of the key
+	Key *string `json:"key,omitempty"`
+
+	// Pin the new number of a PIN reload
+	Pin *string `json:"pin,omitempty"`
+
+	// Random 伪随机数
+	Random *string `json:"random,omitempty"`
+
+	// Service 服务编号: 01 读基本信息, 02 外部认证, 03 密码重装或解锁, 04 医疗消费
+	Service string `json:"service"`
+
+	// Terminal 终端编码, not judged
+	Terminal *string `json:"terminal,omitempty"`
+
+	// TerminalNumber 终端机编号
+	TerminalNumber *string `json:"terminalNumber,omitempty"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+
+	// Time 交易时间, YYYYMMDDhhmmss
+	Time *string `json:"time,omitempty"`
+
+	// TradeType 交易类型
+	TradeType *string `json:"tradeType,omitempty"`
+}
+
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
-	ApplicationId *openapi_types.UUID     `json:"applicationId,omitempty"`
-	Atr           string                  `json:"atr"`
-	CardId        *openapi_types.UUID     `json:"cardId,omitempty"`
-	Opening       []ResponseAPDU          `json:"opening"`
-	Operation     NewChipSessionOperation `json:"operation"`
-	Reader        string                  `json:"reader"`
+	ApplicationId *openapi_types.UUID `json:"applicationId,omitempty"`
+	Atr           string              `json:"atr"`
+	CardId        *openapi_types.UUID `json:"cardId,omitempty"`
+
+	// Items 数据项 what access reads and writes
+	Items *[]ChipItem `json:"items,omitempty"`
+
+	// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+	Movement  *Movement               `json:"movement,omitempty"`
+	Opening   []ResponseAPDU          `json:"opening"`
+	Operation NewChipSessionOperation `json:"operation"`
+	Reader    string                  `json:"reader"`
 }
 
 // NewChipSessionOperation defines model for NewChipSession.Operation.
@@ -381,8 +630,14 @@ type ScriptStep struct {
 	Accept *[]string `json:"accept,omitempty"`
 
 	// Apdu command APDU in hex
-	Apdu  string  `json:"apdu"`
-	Label *string `json:"label,omitempty"`
+	Apdu string `json:"apdu"`
+
+	// Expect the script ends at any answer but one; the first four bytes in hex of the SHA-256 of the command's data field and that answer
+	Expect *string `json:"expect,omitempty"`
+	Label  *string `json:"label,omitempty"`
+
+	// Pin the terminal puts the holder's number into the data field and tells nobody
+	Pin *bool `json:"pin,omitempty"`
 
 	// Secret the data field is shown nowhere
 	Secret *bool `json:"secret,omitempty"`
@@ -490,6 +745,18 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AuthenticateParams defines parameters for Authenticate.
+type AuthenticateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AuthenticateMessageParams defines parameters for AuthenticateMessage.
+type AuthenticateMessageParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -537,6 +804,12 @@ type ApplyJSONRequestBody = NewApplication
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
 
+// AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
+type AuthenticateJSONRequestBody = NewAuthentication
+
+// AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
+type AuthenticateMessageJSONRequestBody = AuthenticationMessage
+
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
@@ -575,6 +848,12 @@ type ServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx echo.Context, id Id, params FireApplicationParams) error
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	// (POST /v1/authentications)
+	Authenticate(ctx echo.Context, params AuthenticateParams) error
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	// (POST /v1/authentications/messages)
+	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
@@ -737,6 +1016,68 @@ func (w *ServerInterfaceWrapper) FireApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireApplication(ctx, id, params)
+	return err
+}
+
+// Authenticate converts echo context to params.
+func (w *ServerInterfaceWrapper) Authenticate(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthenticateParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Authenticate(ctx, params)
+	return err
+}
+
+// AuthenticateMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthenticateMessageParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AuthenticateMessage(ctx, params)
 	return err
 }
 
@@ -1085,6 +1426,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/transactions", wrapper.SubmitTransaction, options.OperationMiddlewares["submitTransaction"]...)
 	router.GET(options.BaseURL+"/v1/transactions/:id", wrapper.Transaction, options.OperationMiddlewares["transaction"]...)
 	router.POST(options.BaseURL+"/v1/transactions/:id/reversal", wrapper.ReverseTransaction, options.OperationMiddlewares["reverseTransaction"]...)
+	router.POST(options.BaseURL+"/v1/authentications", wrapper.Authenticate, options.OperationMiddlewares["authenticate"]...)
+	router.POST(options.BaseURL+"/v1/authentications/messages", wrapper.AuthenticateMessage, options.OperationMiddlewares["authenticateMessage"]...)
 
 }
 
@@ -1258,6 +1601,86 @@ type FireApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireApplicationdefaultApplicationProblemPlusJSONResponse) VisitFireApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateRequestObject struct {
+	Params AuthenticateParams
+	Body   *AuthenticateJSONRequestBody
+}
+
+type AuthenticateResponseObject interface {
+	VisitAuthenticateResponse(w http.ResponseWriter) error
+}
+
+type Authenticate200JSONResponse Authentication
+
+func (response Authenticate200JSONResponse) VisitAuthenticateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuthenticatedefaultApplicationProblemPlusJSONResponse) VisitAuthenticateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateMessageRequestObject struct {
+	Params AuthenticateMessageParams
+	Body   *AuthenticateMessageJSONRequestBody
+}
+
+type AuthenticateMessageResponseObject interface {
+	VisitAuthenticateMessageResponse(w http.ResponseWriter) error
+}
+
+type AuthenticateMessage200JSONResponse Authentication
+
+func (response AuthenticateMessage200JSONResponse) VisitAuthenticateMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthenticateMessagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) VisitAuthenticateMessageResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1793,6 +2216,12 @@ type StrictServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error)
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	// (POST /v1/authentications)
+	Authenticate(ctx context.Context, request AuthenticateRequestObject) (AuthenticateResponseObject, error)
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	// (POST /v1/authentications/messages)
+	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
@@ -2008,6 +2437,102 @@ func (sh *strictHandler) FireApplication(ctx echo.Context, id Id, params FireApp
 		return err
 	} else if validResponse, ok := response.(FireApplicationResponseObject); ok {
 		return validResponse.VisitFireApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Authenticate operation middleware
+func (sh *strictHandler) Authenticate(ctx echo.Context, params AuthenticateParams) error {
+	var request AuthenticateRequestObject
+
+	request.Params = params
+
+	var body AuthenticateJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Authenticate(ctx.Request().Context(), request.(AuthenticateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Authenticate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuthenticateResponseObject); ok {
+		return validResponse.VisitAuthenticateResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AuthenticateMessage operation middleware
+func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error {
+	var request AuthenticateMessageRequestObject
+
+	request.Params = params
+
+	var body AuthenticateMessageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AuthenticateMessage(ctx.Request().Context(), request.(AuthenticateMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AuthenticateMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuthenticateMessageResponseObject); ok {
+		return validResponse.VisitAuthenticateMessageResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

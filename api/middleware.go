@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -127,6 +129,11 @@ func (s *Server) answerError(c echo.Context, err error, reference string) string
 	}
 	if c.Response().Committed {
 		return problem.Code
+	}
+	var limited interface{ RetryAfter() time.Duration }
+	if errors.As(err, &limited) && limited.RetryAfter() > 0 {
+		seconds := int64(math.Ceil(limited.RetryAfter().Seconds()))
+		c.Response().Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	if err := writeProblem(c.Response(), problem); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelInfo, "应答未送达 answer not delivered", slog.String("request", reference))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
 
 	"onecard/registry"
@@ -23,6 +24,7 @@ type level int
 const (
 	anonymous   level = iota + 1 // nothing
 	workstation                  // the certificate of an enrolled workstation
+	terminal                     // and an operator's token, where one is signed in
 	operator                     // and an operator's token for that workstation
 )
 
@@ -54,6 +56,23 @@ var policy = map[string]access{
 	"submitTransaction":  {operator, []string{registry.RoleCashier}},
 	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
 	"reverseTransaction": {operator, []string{registry.RoleCashier}},
+	// Who may use which service with which key says exchange/authentication/policy.yaml.
+	"authenticate":        {level: terminal},
+	"authenticateMessage": {level: terminal},
+}
+
+// contractLevels are the levels that the contract's security of an operation
+// can mean: a token is needed unless it says otherwise, and welcome where an
+// empty line stands beside that of the token.
+func contractLevels(security *openapi3.SecurityRequirements) []level {
+	switch {
+	case security == nil:
+		return []level{operator}
+	case len(*security) == 0:
+		return []level{anonymous, workstation}
+	default:
+		return []level{terminal}
+	}
 }
 
 // checkPolicy makes sure that table and contract speak of the same operations
@@ -67,8 +86,7 @@ func checkPolicy(table map[string]access, routes map[string]*routers.Route) erro
 		if rule.level < anonymous || rule.level > operator || (rule.level == operator) != (len(rule.roles) > 0) {
 			return fmt.Errorf("api: policy: operation %s: level and roles do not fit", id)
 		}
-		security := route.Operation.Security
-		if open := security != nil && len(*security) == 0; open == (rule.level == operator) {
+		if !slices.Contains(contractLevels(route.Operation.Security), rule.level) {
 			return fmt.Errorf("api: policy: operation %s: the contract says otherwise", id)
 		}
 		for _, role := range rule.roles {

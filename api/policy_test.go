@@ -71,7 +71,11 @@ func (w *world) access(route *routers.Route, rule access) {
 		require.Equal(w.t, http.StatusBadRequest, w.do(ask).status) // it gets as far as the body
 		return
 	}
-	refused(ask, http.StatusUnauthorized, "session")
+	if rule.level == terminal {
+		require.Equal(w.t, http.StatusBadRequest, w.do(ask).status, "without a token")
+	} else {
+		refused(ask, http.StatusUnauthorized, "session")
+	}
 	ask.token = "not-a-token"
 	refused(ask, http.StatusUnauthorized, "session")
 	ask.token, ask.at = w.token(clerk), second
@@ -85,7 +89,7 @@ func (w *world) access(route *routers.Route, rule access) {
 		ask := request(route)
 		ask.as = login
 		got := w.do(ask)
-		if slices.ContainsFunc(rule.roles, operator.Has) {
+		if rule.level == terminal || slices.ContainsFunc(rule.roles, operator.Has) {
 			require.NotContains(w.t, []int{http.StatusUnauthorized, http.StatusForbidden}, got.status, "%s: %s", role, got.body)
 			require.Less(w.t, got.status, http.StatusInternalServerError, "%s: %s", role, got.body)
 		} else {
@@ -107,6 +111,8 @@ func TestCheckPolicy(t *testing.T) {
 		"roles without an operator":        func(p map[string]access) { p["signIn"] = access{workstation, anyone} },
 		"open, though the contract is not": func(p map[string]access) { p["me"] = access{level: anonymous} },
 		"closed, though the contract is":   func(p map[string]access) { p["health"] = access{operator, anyone} },
+		"a token where none is needed":     func(p map[string]access) { p["authenticate"] = access{operator, anyone} },
+		"none where one is welcome":        func(p map[string]access) { p["authenticate"] = access{level: workstation} },
 		"a role that nobody has":           func(p map[string]access) { p["me"] = access{operator, []string{"king"}} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"onecard/card"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/session"
@@ -146,6 +147,7 @@ func problemOf(err error) Problem {
 		field   *registry.FieldError
 		refusal *exchange.Refusal
 		invalid *exchange.Invalid
+		away    unreachable
 		known   explainer
 		routed  *echo.HTTPError
 	)
@@ -162,6 +164,8 @@ func problemOf(err error) Problem {
 		return invalidInput(http.StatusUnprocessableEntity, list)
 	case errors.As(err, &refusal):
 		return kind{nil, http.StatusConflict, kebab(refusal.Code), words{refusal.Text.ZH, refusal.Text.EN}, words{}}.problem()
+	case errors.As(err, &away) && away.Unreachable():
+		return keeperAway.problem()
 	case errors.As(err, &known):
 		return explained(err, known)
 	}
@@ -176,6 +180,19 @@ func problemOf(err error) Problem {
 	return unexpected.problem()
 }
 
+// unreachable is an error of a part of the province in another process that
+// does not answer now: the keeper of keys. It is known by what it says, since
+// this package knows no keeper.
+type unreachable interface {
+	error
+	Unreachable() bool
+}
+
+// keeperAway is told while the keeper of keys is away.
+var keeperAway = kind{nil, http.StatusServiceUnavailable, "keeper-gone",
+	words{"密钥保管进程暂时连接不上", "the keeper of keys cannot be reached"},
+	words{"请稍后再试；已完成的部分不会重复", "Try again later; nothing is done twice."}}
+
 // explainer is an error that knows its words for people: the refusals of
 // issuance, those of a chip and of its status words.
 type explainer interface {
@@ -189,15 +206,22 @@ func explained(err error, known explainer) Problem {
 	k := kind{nil, http.StatusConflict, "chip", words{title.ZH, title.EN}, words{detail.ZH, detail.EN}}
 	var refusal *issuance.Error
 	var finding *card.Error
+	var authenticating *authentication.Error
 	switch {
+	case errors.As(err, &authenticating):
+		k.code = authenticating.Code
 	case errors.As(err, &refusal):
 		k.code = refusal.Code
 	case errors.As(err, &finding):
 		k.code = finding.Code
 	}
 	switch {
-	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson):
+	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson), errors.Is(err, authentication.ErrNoRight):
 		k.status = http.StatusForbidden
+	case errors.Is(err, authentication.ErrLimit):
+		k.status = http.StatusTooManyRequests
+	case errors.Is(err, authentication.ErrSSF33), errors.Is(err, authentication.ErrNoAddress):
+		k.status = http.StatusUnprocessableEntity
 	case errors.Is(err, issuance.ErrUnknownCard):
 		k.status = http.StatusNotFound
 	case errors.Is(err, issuance.ErrNoOperation), errors.Is(err, issuance.ErrNeedsReason):
@@ -261,7 +285,9 @@ func writeProblem(w http.ResponseWriter, problem Problem) error {
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		header.Set("Retry-After", "2")
+		if header.Get("Retry-After") == "" { // whoever knows better has said so
+			header.Set("Retry-After", "2")
+		}
 	}
 	w.WriteHeader(problem.Status)
 	_, err = w.Write(body)

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/registry"
@@ -20,32 +21,34 @@ import (
 
 // Config is what a server is made of.
 type Config struct {
-	DB       *registry.DB
-	Issuance *issuance.Service
-	Exchange *exchange.Service
-	Logger   *slog.Logger // default: nothing is logged
-	Rand     io.Reader    // for reference numbers; default crypto/rand.Reader
+	DB             *registry.DB
+	Issuance       *issuance.Service
+	Exchange       *exchange.Service
+	Authentication *authentication.Service
+	Logger         *slog.Logger // default: nothing is logged
+	Rand           io.Reader    // for reference numbers; default crypto/rand.Reader
 }
 
 // Server answers the operations of the contract. It is safe for concurrent use.
 type Server struct {
-	db       *registry.DB
-	issuance *issuance.Service
-	exchange *exchange.Service
-	logger   *slog.Logger
-	rand     io.Reader
-	echo     *echo.Echo
+	db             *registry.DB
+	issuance       *issuance.Service
+	exchange       *exchange.Service
+	authentication *authentication.Service
+	logger         *slog.Logger
+	rand           io.Reader
+	echo           *echo.Echo
 }
 
 var _ StrictServerInterface = (*Server)(nil)
 
 // New makes a server. It fails when contract and policy do not agree.
 func New(config Config) (*Server, error) {
-	if config.DB == nil || config.Issuance == nil || config.Exchange == nil {
-		return nil, errors.New("api: DB, Issuance and Exchange are needed")
+	if config.DB == nil || config.Issuance == nil || config.Exchange == nil || config.Authentication == nil {
+		return nil, errors.New("api: DB, Issuance, Exchange and Authentication are needed")
 	}
 	s := &Server{
-		db: config.DB, issuance: config.Issuance, exchange: config.Exchange,
+		db: config.DB, issuance: config.Issuance, exchange: config.Exchange, authentication: config.Authentication,
 		logger: config.Logger, rand: config.Rand,
 	}
 	if s.logger == nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"onecard/api/pki"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
 	"onecard/internal/gb"
 	"onecard/issuance"
@@ -60,6 +62,7 @@ type world struct {
 	server    *Server
 	log       *lockedBuffer
 	proofs    *proofStub
+	chips     chipStub
 	authority *pki.Authority
 	chains    map[string][]*x509.Certificate
 	tokens    map[string]string
@@ -82,6 +85,9 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// makerKey is the laboratory maker's transport key.
+var makerKey = [16]byte{0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x4B, 0x4C, 0x4D, 0x4E, 0x4F}
 
 // proofStub stands in for chip sessions: transactions are told what a chip has
 // proven without one.
@@ -107,6 +113,29 @@ func (p *proofStub) CardStatus(*registry.Tx, uuid.UUID) (string, error) {
 	return p.status, nil
 }
 
+// chipStub is the cards of record that the authentication service knows.
+type chipStub map[string]authentication.Card
+
+func (c chipStub) CardOfChip(_ *registry.Tx, chipID string) (authentication.Card, error) {
+	card, ok := c[chipID]
+	if !ok {
+		return card, registry.ErrNotFound
+	}
+	return card, nil
+}
+
+// flat is a keeper whose keys are not diversified; made of zeroes, they are
+// those of the vendor's test cards.
+type flat struct{ *keys.Keeper }
+
+func (f flat) Cryptogram(ctx context.Context, key keys.Key, r1, r2 []byte) ([]byte, error) {
+	return f.Keeper.Cryptogram(ctx, keys.Key{Name: key.Name, Version: key.Version}, r1, r2)
+}
+
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 // siteStub finds sites as the platform's wiring does.
 type siteStub struct{ db *registry.DB }
 
@@ -123,7 +152,7 @@ func newWorld(t *testing.T, db *registry.DB, clock *registrytest.Clock) *world {
 	t.Helper()
 	w := &world{
 		t: t, db: db, clock: clock, log: &lockedBuffer{}, chains: map[string][]*x509.Certificate{}, tokens: map[string]string{},
-		passwords: map[string]string{}, proofs: &proofStub{proofs: map[uuid.UUID]exchange.Proof{}, status: "1"},
+		passwords: map[string]string{}, chips: chipStub{}, proofs: &proofStub{proofs: map[uuid.UUID]exchange.Proof{}, status: "1"},
 	}
 	ctx := t.Context()
 	require.NoError(t, db.MarkTrial(ctx, registry.Actor{Operator: "test", Place: "630000"}))
@@ -162,9 +191,20 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	require.NoError(w.t, err)
 	keeper, err := keys.Create(filepath.Join(w.t.TempDir(), "keys.json"), kek, keys.Provincial())
 	require.NoError(w.t, err)
+	for _, spec := range keys.Provincial() {
+		if spec.Name == profiles[0].Maker.Transport {
+			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
+		}
+	}
 	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper})
 	require.NoError(w.t, err)
-	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	zero, err := keys.Create(filepath.Join(w.t.TempDir(), "zero.json"), kek, []keys.Spec{
+		{Name: "IRK", Usage: keys.Authentication, Algorithm: keys.SM4}, {Name: "RKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4},
+		{Name: "UKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4}}, keys.WithRandom(zeroes{}))
+	require.NoError(w.t, err)
+	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w.chips, Keeper: flat{zero}, NoKey: keys.ErrNoKey, Profiles: profiles})
+	require.NoError(w.t, err)
+	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

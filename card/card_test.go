@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,24 +31,36 @@ type province struct {
 	keeper   *keys.Keeper
 	profiles []*profile.Profile
 	profile  *profile.Profile
+	items    []card.Item // of an access
 }
 
-func newProvince(t testing.TB) province {
+func newProvince(t testing.TB) province { return newProvinceOf(t, "3.00") }
+
+// newProvinceOf is one whose cards are of a version.
+func newProvinceOf(t testing.TB, version string) province {
 	t.Helper()
 	profiles, err := profile.Load()
 	require.NoError(t, err)
-	p, err := profile.ByVersion(profiles, "3.00")
+	p, err := profile.ByVersion(profiles, version)
 	require.NoError(t, err)
 	kek, err := keys.GenerateKEK(rand.Reader)
 	require.NoError(t, err)
 	keeper, err := keys.Create(filepath.Join(t.TempDir(), "keys.json"), kek, keys.Provincial())
 	require.NoError(t, err)
 	for _, spec := range keys.Provincial() {
-		if spec.Name == p.Maker.Transport {
+		if spec.Usage == keys.Transport {
 			require.NoError(t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	return province{keeper, profiles, p}
+	return province{keeper: keeper, profiles: profiles, profile: p}
+}
+
+// change changes the profile of this province alone.
+func (v *province) change(change func(*profile.Profile)) {
+	own := *v.profile
+	change(&own)
+	v.profiles[slices.Index(v.profiles, v.profile)] = &own
+	v.profile = &own
 }
 
 func (v province) blank(t testing.TB, serial uint32) *chip.Chip {
@@ -83,38 +96,49 @@ func contents(t testing.TB, name string) card.Contents {
 // measure counts what an operation took.
 type measure struct{ scripts, apdus int }
 
-// drive runs an operation to its end as a counter and the province do: the
+// counted counts the commands that go to a chip.
+type counted struct {
+	apdu.Transmitter
+	sent int
+}
+
+func (c *counted) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	c.sent++
+	return c.Transmitter.Transmit(ctx, command)
+}
+
+func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
+	return v.driveOn(ctx, socket, socket.Chip.ATR(), kind, begin, pin)
+}
+
+// driveOn runs an operation to its end as a counter and the province do: the
 // state between two scripts goes through JSON, as if the platform had been
 // started anew.
-func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
+func (v province) driveOn(ctx context.Context, line apdu.Transmitter, atr []byte, kind string, begin func(*card.Identity) (card.Operation, error), pin string) (card.Operation, measure, error) {
 	var m measure
-	channel := apdu.NewChannel(socket)
-	challenge := 8
-	if kind == "personalise" {
-		challenge = 16
-	}
-	p, err := profile.Match(v.profiles, socket.Chip.ATR())
-	if err != nil {
-		return nil, m, err
-	}
-	before := socket.Count()
-	responses, err := card.Run(ctx, channel, card.Opening(p, challenge), nil)
+	counter := &counted{Transmitter: line}
+	channel := apdu.NewChannel(counter)
+	opened, err := card.Open(ctx, channel, v.profiles, atr, func(p *profile.Profile) (*card.Script, error) {
+		switch {
+		case kind == "personalise", kind == "rekey":
+			return card.Opening(p, p.BlockSize()), nil
+		case kind == "access":
+			return card.OpeningFor(p, v.items)
+		}
+		return card.Opening(p, card.ChallengeLength), nil
+	})
 	if err != nil {
 		return nil, m, err
 	}
 	m.scripts++
-	id, err := card.Identify(p, socket.Chip.ATR(), responses)
-	if err != nil {
-		return nil, m, err
-	}
-	op, err := begin(id)
+	op, err := begin(opened.Identity)
 	if err != nil {
 		return nil, m, err
 	}
 	in := card.Input{}
 	for {
 		script, err := op.Next(ctx, v.keeper, in)
-		m.apdus = socket.Count() - before
+		m.apdus = counter.sent
 		if script == nil || err != nil {
 			return op, m, err
 		}
@@ -126,10 +150,11 @@ func (v province) drive(ctx context.Context, socket *chip.Socket, kind string, b
 		if err != nil {
 			return op, m, err
 		}
-		if responses, err = card.Run(ctx, channel, script, nil); err != nil {
+		responses, err := card.RunWithPIN(ctx, channel, script, pin, nil)
+		if err != nil {
 			return op, m, err
 		}
-		if op, err = card.Restore(p, kind, state); err != nil {
+		if op, err = card.Restore(v.profiles, kind, state); err != nil {
 			return op, m, err
 		}
 		in = card.Input{Responses: responses, PIN: pin}
@@ -177,35 +202,62 @@ func values(all []card.Value) map[string]string {
 
 const longName = "阿旺洛桑图登嘉措·索南旺杰·多杰才让尼玛"
 
+// lives says for each version how many scripts and APDUs its operations take,
+// the opening included.
+var lives = map[string]struct {
+	name                        string
+	personalise, read, activate measure
+	inspect                     int
+}{
+	"1.00": {"阿旺洛桑图登嘉措", measure{4, 74}, measure{2, 19}, measure{3, 16}, 21},
+	"2.00": {longName, measure{4, 95}, measure{2, 20}, measure{3, 16}, 22},
+	"3.00": {longName, measure{5, 98}, measure{2, 21}, measure{3, 15}, 23},
+}
+
 func TestLife(t *testing.T) {
 	t.Parallel()
-	v := newProvince(t)
+	for version, life := range lives {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			v := newProvinceOf(t, version)
+			socket := &chip.Socket{Chip: v.blank(t, 0xBF7C7A)}
+			intended := contents(t, life.name)
+			made, m, err := v.personalise(t.Context(), socket, intended)
+			require.NoError(t, err)
+			require.Equal(t, life.personalise, m, "scripts and APDUs of a personalisation")
+			require.True(t, made.Genuine())
+
+			read, m, err := v.read(t.Context(), socket)
+			require.NoError(t, err)
+			require.Equal(t, life.read, m, "scripts and APDUs of a reading")
+			require.True(t, read.Genuine())
+			got := values(read.Values())
+			require.Equal(t, life.name, got["name"]+got["nameExtension"])
+			require.Equal(t, intended.IDNumber.String(), got["idNumber"])
+			require.Equal(t, "X00000019", got["cardNumber"])
+			require.Equal(t, "20261123", got["issuedOn"])
+			require.Equal(t, version, got["specVersion"])
+			require.Equal(t, values(made.Values()), got)
+
+			looked, m, err := v.drive(t.Context(), socket, "compare", func(id *card.Identity) (card.Operation, error) { return card.NewInspect(v.profile, id, true), nil }, "")
+			require.NoError(t, err)
+			require.Equal(t, measure{card.InspectScripts, life.inspect}, m, "scripts and APDUs of an inspection")
+			require.Equal(t, got, values(looked.(*card.Inspect).Values()))
+			require.Equal(t, apdu.SW(0x6984), looked.(*card.Inspect).PIN, "no PIN yet")
+			v.use(t, socket, made.CardID, life.activate)
+		})
+	}
+}
+
+// use activates a card, uses its number, locks and unlocks it.
+func (v province) use(t *testing.T, socket *chip.Socket, cardID []byte, activation measure) {
 	ctx := t.Context()
-	socket := &chip.Socket{Chip: v.blank(t, 0xBF7C7A)}
-	intended := contents(t, longName)
-	made, m, err := v.personalise(ctx, socket, intended)
-	require.NoError(t, err)
-	require.Equal(t, measure{card.PersonaliseScripts, 94}, m, "scripts and APDUs of a personalisation")
-	require.True(t, made.Genuine())
-
-	read, m, err := v.read(ctx, socket)
-	require.NoError(t, err)
-	require.Equal(t, measure{card.ReadScripts, 21}, m, "scripts and APDUs of a reading")
-	require.True(t, read.Genuine())
-	got := values(read.Values())
-	require.Equal(t, longName, got["name"]+got["nameExtension"])
-	require.Equal(t, intended.IDNumber.String(), got["idNumber"])
-	require.Equal(t, "X00000019", got["cardNumber"])
-	require.Equal(t, "20261123", got["issuedOn"])
-	require.Equal(t, "3.00", got["specVersion"])
-	require.Equal(t, values(made.Values()), got)
-
 	// No PIN before the activation; then the holder's, and no other.
 	channel := apdu.NewChannel(socket)
 	require.ErrorIs(t, card.VerifyPIN(ctx, channel, v.profile, "270419"), apdu.ErrConditions)
-	m, err = v.activate(ctx, socket, "270419")
+	m, err := v.activate(ctx, socket, "270419")
 	require.NoError(t, err)
-	require.Equal(t, measure{card.ActivateScripts, 13}, m, "scripts and APDUs of an activation")
+	require.Equal(t, activation, m, "scripts and APDUs of an activation")
 	var refused *card.PINError
 	require.ErrorAs(t, card.VerifyPIN(ctx, channel, v.profile, "000000"), &refused)
 	require.Equal(t, 5, refused.Left)
@@ -226,7 +278,7 @@ func TestLife(t *testing.T) {
 		kind := map[bool]string{false: "lock", true: "unlock"}[unlock]
 		socket.Chip.PowerOn()
 		_, m, err := v.drive(ctx, socket, kind, func(id *card.Identity) (card.Operation, error) {
-			return card.NewLock(v.profile, id, made.CardID, unlock)
+			return card.NewLock(v.profile, id, cardID, unlock)
 		}, "")
 		require.NoError(t, err, kind)
 		require.Equal(t, card.LockScripts, m.scripts)
@@ -280,12 +332,12 @@ func TestTorn(t *testing.T) {
 func TestChallengeMaker(t *testing.T) {
 	t.Parallel()
 	v := newProvince(t)
-	v.profile.Maker.IV = "challenge"
+	v.change(func(p *profile.Profile) { p.Maker.IV = "challenge" })
 	socket := &chip.Socket{Chip: v.blank(t, 7)}
 	made, m, err := v.personalise(t.Context(), socket, contents(t, "马秀兰"))
 	require.NoError(t, err)
 	require.True(t, made.Genuine())
-	require.Equal(t, card.PersonaliseScripts+46, m.scripts, "one script for each of the 47 keys")
+	require.Equal(t, card.PersonaliseScripts+48, m.scripts, "one script for each of the 49 keys")
 }
 
 func TestWrongCards(t *testing.T) {
@@ -305,7 +357,7 @@ func TestWrongCards(t *testing.T) {
 		make error
 	}{
 		"bank card":   {func(t *testing.T) *chip.Chip { return v.insert(t, chip.BankCard()) }, card.ErrForeignCard, card.ErrForeignCard},
-		"unknown ATR": {func(t *testing.T) *chip.Chip { return v.insert(t, chip.OtherCard()) }, profile.ErrUnknownATR, profile.ErrUnknownATR},
+		"unknown ATR": {func(t *testing.T) *chip.Chip { return v.insert(t, chip.OtherCard()) }, card.ErrUnknownATR, card.ErrUnknownATR},
 		"blank":       {func(t *testing.T) *chip.Chip { return v.blank(t, 43) }, card.ErrNotPersonalised, nil},
 		"other transport key": {func(t *testing.T) *chip.Chip {
 			image, err := chip.Blank(v.profile, [4]byte{0, 0, 0, 44}, [16]byte{1})
@@ -412,7 +464,8 @@ func (r *recorder) Transmit(ctx context.Context, command []byte) ([]byte, error)
 func FuzzIdentify(f *testing.F) {
 	profiles, err := profile.Load()
 	require.NoError(f, err)
-	p := profiles[0]
+	p, err := profile.ByVersion(profiles, "3.00")
+	require.NoError(f, err)
 	f.Add([]byte("\x6F\x02\x84\x00\x90\x00"), []byte("\x01\x01\xFF\x90\x00"))
 	f.Fuzz(func(_ *testing.T, first, second []byte) {
 		atr := bytes.Clone(p.ATRs[0].Value)

@@ -85,7 +85,7 @@ func (c *channel) wrap(ctx context.Context, keeper channelKeeper, steps []guarde
 		err = fmt.Errorf("%d commands for %d", len(wrapped), len(steps))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("secure channel: %w", err)
+		return nil, keeperError("secure channel", err)
 	}
 	c.State = state
 	var out []Step

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/text/encoding/simplifiedchinese"
-
 	"onecard/card/profile"
 	"onecard/internal/gb"
 )
@@ -63,7 +61,7 @@ func (c Contents) encode(p *profile.Profile, cardID []byte) ([]written, error) {
 			if !known {
 				return nil, fmt.Errorf("profile %s: element %s has no source", p.Version, element.Name)
 			}
-			value, err := encodeValue(element, text)
+			value, err := EncodeValue(p, element, text)
 			if err != nil {
 				return nil, err
 			}
@@ -88,15 +86,18 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	if !ok {
 		return "", "", errNoName
 	}
-	first, ok1 := file.Element("name")
-	second, ok2 := file.Element("nameExtension")
-	if !ok1 || !ok2 {
+	first, ok := file.Element("name")
+	if !ok {
 		return "", "", errNoName
+	}
+	room := first.Length
+	if second, ok := file.Element("nameExtension"); ok { // from 2.00 on
+		room += second.Length
 	}
 	if name == "" {
 		return "", "", tooLong(first, "不能为空", "must not be empty")
 	}
-	encoded, err := encodeGBK(first, name)
+	encoded, err := encodeText(p, first, name)
 	if err != nil {
 		return "", "", err
 	}
@@ -105,14 +106,10 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	}
 	size := 0
 	for i, r := range name {
-		one, err := simplifiedchinese.GBK.NewEncoder().Bytes([]byte(string(r)))
-		if err != nil {
-			return "", "", fmt.Errorf("encode name: %w", err)
-		}
+		one, _ := encodeRune(p, r) // all of them were encoded above
 		if size+len(one) > first.Length {
-			if len(encoded)-size > second.Length {
-				return "", "", tooLong(first, fmt.Sprintf("至多 %d 字节（约 %d 个汉字）", first.Length+second.Length, (first.Length+second.Length)/2),
-					fmt.Sprintf("at most %d bytes in GBK", first.Length+second.Length))
+			if len(encoded)-size > room-first.Length {
+				return "", "", tooLong(first, fmt.Sprintf("至多 %d 字节（约 %d 个汉字）", room, room/2), fmt.Sprintf("at most %d bytes in GBK", room))
 			}
 			return name[:i], name[i:], nil
 		}
@@ -121,17 +118,22 @@ func splitName(p *profile.Profile, name string) (head, tail string, err error) {
 	return name, "", nil
 }
 
-// Value is one element as it was read from a card.
-type Value struct {
-	File string       `json:"file"` // such as "SSSE/EF06"
-	Tag  string       `json:"tag"`  // two hexadecimal digits
-	Name string       `json:"name"`
-	Text profile.Text `json:"text"`
-	// Value is the text, the digits, or hexadecimal, by the element's coding.
-	Value string `json:"value"`
-}
-
-func newValue(path string, e *profile.Element, value []byte) (Value, error) {
-	text, err := decodeValue(e, value)
-	return Value{File: path, Tag: fmt.Sprintf("%02X", e.Tag), Name: e.Name, Text: e.Title, Value: text}, err
+// HolderItems returns the items that write the holder's part of the contents.
+func (c Contents) HolderItems(p *profile.Profile) ([]Item, error) {
+	all, err := c.encode(p, make([]byte, cardIDLength))
+	if err != nil {
+		return nil, err
+	}
+	var items []Item
+	for _, w := range all {
+		if p.Scopes[0].Name+"/"+w.file.Name() != holderFile {
+			continue
+		}
+		text, err := DecodeValue(p, w.element, w.value)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, Item{Path: holderFile + "/" + w.element.Name, Write: &Data{Text: text}})
+	}
+	return items, nil
 }

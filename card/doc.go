@@ -12,10 +12,16 @@
 //
 //	                 scripts, opening included
 //	Read             2   identity, proof that the chip is genuine, all elements
+//	Inspect          3   what a reading refuses is here a result
 //	Personalise      5   keys, data, read back and compare, finish; 4 on a GlobalPlatform blank
 //	Activate         3   the holder's first PIN
 //	Lock             2   application block and unblock
 //	VerifyPIN        1   local: the number goes to the chip only
+//
+// A card proves that it is genuine before it is given anything that it could
+// count or keep, and the script ends where the proof fails (Step.Expect). A
+// blank has no key to prove itself by, and a blocked application none to use:
+// these prove themselves afterwards.
 //
 // What the chip looks like is data in card/profile. Keys are with a Keeper,
 // which computes and never gives one out. Access conditions, record forms and

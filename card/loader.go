@@ -33,7 +33,7 @@ func (chained) next(ctx context.Context, o *Personalise, keeper Keeper, in Input
 	case phaseStart:
 		return o.start(ctx, keeper)
 	case phaseKeys:
-		if o.NextKey < len(o.keyOrder()) {
+		if o.NextKey < len(keyOrder(o.profile)) {
 			return o.loadKeys(ctx, keeper, last)
 		}
 		o.takeKeys()

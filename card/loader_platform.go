@@ -51,13 +51,13 @@ func (l platform) next(ctx context.Context, o *Personalise, keeper Keeper, in In
 	case phaseStart:
 		return l.start(ctx, o, keeper)
 	case phaseOpen:
-		return l.write(ctx, o, channels, in.Responses[0].Data)
+		return l.write(ctx, o, keeper, channels, in.Responses[0].Data)
 	case phaseReadBack:
 		responses, err := o.Domain.unwrap(ctx, channels, in.Responses[1:]) // without EXTERNAL AUTHENTICATE's
 		if err != nil {
 			return nil, err
 		}
-		return l.compare(ctx, o, keeper, channels, responses)
+		return l.compare(ctx, o, channels, responses)
 	case phaseFinish:
 		responses, err := o.Domain.unwrap(ctx, channels, in.Responses)
 		if err != nil {
@@ -83,7 +83,7 @@ func (l platform) start(ctx context.Context, o *Personalise, keeper Keeper) (*Sc
 }
 
 // write opens the session, loads and writes everything, and reads it back.
-func (l platform) write(ctx context.Context, o *Personalise, keeper channelKeeper, response []byte) (*Script, error) {
+func (l platform) write(ctx context.Context, o *Personalise, keeper Keeper, channels channelKeeper, response []byte) (*Script, error) {
 	request := ChannelRequest{
 		Protocol: l.maker.Protocol, ENC: Key{Name: l.maker.ENC}, MAC: Key{Name: l.maker.MAC}, DEK: Key{Name: l.maker.DEK},
 		Diversification: l.maker.Diversification, Level: l.maker.Level, HostChallenge: o.Domain.HostChallenge, Response: response, Chip: o.Domain.Chip,
@@ -91,12 +91,12 @@ func (l platform) write(ctx context.Context, o *Personalise, keeper channelKeepe
 	if l.maker.CheckChallenge {
 		request.AID = o.profile.Environment
 	}
-	raw, state, err := keeper.OpenChannel(ctx, request)
+	raw, state, err := channels.OpenChannel(ctx, request)
 	if wrongChip(err) {
 		return nil, fmt.Errorf("%w: %w", ErrTransportKey, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open secure channel: %w", err)
+		return nil, keeperError("open secure channel", err)
 	}
 	command, err := apdu.ParseCommand(raw)
 	if err != nil {
@@ -112,10 +112,15 @@ func (l platform) write(ctx context.Context, o *Personalise, keeper channelKeepe
 		return nil, err
 	}
 	steps = append(steps, data...)
-	for _, step := range append([]Step{o.Proof.step()}, o.readAll(true)...) {
+	o.takeKeys()
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range append([]Step{question}, o.readAll(true)...) {
 		steps = append(steps, guarded{Step: step})
 	}
-	protected, err := o.Domain.wrap(ctx, keeper, steps)
+	protected, err := o.Domain.wrap(ctx, channels, steps)
 	if err != nil {
 		return nil, err
 	}
@@ -141,8 +146,8 @@ func (l platform) keys(o *Personalise) ([]guarded, error) {
 			Label:   "装载密钥 " + run[0].Name + " 等",
 		}}
 		for _, slot := range run {
-			target := Key{Name: slot.Name, Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-			step.loads = append(step.loads, ChannelLoad{Target: target, Type: l.maker.KeyType})
+			target := Key{Name: o.profile.KeeperKey(slot.Name), Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
+			step.loads = append(step.loads, ChannelLoad{Target: target, Type: l.maker.KeyTypes[o.profile.Algorithm]})
 		}
 		first += len(run)
 		steps = append(steps, step)
@@ -179,10 +184,12 @@ func (l platform) data(o *Personalise) ([]guarded, error) {
 }
 
 // compare holds what the chip says against what was intended, and ends.
-func (l platform) compare(ctx context.Context, o *Personalise, keeper Keeper, channels channelKeeper, responses []apdu.Response) (*Script, error) {
-	o.takeKeys()
+func (l platform) compare(ctx context.Context, o *Personalise, channels channelKeeper, responses []apdu.Response) (*Script, error) {
 	reading := len(responses) - len(o.readAll(true))
-	if err := o.check(ctx, keeper, responses[reading-1], responses[reading:]); err != nil {
+	if !o.Proof.holds(responses[reading-1].Data) {
+		return nil, ErrNotGenuine
+	}
+	if err := o.same(responses[reading:]); err != nil {
 		return nil, err
 	}
 	life := keyInformationStep()

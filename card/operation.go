@@ -13,13 +13,21 @@ type Step struct {
 	Accept []apdu.SW
 	// Secret marks a command whose data field is masked in every transcript.
 	Secret bool
+	// PIN marks the command into whose data field the runner puts the holder's
+	// number, so that it goes to the chip and to nobody else.
+	PIN bool
+	// Expect ends the script, as a refusal does, at any answer but one: the
+	// beginning of the SHA-256 of the command's data field and that answer. A
+	// chip that fails its proof is asked nothing more.
+	Expect []byte
 	// Label says for people what the step does, such as "write 姓名".
 	Label string
 }
 
 // Script is a list of commands that a runner sends in order without asking
 // anybody in between. The runner stops after the first answer that is neither
-// 9000 nor in the step's Accept list and hands back what it has.
+// 9000 nor in the step's Accept list, or not what the step expects, and hands
+// back what it has.
 type Script struct {
 	Steps []Step `json:"steps"`
 }

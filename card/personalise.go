@@ -11,7 +11,9 @@ import (
 )
 
 // PersonaliseScripts is the number of scripts of a personalisation on an
-// untouched blank whose maker chains the loading of keys, opening included.
+// untouched blank whose maker chains the loading of keys, opening included:
+// one for each of the transport key, UKSSSE, RKSSSE and the master key. A card
+// that is read freely needs no RKSSSE, and one script less.
 const PersonaliseScripts = 5
 
 // The phases of a personalisation: which script is out.
@@ -42,6 +44,7 @@ type Personalise struct {
 	NextKey    int      `json:"nextKey"` // of a maker who wants a challenge for each key
 	CardID     []byte   `json:"newCardID,omitempty"`
 	Proof      proof    `json:"proof"`
+	Opened     int      `json:"opened,omitempty"` // steps before the first element that is read back
 	Proven     bool     `json:"proven"`
 	Domain     *channel `json:"domain,omitempty"` // to a GlobalPlatform blank
 	All        []Value  `json:"values,omitempty"`
@@ -56,6 +59,9 @@ func NewPersonalise(p *profile.Profile, id *Identity, contents Contents, keyVers
 	if keyVersion < 1 || keyVersion > 254 {
 		return nil, fmt.Errorf("key version %d: 1 to 254", keyVersion)
 	}
+	if _, known := profile.MakerOf(p.Makers, id.ATR); id.Blank() && !known {
+		return nil, ErrUnknownMaker
+	}
 	if err := contents.Check(p); err != nil {
 		return nil, err
 	}
@@ -64,14 +70,20 @@ func NewPersonalise(p *profile.Profile, id *Identity, contents Contents, keyVers
 
 // Next implements Operation.
 func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
-	if err := o.judge(in); err != nil {
+	if err := o.check(in); err != nil {
 		return nil, err
 	}
 	return o.loader().next(ctx, o, keeper, in)
 }
 
-// judge turns a refused first key into the finding that it is.
-func (o *Personalise) judge(in Input) error {
+// check judges the answers, the proof first. A refused first key is turned into
+// the finding that it is.
+func (o *Personalise) check(in Input) error {
+	if o.Domain == nil && (o.Phase == phaseWrite || o.Phase == phaseReadBack) {
+		if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
+			return err
+		}
+	}
 	err := o.answers(in)
 	if err != nil && o.Phase == phaseKeys && len(in.Responses) == 1 {
 		return fmt.Errorf("%w: %w", ErrTransportKey, err)
@@ -83,9 +95,9 @@ func (o *Personalise) judge(in Input) error {
 func (o *Personalise) identify(ctx context.Context, keeper Keeper) error {
 	serial := o.Identity.CardID[8:12]
 	body := slices.Concat(o.Identity.CardID[:8], serial)
-	check, err := keeper.DirectMAC(ctx, Key{Name: "CHECK"}, make([]byte, 16), body)
+	check, err := keeper.DirectMAC(ctx, Key{Name: o.profile.KeeperKey("CHECK")}, make([]byte, o.profile.BlockSize()), body)
 	if err != nil {
-		return fmt.Errorf("check code of the card identification: %w", err)
+		return keeperError("check code of the card identification", err)
 	}
 	o.CardID = append(body, check...)
 	return nil
@@ -114,12 +126,12 @@ type slotOf struct {
 
 // keyOrder returns all key slots, the master key last: as long as it is the
 // maker's, loading can begin again.
-func (o *Personalise) keyOrder() []slotOf {
+func keyOrder(p *profile.Profile) []slotOf {
 	var order []slotOf
 	var master slotOf
-	for _, scope := range o.profile.Scopes {
+	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
-			if key.Name == o.profile.Maker.Master {
+			if key.Name == p.Maker.Master {
 				master = slotOf{scope.Index, key}
 			} else {
 				order = append(order, slotOf{scope.Index, key})
@@ -132,44 +144,44 @@ func (o *Personalise) keyOrder() []slotOf {
 // loadKeys loads all keys in one chain of MACs, or one key where the maker
 // wants a challenge for each, and takes the challenge for what follows.
 func (o *Personalise) loadKeys(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
-	order := o.keyOrder()
+	order := keyOrder(o.profile)
 	end := len(order)
 	if o.profile.Maker.IV == "challenge" {
 		end = o.NextKey + 1
 	}
-	transport := Key{Name: o.profile.Maker.Transport, Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
-	var steps []Step
-	for iv := challenge; o.NextKey < end; o.NextKey++ {
-		slot := order[o.NextKey]
-		target := Key{Name: slot.Name, Version: o.KeyVersion, Factors: o.Identity.factors(o.profile)}
-		header := []byte{0x84, insLoadKey, byte(slot.scope), slot.ID, keyBlockLength}
-		data, next, err := keeper.WrapKey(ctx, transport, target, [3]byte{slot.Usage, byte(o.KeyVersion), slot.Tries}, header, iv)
-		if err != nil {
-			return nil, fmt.Errorf("wrap %s: %w", slot.Name, err)
-		}
-		iv = next
-		steps = append(steps, Step{Command: apdu.Command{CLA: header[0], INS: header[1], P1: header[2], P2: header[3], Data: data}, Label: "装载密钥 " + slot.Name})
+	transport := Key{Name: o.profile.KeeperKey(o.profile.Maker.Transport), Factors: [][]byte{o.Identity.cardFactor(o.profile)}}
+	steps, err := o.load(ctx, keeper, transport, order[o.NextKey:end], o.KeyVersion, challenge)
+	if err != nil {
+		return nil, err
 	}
+	o.NextKey = end
 	size := factorLength
 	if o.NextKey < len(order) {
-		size = 16
+		size = o.profile.BlockSize()
 	}
 	o.Phase = phaseKeys
 	return o.out(append(steps, challengeCommand(size))...), nil
 }
 
-// keyBlockLength is Lc of a key-loading command: 32 enciphered bytes and 4 of
-// MAC.
-const keyBlockLength = 0x24
+// keyBlockLength is Lc of a key-loading command: length, three attributes and
+// sixteen bytes of key, padded to whole blocks, and the MAC.
+func keyBlockLength(p *profile.Profile) byte {
+	block := p.BlockSize()
+	return byte((1+3+16)/block*block + block + macLength)
+}
 
 // takeKeys notes that the chip now holds the card's own keys.
 func (o *Personalise) takeKeys() {
-	for _, slot := range o.keyOrder() {
+	for _, slot := range keyOrder(o.profile) {
 		o.Identity.Keys[slot.Name] = o.KeyVersion
 	}
 }
 
 func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
+	question, err := o.prove(ctx, keeper, &o.Proof)
+	if err != nil {
+		return nil, err
+	}
 	open, err := o.authenticate(ctx, keeper, "UKSSSE", challenge)
 	if err != nil {
 		return nil, err
@@ -178,7 +190,7 @@ func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte
 	if err != nil {
 		return nil, err
 	}
-	steps := []Step{open}
+	steps := []Step{question, open}
 	for _, w := range elements {
 		steps = append(steps, Step{
 			Command: apdu.Command{INS: insUpdateRecord, P1: byte(w.element.Record), P2: w.file.SFI()<<3 | 4, Data: slices.Concat([]byte{w.element.Tag, byte(w.element.Length)}, w.value)},
@@ -186,23 +198,41 @@ func (o *Personalise) write(ctx context.Context, keeper Keeper, challenge []byte
 			Label:   "写入 " + w.element.Title.ZH,
 		})
 	}
+	if !o.guarded() {
+		return o.finishReading(steps), nil
+	}
 	o.Phase = phaseWrite
 	return o.out(append(steps, challengeCommand(factorLength))...), nil
 }
 
 func (o *Personalise) readBack(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
-	open, err := o.authenticate(ctx, keeper, "RKSSSE", challenge)
+	question, err := o.prove(ctx, keeper, &o.Proof)
 	if err != nil {
 		return nil, err
 	}
-	steps := append([]Step{o.Proof.step(), open}, o.readAll(true)...)
+	steps := []Step{question}
+	if o.guarded() {
+		open, err := o.authenticate(ctx, keeper, readKey, challenge)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, open)
+	}
+	return o.finishReading(steps), nil
+}
+
+// finishReading ends a script with all elements and the challenge for the last
+// command.
+func (o *Personalise) finishReading(steps []Step) *Script {
+	o.Opened = len(steps)
+	steps = append(steps, o.readAll(true)...)
 	o.Phase = phaseReadBack
-	return o.out(append(steps, challengeCommand(16))...), nil
+	return o.out(append(steps, challengeCommand(o.profile.BlockSize()))...)
 }
 
 // compare ends the personalisation of a chip that says what was intended.
 func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
-	if err := o.check(ctx, keeper, responses[0], responses[2:]); err != nil {
+	if err := o.same(responses[o.Opened:]); err != nil {
 		return nil, err
 	}
 	if !o.Identity.Blank() {
@@ -212,20 +242,14 @@ func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []ap
 	return o.finish(ctx, keeper, lastData(responses))
 }
 
-// check holds the chip's proof and what it says, element for element, against
-// what was intended.
-func (o *Personalise) check(ctx context.Context, keeper Keeper, proof apdu.Response, read []apdu.Response) error {
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), proof.Data)
-	if err != nil {
-		return err
-	}
-	if !genuine {
-		return ErrNotGenuine
-	}
+// same holds what the chip says, element for element, against what was
+// intended; its proof was judged before.
+func (o *Personalise) same(responses []apdu.Response) error {
 	intended, err := o.Contents.encode(o.profile, o.CardID)
 	if err != nil {
 		return err
 	}
+	read := responses[:len(intended)]
 	for i, w := range intended {
 		value, err := elementValue(w.element, read[i].Data)
 		if err != nil {
@@ -238,7 +262,7 @@ func (o *Personalise) check(ctx context.Context, keeper Keeper, proof apdu.Respo
 			return &ReadBackError{Element: w.element.Title}
 		}
 	}
-	if o.All, err = o.values(true, read[:len(intended)]); err != nil {
+	if o.All, err = o.values(true, read); err != nil {
 		return err
 	}
 	o.Proven = true
@@ -247,10 +271,13 @@ func (o *Personalise) check(ctx context.Context, keeper Keeper, proof apdu.Respo
 
 // finish is the last write: it makes the blank a card.
 func (o *Personalise) finish(ctx context.Context, keeper Keeper, challenge []byte) (*Script, error) {
+	if err := o.fresh(challenge, o.profile.BlockSize()); err != nil {
+		return nil, err
+	}
 	header := []byte{0x84, insFinish, 0, 0, 4}
 	mac, err := keeper.DirectMAC(ctx, o.Identity.key(o.profile, o.profile.Maker.Master), challenge, header)
 	if err != nil {
-		return nil, fmt.Errorf("finish: %w", err)
+		return nil, keeperError("finish", err)
 	}
 	o.Phase = phaseFinish
 	return o.out(Step{Command: apdu.Command{CLA: header[0], INS: header[1], Data: mac}, Label: "结束制卡"}, keyInformationStep()), nil
@@ -279,8 +306,11 @@ func (o *Personalise) NeedsPIN() bool { return false }
 // Progress says how many scripts are done, of how many, and what comes.
 func (o *Personalise) Progress() (done, total int, label string) {
 	total = PersonaliseScripts - 1
-	if o.Domain != nil {
+	switch {
+	case o.Domain != nil:
 		total = PlatformScripts - 1
+	case !o.guarded():
+		total--
 	}
 	return min(o.Turn, total), total, map[string]string{
 		phaseOpen: "建立安全通道", phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",

@@ -13,6 +13,7 @@ const ReadScripts = 2
 type Read struct {
 	work
 	Proof  proof   `json:"proof"`
+	Opened int     `json:"opened,omitempty"` // steps before the first element
 	Proven bool    `json:"proven"`
 	All    []Value `json:"values,omitempty"`
 }
@@ -28,30 +29,28 @@ func NewRead(p *profile.Profile, id *Identity) (*Read, error) {
 // Next implements Operation.
 func (o *Read) Next(ctx context.Context, keeper Keeper, in Input) (*Script, error) {
 	if o.Turn == 0 {
-		open, err := o.authenticate(ctx, keeper, "RKSSSE", o.Identity.Challenge)
+		question, err := o.prove(ctx, keeper, &o.Proof)
 		if err != nil {
 			return nil, err
 		}
-		return o.out(append([]Step{o.Proof.step(), open}, o.readAll(false)...)...), nil
+		steps := []Step{question}
+		if o.guarded() {
+			step, err := o.authenticate(ctx, keeper, readKey, o.Identity.Challenge)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, step)
+		}
+		o.Opened = len(steps)
+		return o.out(append(steps, o.readAll(false)...)...), nil
 	}
-	if len(in.Responses) == 0 {
-		return nil, ErrIncomplete
-	}
-	// The proof is judged first: what a false chip says besides does not matter.
-	if err := checkAnswers(o.Steps[:1], in.Responses[:1]); err != nil {
+	if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
 		return nil, err
-	}
-	genuine, err := o.Proof.holds(ctx, keeper, o.Identity.key(o.profile, "IRK"), in.Responses[0].Data)
-	if err != nil {
-		return nil, err
-	}
-	if !genuine {
-		return nil, ErrNotGenuine
 	}
 	if err := o.answers(in); err != nil {
 		return nil, err
 	}
-	values, err := o.values(false, in.Responses[2:])
+	values, err := o.values(false, in.Responses[o.Opened:])
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ type wireStep struct {
 	APDU   string   `json:"apdu"`
 	Accept []string `json:"accept,omitempty"`
 	Secret bool     `json:"secret,omitempty"`
+	PIN    bool     `json:"pin,omitempty"`
+	Expect string   `json:"expect,omitempty"`
 	Label  string   `json:"label,omitempty"`
 }
 
@@ -24,7 +26,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, Label: s.Label}
+	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, PIN: s.PIN, Expect: upperHex(s.Expect), Label: s.Label}
 	for _, sw := range s.Accept {
 		wire.Accept = append(wire.Accept, sw.String())
 	}
@@ -41,9 +43,14 @@ func (s *Step) UnmarshalJSON(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("step: apdu: %w", err)
 	}
-	step := Step{Secret: wire.Secret, Label: wire.Label}
+	step := Step{Secret: wire.Secret, PIN: wire.PIN, Label: wire.Label}
 	if step.Command, err = apdu.ParseCommand(command); err != nil {
 		return fmt.Errorf("step: %w", err)
+	}
+	if wire.Expect != "" {
+		if step.Expect, err = hex.DecodeString(wire.Expect); err != nil {
+			return fmt.Errorf("step: expect: %w", err)
+		}
 	}
 	for _, text := range wire.Accept {
 		sw, err := strconv.ParseUint(text, 16, 16)

@@ -198,6 +198,116 @@ func TestCounterPage(t *testing.T) {
 	b.shot("6-removed")
 }
 
+// TestChipWorkPage does at the counter what there is to do on a card in use: a
+// new PIN, everything read, the telephone changed, a job recorded, the bank
+// account looked at; and a supervisor ends the card.
+func TestChipWorkPage(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), nil, "--no-journey")
+	const holder = "卓玛措"
+	chip := s.issued("0000A003", holder)
+	b := openBrowser(t, s.running.Pages["counter"])
+	b.signIn("zhangying", s.running.Logins["zhangying"])
+	b.find(holder)
+	s.insert(0, chip)
+	b.see("#card-state", "社会保障卡")
+	b.shot("8-works")
+
+	b.work("resetPIN")
+	b.do(chromedp.WaitVisible(chromedp.CSS("#pin")),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=pin]"), "271828"), chromedp.SendKeys(chromedp.CSS("#pin [name=again]"), "271828\r"))
+	b.see("#result-title", "重置社保密码")
+	b.see("#result-verdict", "芯片为真")
+
+	// The old number is no longer any good; the new one opens what it guards.
+	b.readEverything("314159")
+	b.see("#problem", "还可再试 5 次")
+	b.readEverything("271828")
+	for _, area := range []string{"发卡机构数据", "持卡人基本信息", "公共应用", "就业", "社会保险", "医疗保险", "社会服务"} {
+		b.see("#result-areas", area)
+	}
+	b.see(`[data-area="持卡人基本信息"]`, holder)
+	b.do(chromedp.Click(chromedp.CSS(`[data-area="医疗保险"] summary`)))
+	b.see(`[data-area="医疗保险"]`, "数据项 92 暂定")
+	b.shot("9-everything")
+
+	b.work("write")
+	b.do(chromedp.WaitVisible(chromedp.CSS("#element")),
+		chromedp.SendKeys(chromedp.CSS("#element [name=path]"), "常住地及联系方式：联系电话"),
+		chromedp.SendKeys(chromedp.CSS("#element [name=text]"), "0971-812345678901\r"))
+	b.see("#element", "至多 15 字节，一个汉字 2 字节（已用 17）")
+	b.shot("10-too-long")
+	b.do(chromedp.SetValue(chromedp.CSS("#element [name=text]"), "0971-8123456"), chromedp.SendKeys(chromedp.CSS("#element [name=text]"), "\r"))
+	b.see("#result-title", "更新一项：联系电话")
+	b.see("#result-areas", "0971-8123456")
+	b.shot("11-telephone")
+
+	b.work("append")
+	b.do(chromedp.WaitVisible(chromedp.CSS("#element")))
+	for name, value := range map[string]string{"occupation": "1010100", "from": "20260301", "employer": "青海牧业𠮷"} {
+		b.do(chromedp.SendKeys(chromedp.CSS("#element [name="+name+"]"), value))
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("#element [name=employer]"), "\r"))
+	b.see("#problem", "单位名称第 5 个字“𠮷”（U+20BB7）不在 GBK 字符集中")
+	b.shot("12-rare")
+	b.do(chromedp.SetValue(chromedp.CSS("#element [name=employer]"), "青海牧业"), chromedp.SendKeys(chromedp.CSS("#element [name=employer]"), "\r"))
+	b.see(`[data-area="就业"]`, "第 1 条")
+	b.see(`[data-area="就业"]`, "青海牧业")
+	b.do(chromedp.Click(chromedp.CSS("#bank-number")))
+	b.see("#result-verdict", "***************")
+	b.shot("13-bank")
+
+	// Without the holder, all that needs no number; the telephone is still there.
+	b.readEverything("")
+	b.see(`[data-area="公共应用"]`, "0971-8123456")
+	for _, work := range []string{"refresh", "unblockPIN", "rekey"} {
+		b.work(work)
+		b.see("#result-title", map[string]string{"refresh": "按记录更新", "unblockPIN": "解锁社保密码", "rekey": "更换卡内密钥"}[work])
+		b.see("#result-verdict", "芯片为真")
+	}
+
+	b.signOut()
+	b.signIn("limin", s.running.Logins["limin"])
+	b.find(holder)
+	b.see("#cards", "正常")
+	answers, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`window.asked = []; window.prompt = () => '换发'; window.confirm = (text) => { asked.push(text); return asked.length > 1; };
+		document.querySelectorAll('[data-work="resetPIN"], [data-work="rekey"], [data-work="blockCard"]').length`))
+	require.NoError(t, err)
+	require.Zero(t, answers, "a supervisor is offered what a supervisor may do with a card in use")
+	b.do(chromedp.Click(chromedp.CSS(`#cards [data-event="cancel"]`)))
+	b.see("#cards", "注销")
+	b.work("blockCard") // and think better of it
+	b.see("#card-state", "社会保障卡")
+	b.work("blockCard")
+	b.see("#card-state", "卡或应用已锁定")
+	b.shot("14-blocked")
+}
+
+// idle waits until what was pressed is done and the page is up to date.
+func (b *browser) idle() {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		idle, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.querySelector('[data-running]') === null && document.getElementById('progress').hidden`))
+		return err == nil && idle
+	}, 30*time.Second, 50*time.Millisecond)
+}
+
+// work presses a button of chip work.
+func (b *browser) work(name string) {
+	b.t.Helper()
+	b.idle()
+	b.do(chromedp.Click(chromedp.CSS(`#cards [data-work="` + name + `"]`)))
+}
+
+// readEverything reads the whole card with the holder's number, or without.
+func (b *browser) readEverything(pin string) {
+	b.t.Helper()
+	b.work("everything")
+	b.do(chromedp.WaitVisible(chromedp.CSS("#pin")),
+		chromedp.SendKeys(chromedp.CSS("#pin [name=pin]"), pin+"\r"))
+	b.see("#card-state", "社会保障卡")
+}
+
 // TestPharmacyPage sells medicine as a cashier does: a wrong number first, then
 // the right one.
 func TestPharmacyPage(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// programs builds the three programs once for all tests of the package.
+// programs builds the programs once for all tests of the package.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "onecard-bin")
 	if err != nil {
@@ -28,7 +28,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", raceFlag, "-o", dir+"/", "./onecard", "./counter", "./cardsim").CombinedOutput()
+	out, err := exec.Command("go", "build", raceFlag, "-o", dir+"/", "./onecard", "./counter", "./cardsim", "./keeper").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out: string(out), err: err}
 	}

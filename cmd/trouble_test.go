@@ -58,7 +58,7 @@ func TestTornCard(t *testing.T) {
 		}
 		return clerk.must("/api/chip", job)
 	}
-	// A personalisation has 94 commands: the opening, keys, data, read back and
+	// A personalisation has 96 commands: the opening, keys, data, read back and
 	// the finish. Each attempt goes on where the one before ended.
 	made := again(object{"operation": "personalise", "applicationId": application}, 2, 20, 40, 60, 30)
 	require.Equal(t, true, made["genuine"])

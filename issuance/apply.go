@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"onecard/card"
+	"onecard/card/profile"
 	"onecard/internal/gb"
 	"onecard/registry"
 )
@@ -114,7 +115,11 @@ func (s *Service) encodable(person registry.Person, policy Policy, now time.Time
 	if err != nil {
 		return fmt.Errorf("card number: %w", err)
 	}
-	return contents(person, policy, number.String(), now).Check(s.profile)
+	p, err := profile.ByVersion(s.profiles, policy.SpecVersions[0])
+	if err != nil {
+		return err
+	}
+	return contents(person, policy, number.String(), now).Check(p)
 }
 
 // contents is what the chip is to say of a card and its holder.

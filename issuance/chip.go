@@ -21,7 +21,9 @@ const operationRead = "read"
 
 // OpenSession is the request for work on the chip in a reader.
 type OpenSession struct {
-	Operation     string // read, personalise, activate, lock, unlock
+	Operation     string         // read, personalise, activate, lock, unlock, or a line of Works
+	Items         []card.Item    // what is read and written by access
+	Movement      *card.Movement // of debit and credit; without direction and time
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
 	Reader        string
@@ -41,6 +43,15 @@ type Result struct {
 	ChipID     string       `json:"chipId"`
 	Status     string       `json:"status"`
 	Fields     []card.Value `json:"fields"`
+	// Account is what a debit or a credit has come to.
+	Account  *Moved    `json:"account,omitempty"`
+	Findings []Finding `json:"findings,omitempty"` // of a comparison
+}
+
+// Moved is a movement of the account on a card with what it has come to.
+type Moved struct {
+	card.Movement
+	card.Moved
 }
 
 // StatusText returns the words for the card's status.
@@ -56,12 +67,12 @@ type job struct {
 
 // OpenSession begins work on a chip and returns the first script.
 func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenSession) (session.Turn, error) {
-	p, err := profile.Match(s.profiles, o.ATR)
+	p, err := s.profileOf(ctx, o)
 	if err != nil {
-		return session.Turn{}, card.ErrUnknownATR
+		return session.Turn{}, err
 	}
 	id, err := card.Identify(p, o.ATR, o.Opening)
-	if err != nil {
+	if err != nil && (id == nil || o.Operation != operationCompare) {
 		return session.Turn{}, err
 	}
 	policy, err := s.policy(actor.Place, s.db.Now())
@@ -69,9 +80,14 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, err
 	}
 	var j job
+	beside, isWork := workNamed(o.Operation)
 	switch {
+	case isWork && o.CardID != nil:
+		j, err = s.beside(ctx, beside, beginning{profile: p, id: id, policy: policy}, o)
 	case o.Operation == operationRead:
 		j, err = s.read(ctx, p, id)
+	case o.Operation == operationCompare:
+		j, err = s.compare(ctx, p, id, o.Roles)
 	case o.Operation == EventPersonalise && o.ApplicationID != nil:
 		j, err = s.personalise(ctx, actor, p, id, o)
 	case Cards.hasChip(o.Operation) && o.CardID != nil:
@@ -83,9 +99,42 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		return session.Turn{}, err
 	}
 	return s.sessions.Open(ctx, actor, session.Beginning{
-		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: o.ATR, Opening: o.Opening,
+		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: id.ATR, Opening: o.Opening,
 		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Prepare: j.prepare,
 	})
+}
+
+// profileOf finds the profile of the chip in a reader. One whose application is
+// blocked does not tell its version; then the record does.
+func (s *Service) profileOf(ctx context.Context, o OpenSession) (*profile.Profile, error) {
+	p, err := card.Choose(s.profiles, o.ATR, o.Opening)
+	if errors.Is(err, card.ErrUnknownVersion) && o.Operation == operationCompare {
+		return s.closest(&card.Identity{ATR: o.ATR})
+	}
+	if err != nil || o.Opening[0].SW == apdu.OK {
+		return p, err
+	}
+	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(p.Contact(o.ATR))))
+	if errors.Is(err, registry.ErrNotFound) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return profile.Of(s.profiles, c.SpecVersion, c.ChipID[:6])
+}
+
+// closest returns the profile of a card, or the likeliest where its version is
+// not known.
+func (s *Service) closest(id *card.Identity) (*profile.Profile, error) {
+	candidates, err := profile.Candidates(s.profiles, id.ATR)
+	if err != nil {
+		return nil, card.ErrUnknownATR
+	}
+	if p, err := profile.Of(candidates, id.Version, id.Area()); err == nil {
+		return p, nil
+	}
+	return candidates[0], nil
 }
 
 // hasChip says whether an event of the machine waits for this chip operation.
@@ -108,14 +157,15 @@ func (c Card) is(id *card.Identity) bool {
 }
 
 func (s *Service) read(ctx context.Context, p *profile.Profile, id *card.Identity) (job, error) {
-	work, err := card.NewRead(p, id)
-	if err != nil {
-		return job{}, err
-	}
 	c, err := takeCard(s.db.Read(ctx).Where("atr = ?", upperHex(id.ATR)))
-	if errors.Is(err, registry.ErrNotFound) || err == nil && !c.is(id) {
+	if errors.Is(err, registry.ErrNotFound) && !id.Blank() || err == nil && !c.is(id) {
 		return job{}, ErrUnknownCard
 	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return job{}, err
+	}
+	id.KeyVersion = c.KeyVersion
+	work, err := card.NewRead(p, id)
 	if err != nil {
 		return job{}, err
 	}
@@ -134,6 +184,7 @@ func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Ident
 	if !c.is(id) {
 		return job{}, ErrOtherCard
 	}
+	id.KeyVersion = c.KeyVersion
 	ask := request{event: o.Operation, roles: o.Roles, chip: true}
 	if _, err := Cards.find(c.Status, ask); err != nil {
 		return job{}, err
@@ -193,20 +244,30 @@ func (s *Service) finish(tx *registry.Tx, about session.Session, work session.Wo
 	}
 	var row cardRow
 	switch about.Operation {
+	case operationCompare:
+		return s.compared(tx, subject, work)
 	case operationRead:
 		row, err = wasRead(tx, subject, work)
 	case EventPersonalise:
 		row, err = s.made(tx, subject, work)
 	default:
-		row, err = s.changed(tx, subject, about.Operation)
+		if _, isWork := workNamed(about.Operation); isWork {
+			row, err = worked(tx, subject, work)
+		} else {
+			row, err = s.changed(tx, subject, about.Operation)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return Result{
+	result := Result{
 		Operation: about.Operation, Genuine: work.Genuine(), CardID: row.ID, PersonID: row.PersonID, CardNumber: row.Number,
 		ChipID: row.ChipID, Status: row.Status, Fields: work.Values(),
-	}, nil
+	}
+	if account, ok := work.(*card.Account); ok {
+		result.Account = &Moved{account.Movement, account.Moved}
+	}
+	return result, nil
 }
 
 // wasRead compares what the chip says with the record.
@@ -217,8 +278,27 @@ func wasRead(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, err
 	}
 	for _, value := range work.Values() {
 		if value.Name == "cardNumber" && value.Value != row.Number {
-			return cardRow{}, ErrRecordDiffers
+			return cardRow{}, &session.Refused{Code: ErrRecordDiffers.Code, Err: ErrRecordDiffers}
 		}
+	}
+	return row, nil
+}
+
+// worked draws the consequences of chip work beside the workflow.
+func worked(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, error) {
+	row, err := lockCard(tx, cardID)
+	if err != nil {
+		return cardRow{}, err
+	}
+	if account, ok := work.(*card.Account); ok {
+		return row, moved(tx, row.ID, account)
+	}
+	if rekey, ok := work.(*card.Rekey); ok && rekey.Genuine() {
+		result := tx.DB().Model(&cardRow{}).Where("id = ?", row.ID).Updates(map[string]any{"key_version": rekey.KeyVersion, "changed_at": tx.Now()})
+		if result.Error != nil {
+			return cardRow{}, fmt.Errorf("key version: %w", result.Error)
+		}
+		row.KeyVersion = rekey.KeyVersion
 	}
 	return row, nil
 }

@@ -191,8 +191,15 @@ func TestRecordDiffers(t *testing.T) {
 		})
 		turn, err := w.clerk().open(t, socket, "read", uuid.Nil)
 		require.NoError(t, err)
-		_, err = w.clerk().step(t, socket, turn, "")
-		require.ErrorIs(t, err, issuance.ErrRecordDiffers)
+		answers := answer(t, socket, turn)
+		for range 2 {
+			_, err = w.Step(t.Context(), w.clerk().actor, turn.Session, turn.Seq, answers, "")
+			require.ErrorIs(t, err, issuance.ErrRecordDiffers, "the same answers get the same refusal")
+			explains(t, err)
+		}
+		require.Equal(t, 1, w.count(t, "audit_entries", "action = 'chip.read.failed' AND subject = ? AND detail LIKE '%record-differs%' AND detail LIKE ?",
+			turn.Session.String(), "%"+c.ID.String()+"%"), "it is on record")
+		require.Equal(t, 1, w.count(t, "chip_sessions", "id = ? AND status = 'failed'", turn.Session))
 		_, err = w.Proof(t.Context(), turn.Session)
 		require.ErrorIs(t, err, issuance.ErrNoProof)
 	})

@@ -66,36 +66,60 @@ func (c counter) fireCard(t must, id uuid.UUID, event, reason string) (found iss
 }
 
 // opening runs the opening script and says what a counter says of it.
-func (c counter) opening(t must, socket *chip.Socket, operation string, subject uuid.UUID) issuance.OpenSession {
+func (c counter) opening(t must, socket *chip.Socket, operation string, subject uuid.UUID, items ...card.Item) issuance.OpenSession {
 	t.Helper()
-	o := issuance.OpenSession{Operation: operation, Reader: "reader 1", ATR: socket.Chip.PowerOn(), Roles: c.roles}
-	challenge := 8
+	o := issuance.OpenSession{Operation: operation, Reader: "reader 1", ATR: socket.Chip.PowerOn(), Roles: c.roles, Items: items}
+	challenge := func(*profile.Profile) int { return card.ChallengeLength }
 	switch operation {
 	case issuance.EventPersonalise:
-		o.ApplicationID, challenge = &subject, 16
+		o.ApplicationID, challenge = &subject, (*profile.Profile).BlockSize
 	case "read":
 	default:
 		o.CardID = &subject
 	}
-	p, err := profile.Match(province.profiles, o.ATR)
+	if operation == issuance.WorkDebit || operation == issuance.WorkCredit {
+		o.Movement = &card.Movement{Amount: 1, Total: 1, Terminal: "632723000009", TerminalSerial: made.Add(1)}
+	}
+	if operation == issuance.WorkRekey {
+		challenge = (*profile.Profile).BlockSize
+	}
+	channel := apdu.NewChannel(socket)
+	opened, err := card.Open(t.Context(), channel, province.profiles, o.ATR, func(p *profile.Profile) (*card.Script, error) {
+		if script, err := card.OpeningFor(p, items); operation == issuance.WorkAccess && err == nil {
+			return script, nil
+		}
+		return card.Opening(p, challenge(p)), nil
+	})
+	if o.Opening = opened.Responses; o.Opening != nil {
+		return o
+	}
+	// A card that no counter would ask about: what it says is for the platform.
+	require.NotErrorIs(t, err, chip.ErrPower)
+	candidates, err := profile.Candidates(province.profiles, o.ATR)
 	if err != nil {
 		return o
 	}
-	o.Opening, err = card.Run(t.Context(), apdu.NewChannel(socket), card.Opening(p, challenge), nil)
+	o.Opening, err = card.Run(t.Context(), channel, card.Opening(candidates[0], challenge(candidates[0])), nil)
 	require.NoError(t, err)
 	return o
 }
 
 // open begins work on a chip.
-func (c counter) open(t must, socket *chip.Socket, operation string, subject uuid.UUID) (session.Turn, error) {
+func (c counter) open(t must, socket *chip.Socket, operation string, subject uuid.UUID, items ...card.Item) (session.Turn, error) {
 	t.Helper()
-	return c.OpenSession(t.Context(), c.actor, c.opening(t, socket, operation, subject))
+	return c.OpenSession(t.Context(), c.actor, c.opening(t, socket, operation, subject, items...))
 }
 
 // answer runs a turn's script.
 func answer(t must, socket *chip.Socket, turn session.Turn) []apdu.Response {
 	t.Helper()
-	responses, err := card.Run(t.Context(), apdu.NewChannel(socket), throughJSON(t, turn.Script), nil)
+	return answerWithPIN(t, socket, turn, "")
+}
+
+// answerWithPIN runs a turn's script with the holder's number for the chip.
+func answerWithPIN(t must, socket *chip.Socket, turn session.Turn, pin string) []apdu.Response {
+	t.Helper()
+	responses, err := card.RunWithPIN(t.Context(), apdu.NewChannel(socket), throughJSON(t, turn.Script), pin, nil)
 	require.NoError(t, err)
 	return responses
 }
@@ -103,10 +127,11 @@ func answer(t must, socket *chip.Socket, turn session.Turn) []apdu.Response {
 // step runs a turn's script and hands the answers in.
 func (c counter) step(t must, socket *chip.Socket, turn session.Turn, pin string) (session.Turn, error) {
 	t.Helper()
+	answers := answerWithPIN(t, socket, turn, pin)
 	if !turn.NeedsPIN {
 		pin = ""
 	}
-	return c.Step(t.Context(), c.actor, turn.Session, turn.Seq, answer(t, socket, turn), pin)
+	return c.Step(t.Context(), c.actor, turn.Session, turn.Seq, answers, pin)
 }
 
 // carry goes on with a turn to the end.
@@ -122,9 +147,9 @@ func (c counter) carry(t must, socket *chip.Socket, turn session.Turn, pin strin
 }
 
 // work does an operation on a chip from the beginning to the end.
-func (c counter) work(t must, socket *chip.Socket, operation string, subject uuid.UUID, pin string) (issuance.Result, session.Turn, error) {
+func (c counter) work(t must, socket *chip.Socket, operation string, subject uuid.UUID, pin string, items ...card.Item) (issuance.Result, session.Turn, error) {
 	t.Helper()
-	turn, err := c.open(t, socket, operation, subject)
+	turn, err := c.open(t, socket, operation, subject, items...)
 	if err != nil {
 		return issuance.Result{}, session.Turn{}, err
 	}

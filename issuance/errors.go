@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"fmt"
+	"strings"
 
 	"onecard/card/profile"
 )
@@ -42,6 +43,9 @@ var (
 	ErrChipUsed      = &Error{"chip-used", profile.Text{ZH: "此芯片已用于另一申领或已作废", EN: "the chip belongs to another application or was spoiled"}, profile.Text{ZH: "请换一张空白卡。", EN: "Take another blank."}}
 	ErrNoProof       = &Error{"no-proof", profile.Text{ZH: "没有有效的读卡鉴权记录", EN: "there is no valid reading of the card"}, profile.Text{ZH: "请重新读卡。", EN: "Read the card again."}}
 	ErrNoOperation   = &Error{"no-operation", profile.Text{ZH: "没有这种芯片操作，或缺少申领、卡的编号", EN: "no such chip operation, or the application or card is missing"}, profile.Text{}}
+	ErrOwnedByRecord = &Error{"owned-by-record", profile.Text{ZH: "发卡和持卡人信息只能按本省记录写入", EN: "issuer and holder are written from the province's record only"}, profile.Text{ZH: "请先更正记录，再办理“按记录更新”。", EN: "Correct the record first, then bring the card up to date."}}
+	ErrMovementKnown = &Error{"movement-known", profile.Text{ZH: "此终端交易序号的账户交易已有结果", EN: "the movement with this terminal serial number has ended already"}, profile.Text{ZH: "请查询该笔交易；新交易请用新的终端交易序号。", EN: "Look it up; a new one needs a new serial number."}}
+	ErrSpecVersion   = &Error{"spec-version", profile.Text{ZH: "此地不发行该规范版本的卡", EN: "no new cards of this specification version are made here"}, profile.Text{ZH: "请换一张规定版本的空白卡。", EN: "Take a blank of a version that is."}}
 	ErrNumbersEnded  = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 
@@ -51,5 +55,14 @@ func otherChip(serial string) error {
 	masked := "****" + serial[max(0, len(serial)-4):]
 	e := *ErrOtherChip
 	e.Text = profile.Text{ZH: fmt.Sprintf("此申领正在芯片 %s 上制作，读卡器中的不是它", masked), EN: fmt.Sprintf("this application is being made on chip %s, which is not the one in the reader", masked)}
+	return &e
+}
+
+// otherVersion is ErrSpecVersion with the version of the blank and those that
+// new cards may be of.
+func otherVersion(version string, allowed []string) error {
+	list := strings.Join(allowed, ", ")
+	e := *ErrSpecVersion
+	e.Text = profile.Text{ZH: fmt.Sprintf("空白卡的规范版本是 %s，此地新卡应为 %s", version, list), EN: fmt.Sprintf("the blank is of specification version %s; new cards here are of %s", version, list)}
 	return &e
 }

@@ -62,26 +62,28 @@ func inProvince(run func() int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	province.keeper = sync.OnceValues(newKeeper)
+	province.keeper = sync.OnceValues(func() (*keys.Keeper, error) { return newKeeper("keys.json") })
 	return run()
 }
 
 // newKeeper makes a keeper with fresh keys and the maker's transport key.
-func newKeeper() (*keys.Keeper, error) {
+func newKeeper(file string) (*keys.Keeper, error) {
 	kek, err := keys.GenerateKEK(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := keys.Create(filepath.Join(province.directory, "keys.json"), kek, keys.Provincial())
+	keeper, err := keys.Create(filepath.Join(province.directory, file), kek, keys.Provincial())
 	if err != nil {
 		return nil, err
 	}
 	for _, spec := range keys.Provincial() {
-		if spec.Name == province.profile.Maker.Transport {
-			err = keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:])))
+		if spec.Usage == keys.Transport {
+			if err := keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return keeper, err
+	return keeper, nil
 }
 
 // world is a service on one database.
@@ -166,8 +168,14 @@ var made atomic.Uint32
 // blank returns a fresh blank of a maker in a reader.
 func blank(t must, transport [16]byte) *chip.Socket {
 	t.Helper()
+	return blankOf(t, province.profile, transport)
+}
+
+// blankOf returns a blank of a specification version.
+func blankOf(t must, p *profile.Profile, transport [16]byte) *chip.Socket {
+	t.Helper()
 	n := made.Add(1)
-	image, err := chip.Blank(province.profile, [4]byte{0, byte(n >> 16), byte(n >> 8), byte(n)}, transport)
+	image, err := chip.Blank(p, [4]byte{0, byte(n >> 16), byte(n >> 8), byte(n)}, transport)
 	require.NoError(t, err)
 	return insert(t, image)
 }

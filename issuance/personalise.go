@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -132,6 +133,9 @@ func (s *Service) plan(tx *registry.Tx, p *profile.Profile, application applicat
 	policy, err := s.policy(person.Place, tx.Now())
 	if err != nil {
 		return intention{}, err
+	}
+	if !slices.Contains(policy.SpecVersions, p.Version) {
+		return intention{}, otherVersion(p.Version, policy.SpecVersions)
 	}
 	if application.CardNumber == nil {
 		return intention{}, fmt.Errorf("application %s: state %s without a card number: %w", application.ID, application.State, registry.ErrConflict)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +32,11 @@ type Policy struct {
 	SessionMinutes int     `yaml:"sessionMinutes"` // a chip session between two scripts
 	CardType       string  `yaml:"cardType"`       // 卡的类别
 	Issuer         string  `yaml:"issuer"`         // 初始化机构编号, 24 hexadecimal digits
-	KeyVersion     int     `yaml:"keyVersion"`     // of the keys that new cards get
+	// SpecVersions are the specification versions that new cards may be of
+	// (规范版本); whether a chip can hold what an application says is asked of the
+	// first.
+	SpecVersions []string `yaml:"specVersions"`
+	KeyVersion   int      `yaml:"keyVersion"` // of the keys that new cards get
 }
 
 // Policies is the policy of each place and time.
@@ -88,6 +94,7 @@ func (p Policy) check() error {
 		{"sessionMinutes: 1 to 120", p.SessionMinutes >= 1 && p.SessionMinutes <= 120},
 		{"cardType: one character", len(p.CardType) == 1},
 		{"issuer: 24 hexadecimal digits", err == nil && len(issuer) == 12},
+		{"specVersions: at least one, such as 3.00, none twice", versions(p.SpecVersions)},
 		{"keyVersion: 1 to 254", p.KeyVersion >= 1 && p.KeyVersion <= 254},
 	} {
 		if !condition.holds {
@@ -96,6 +103,18 @@ func (p Policy) check() error {
 	}
 	return nil
 }
+
+// versions says whether a list of specification versions is one.
+func versions(list []string) bool {
+	for i, version := range list {
+		if !versionForm.MatchString(version) || slices.Contains(list[:i], version) {
+			return false
+		}
+	}
+	return len(list) > 0
+}
+
+var versionForm = regexp.MustCompile(`^[0-9]\.[0-9]{2}$`)
 
 // At returns the policy of a place (six digits) on a day: that of the nearest
 // place above, and of those the latest.

@@ -13,7 +13,7 @@ import (
 )
 
 // line is a policy that is as it should be.
-const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, cardType: "3", issuer: "915600000263000063000000", keyVersion: 1}
+const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1}
 `
 
 func TestParsePolicies(t *testing.T) {
@@ -41,6 +41,10 @@ func TestParsePolicies(t *testing.T) {
 		"card type":          strings.Replace(line, `cardType: "3"`, `cardType: "33"`, 1),
 		"issuer too short":   strings.Replace(line, "915600000263000063000000", "9156", 1),
 		"issuer of letters":  strings.Replace(line, "915600000263000063000000", "91560000026300006300000g", 1),
+		"no version":         strings.Replace(line, `["3.00"]`, "[]", 1),
+		"version left out":   strings.Replace(line, `specVersions: ["3.00"], `, "", 1),
+		"version of letters": strings.Replace(line, "3.00", "iii", 1),
+		"version twice":      strings.Replace(line, `["3.00"]`, `["3.00", "3.00"]`, 1),
 		"key version":        strings.Replace(line, "keyVersion: 1", "keyVersion: 255", 1),
 		"number too large":   strings.Replace(line, "keyVersion: 1", "keyVersion: 99999999999999999999", 1),
 		"text for a number":  strings.Replace(line, "keyVersion: 1", "keyVersion: one", 1),
@@ -94,12 +98,14 @@ func TestConfig(t *testing.T) {
 	each(t, func(t *testing.T, w world) {
 		keeper, err := province.keeper()
 		require.NoError(t, err)
+		unknown, err := issuance.ParsePolicies([]byte(strings.Replace(line, "3.00", "9.99", 1)))
+		require.NoError(t, err)
 		config := issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper}
 		for name, spoil := range map[string]func(c *issuance.Config){
 			"database": func(c *issuance.Config) { c.DB = nil },
 			"keeper":   func(c *issuance.Config) { c.Keeper = nil },
 			"profiles": func(c *issuance.Config) { c.Profiles = nil },
-			"version":  func(c *issuance.Config) { c.Version = "9.99" },
+			"version":  func(c *issuance.Config) { c.Policies = unknown },
 		} {
 			spoiled := config
 			spoil(&spoiled)

@@ -33,6 +33,7 @@ type Card struct {
 	ATR         string // 卡复位信息 AAZ507
 	PersonID    uuid.UUID
 	SpecVersion string // 规范版本 AAZ508
+	KeyVersion  int    // of the province's keys that the card holds
 	Status      string // 卡应用状态 AAZ502
 	IssuedOn    gb.Date
 	ExpiresOn   gb.Date
@@ -104,7 +105,7 @@ func (r cardRow) domain() (Card, error) {
 	}
 	return Card{
 		ID: r.ID, Number: r.Number, ChipID: r.ChipID, ChipSerial: r.ChipSerial, ATR: r.ATR, PersonID: r.PersonID,
-		SpecVersion: r.SpecVersion, Status: r.Status, IssuedOn: issued, ExpiresOn: expires,
+		SpecVersion: r.SpecVersion, KeyVersion: r.KeyVersion, Status: r.Status, IssuedOn: issued, ExpiresOn: expires,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -18,7 +19,6 @@ import (
 type Config struct {
 	DB       *registry.DB
 	Profiles []*profile.Profile
-	Version  string // 规范版本 of new cards; default "3.00"
 	Keeper   card.Keeper
 	Policies Policies // default: those built in
 }
@@ -27,16 +27,12 @@ type Config struct {
 type Service struct {
 	db       *registry.DB
 	profiles []*profile.Profile
-	profile  *profile.Profile // of new cards
 	policies Policies
 	sessions *session.Store
 }
 
 // errConfig: a part that a Service cannot do without is missing.
 var errConfig = errors.New("issuance: database, keeper and profiles are needed")
-
-// defaultVersion is the specification version of new cards.
-const defaultVersion = "3.00"
 
 // New checks the workflow and the configuration and returns a ready service.
 func New(c Config) (*Service, error) {
@@ -52,15 +48,15 @@ func New(c Config) (*Service, error) {
 			return nil, err
 		}
 	}
-	if c.Version == "" {
-		c.Version = defaultVersion
+	for _, p := range c.Policies {
+		for _, version := range p.SpecVersions {
+			if _, err := profile.ByVersion(c.Profiles, version); err != nil {
+				return nil, fmt.Errorf("%w: specVersions: %w", ErrPolicy, err)
+			}
+		}
 	}
-	p, err := profile.ByVersion(c.Profiles, c.Version)
-	if err != nil {
-		return nil, err
-	}
-	s := &Service{db: c.DB, profiles: c.Profiles, profile: p, policies: c.Policies}
-	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish})
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies}
+	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish, Advance: s.advance})
 	return s, nil
 }
 

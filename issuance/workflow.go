@@ -41,6 +41,7 @@ var (
 	reviewers   = []string{registry.RoleReviewer}
 	makers      = []string{registry.RoleClerk, registry.RoleIssuer}
 	supervisors = []string{registry.RoleSupervisor}
+	cashiers    = []string{registry.RoleCashier}
 )
 
 var (

@@ -103,7 +103,7 @@ func (k *Keeper) keyField(ctx context.Context, name string, keys *sessionKeys, l
 		field = append([]byte{load.Type, byte(len(enciphered))}, enciphered...)
 		field = append(append(field, byte(len(check))), check...)
 		return nil
-	}, Authentication, Maintenance, Master)
+	}, Authentication, Maintenance, Master, Debit)
 	return field, err
 }
 

@@ -13,6 +13,14 @@ import (
 // two values of an authentication, in bytes.
 const factorSize = 8
 
+// blockSize returns the block of the cipher, in bytes.
+func (a Algorithm) blockSize() int {
+	if a == TripleDES {
+		return des.BlockSize
+	}
+	return sm4.BlockSize
+}
+
 // newCipher expands a key, or a 3DES process key of 8 bytes.
 func newCipher(algorithm Algorithm, key []byte) (cipher.Block, error) {
 	switch {
@@ -83,6 +91,33 @@ func chainMAC(block cipher.Block, iv, message []byte) []byte {
 	padded := pad(message, block.BlockSize())
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
 	return padded[len(padded)-block.BlockSize():]
+}
+
+// directMAC returns the last block of the MAC of a message under a whole key,
+// starting from iv: the CBC-MAC for SM4; for 3DES, as the COS of the FMCOS
+// family compute it, that of single DES with the left half of the key, whose
+// last block is deciphered with the right half and enciphered with the left
+// (ISO/IEC 9797-1 algorithm 3).
+func directMAC(algorithm Algorithm, key, iv, message []byte) ([]byte, error) {
+	if algorithm != TripleDES {
+		block, err := newCipher(algorithm, key)
+		if err != nil {
+			return nil, err
+		}
+		return chainMAC(block, iv, message), nil
+	}
+	left, err := newCipher(algorithm, key[:8])
+	if err != nil {
+		return nil, err
+	}
+	right, err := newCipher(algorithm, key[8:])
+	if err != nil {
+		return nil, err
+	}
+	last := chainMAC(left, iv, message)
+	right.Decrypt(last, last)
+	left.Encrypt(last, last)
+	return last, nil
 }
 
 // shorten makes the four MAC bytes of a command from the last MAC block: the

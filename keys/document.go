@@ -33,6 +33,7 @@ type document struct {
 // entry is one version of one key, sealed.
 type entry struct {
 	Spec
+	Life
 	Version    int       `json:"version"`
 	Created    time.Time `json:"created"`
 	CheckValue string    `json:"checkValue"`
@@ -61,7 +62,7 @@ func parseDocument(content []byte) (*document, error) {
 		return nil, fmt.Errorf("不是规范形式 not in the canonical form: %w", ErrTampered)
 	}
 	for i, e := range doc.Keys {
-		if e.check() != nil || e.Version < 1 || e.Version > maxVersion || (i > 0 && !before(doc.Keys[i-1], e)) {
+		if e.Spec.check() != nil || e.Life.check(e.Usage) != nil || e.Version < 1 || e.Version > maxVersion || (i > 0 && !before(doc.Keys[i-1], e)) {
 			return nil, fmt.Errorf("entry %d: %w", i+1, ErrTampered)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample makes a key file with three keys, one in two versions.
+// sample makes a key file with three keys, one in two versions of which the
+// first is for cards in the field only, and not for ever.
 func sample(t testing.TB) (kek KEK, path string, content []byte) {
 	t.Helper()
 	kek, err := GenerateKEK(rand.Reader)
@@ -28,6 +30,8 @@ func sample(t testing.TB) (kek KEK, path string, content []byte) {
 	require.NoError(t, err)
 	_, err = keeper.Rotate("IRK")
 	require.NoError(t, err)
+	now := time.Now()
+	require.NoError(t, keeper.SetLife("IRK", 1, Life{Status: Field, From: now.Add(-time.Hour), Until: now.Add(time.Hour)}))
 	content, err = os.ReadFile(path)
 	require.NoError(t, err)
 	return kek, path, content
@@ -79,6 +83,11 @@ func TestEveryFieldIsProtected(t *testing.T) {
 		"usage":      func(d *document) { d.Keys[3].Usage = Maintenance },
 		"algorithm":  func(d *document) { d.Keys[3].Algorithm = TripleDES },
 		"depth":      func(d *document) { d.Keys[3].Depth = 0 },
+		"factor":     func(d *document) { d.Keys[3].Depth, d.Keys[3].Factor = 1, "3633303130307378" },
+		"exportable": func(d *document) { d.Keys[3].Exportable = true },
+		"status":     func(d *document) { d.Keys[2].Status = Active },
+		"from":       func(d *document) { d.Keys[2].From = time.Time{} },
+		"until":      func(d *document) { d.Keys[2].Until = time.Time{} },
 		"version":    func(d *document) { d.Keys[3].Version = 7 },
 		"created":    func(d *document) { d.Keys[3].Created = d.Keys[3].Created.Add(time.Hour) },
 		"checkValue": func(d *document) { d.Keys[3].CheckValue = "000000" },
@@ -88,7 +97,7 @@ func TestEveryFieldIsProtected(t *testing.T) {
 		"swapped":    func(d *document) { d.Keys[2].Sealed, d.Keys[3].Sealed = d.Keys[3].Sealed, d.Keys[2].Sealed },
 		"format":     func(d *document) { d.Format = "onecard-keys/2" },
 	}
-	inEntry := []string{"name", "usage", "algorithm", "depth", "version", "created", "checkValue", "sealed", "nonce", "short", "swapped"}
+	inEntry := []string{"name", "usage", "algorithm", "depth", "factor", "exportable", "status", "from", "until", "version", "created", "checkValue", "sealed", "nonce", "short", "swapped"}
 	for name, change := range changes {
 		doc, err := parseDocument(content)
 		require.NoError(t, err)
@@ -110,8 +119,9 @@ func TestEveryFieldIsProtected(t *testing.T) {
 	}
 	// A field added later must be added above.
 	require.Equal(t, 5, reflect.TypeFor[document]().NumField())
-	require.Equal(t, 5, reflect.TypeFor[entry]().NumField())
-	require.Equal(t, 4, reflect.TypeFor[Spec]().NumField())
+	require.Equal(t, 6, reflect.TypeFor[entry]().NumField())
+	require.Equal(t, 6, reflect.TypeFor[Spec]().NumField())
+	require.Equal(t, 3, reflect.TypeFor[Life]().NumField())
 }
 
 func TestWrongKEK(t *testing.T) {
@@ -205,6 +215,30 @@ func FuzzSecretFiles(f *testing.F) {
 		}
 		if key, err := parseKey(spec, text); err == nil {
 			require.Len(t, key, 16)
+		} else {
+			require.ErrorIs(t, err, ErrFormat)
+		}
+	})
+}
+
+// FuzzCeremonyFiles reads records and components of a ceremony: what is read is
+// written alike.
+func FuzzCeremonyFiles(f *testing.F) {
+	f.Add([]byte(`{"format":"` + ceremonyFormat + `","key":{"name":"TRANSPORT"},"version":1,"custodians":2}`))
+	f.Add([]byte("0011 2233 4455 6677 8899 AABB CCDD EEFF"))
+	spec := Spec{Name: "TRANSPORT", Usage: Transport, Algorithm: SM4, Depth: 1}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if record, err := parseRecord(text); err == nil {
+			again, err := record.encode()
+			require.NoError(t, err)
+			require.Equal(t, text, again)
+		} else {
+			require.True(t, errors.Is(err, ErrFormat) || errors.Is(err, ErrTampered))
+		}
+		if component, err := ParseComponent(spec, text); err == nil {
+			again, err := ParseComponent(spec, component.Reveal())
+			require.NoError(t, err)
+			require.True(t, component.Equal(again))
 		} else {
 			require.ErrorIs(t, err, ErrFormat)
 		}

@@ -9,11 +9,15 @@ import (
 // and name the key and its version, never a byte of it.
 var (
 	// ErrNoKey: the keeper has no key of that name and version.
-	ErrNoKey = errors.New("没有该密钥 no such key")
+	ErrNoKey error = unknownKey("没有该密钥 no such key")
 	// ErrWrongUsage: the key exists, for another purpose (一钥一用).
 	ErrWrongUsage = errors.New("密钥用途不符 key is not for this use")
 	// ErrFactors: the diversification factors are not those of the key's depth.
 	ErrFactors = errors.New("密钥分散因子不符 wrong diversification factors")
+	// ErrRetired: the version of the key is no longer used for anything.
+	ErrRetired error = unknownKey("密钥已停用 key version is retired")
+	// ErrNotActive: no version of the key is for new cards, or new data, now.
+	ErrNotActive = errors.New("密钥未启用 no key version is active")
 	// ErrAlgorithm: the operation is not defined for the key's algorithm.
 	ErrAlgorithm = errors.New("密钥算法不支持该操作 operation not defined for the key's algorithm")
 	// ErrInput: an argument has the wrong length or form.
@@ -22,6 +26,20 @@ var (
 	ErrSealed = errors.New("密文被改动或不属于此处 sealed value altered or from another context")
 	// ErrExists: a key or a file of that name is there already.
 	ErrExists = errors.New("已存在 exists already")
+)
+
+// What can go wrong with a key block.
+var (
+	// ErrNotExportable: the key was made never to leave.
+	ErrNotExportable = errors.New("密钥不可导出 key is not exportable")
+	// ErrWeak: the key-exchange key is weaker than the key it is to protect.
+	ErrWeak = errors.New("密钥交换密钥强度不足 key-exchange key is weaker than the key")
+	// ErrNotInBlock: the key block says something else than the key's
+	// description, or cannot say it.
+	ErrNotInBlock = errors.New("与密钥块所载不符 not what the key block says, or can say")
+	// ErrBlock: the key block is malformed, altered or from another
+	// key-exchange key.
+	ErrBlock = errors.New("密钥块无效 key block is not valid")
 )
 
 // What can go wrong with the files.
@@ -36,9 +54,23 @@ var (
 	ErrPermissions = errors.New("文件权限过宽，应为本用户所有且 0600 file must be owned by this user with mode 0600")
 	// ErrChanged: another process wrote the key file since it was opened.
 	ErrChanged = errors.New("密钥文件已被其他进程更新，请重新打开 key file was changed by another process; open it again")
+	// ErrPassphrase: the passphrase is not the custodian's, or the sealed
+	// component was altered.
+	ErrPassphrase = errors.New("口令不符或分量被改动 wrong passphrase, or the component was altered")
+	// ErrCeremony: the ceremony is not at that step.
+	ErrCeremony = errors.New("密钥仪式未到或已过这一步 the ceremony is not at this step")
 	// ErrShares: the two shares do not belong together.
 	ErrShares = errors.New("两个密钥分量不成对 the two shares do not belong together")
 )
+
+// unknownKey is an error about a version of a key that is not to be had. Whoever
+// may not import this package knows it by its method.
+type unknownKey string
+
+func (e unknownKey) Error() string { return string(e) }
+
+// UnknownKey marks the error.
+func (unknownKey) UnknownKey() {}
 
 // keyError says which key an error is about.
 func keyError(name string, version int, err error) error {

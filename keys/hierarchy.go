@@ -3,6 +3,7 @@ package keys
 import (
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // Key names one key: its purpose, its version (0 means the current one) and
@@ -43,6 +44,9 @@ const (
 	FieldEncryption Usage = "field-encryption"
 	// BlindIndex makes equal personal data findable without deciphering (盲索引).
 	BlindIndex Usage = "blind-index"
+	// KeyExchange protects key blocks between two keepers (密钥交换密钥, KBPK). It
+	// comes from a ceremony of both sides, and never leaves in a block itself.
+	KeyExchange Usage = "key-exchange"
 )
 
 // imported tells whether keys of this usage come from the chip maker.
@@ -60,7 +64,8 @@ const (
 	TripleDES Algorithm = "3DES"
 	// HMACSM3 is for the blind index.
 	HMACSM3 Algorithm = "HMAC-SM3"
-	// AES128, AES192 and AES256 are for the channels of GlobalPlatform blanks.
+	// AES128, AES192 and AES256 are for key blocks of version D, and for the
+	// channels of GlobalPlatform blanks.
 	AES128 Algorithm = "AES-128"
 	AES192 Algorithm = "AES-192"
 	AES256 Algorithm = "AES-256"
@@ -82,21 +87,41 @@ type Spec struct {
 	Name      string    `json:"name"`
 	Usage     Usage     `json:"usage"`
 	Algorithm Algorithm `json:"algorithm"`
-	// Depth is the number of levels below this key, which is the number of
-	// diversification factors an operation names: 2 for 省→市→卡, 1 for
-	// maker→card, 0 for a key that is used as it is.
+	// Depth is the number of levels below this key: 3 for 部→省→市→卡, 2 for
+	// 省→市→卡 (and Level says so), 1 for 市→卡 and maker→card, 0 for a key that is
+	// used as it is.
 	Depth int `json:"depth"`
+	// Factor is the factor, in hexadecimal, that lies between this key and the
+	// province's, if the key was delivered at another level: a key of the
+	// ministry applies it first, a key of a city already contains it. See At.
+	Factor string `json:"factor,omitempty"`
+	// Exportable keys may leave in a key block (ExportBlock), others never.
+	Exportable bool `json:"exportable,omitempty"`
 }
 
+// TripleDESSuffix ends the names of the keys of cards of specifications 1.0 and
+// 2.0, which have the same keys as those of 3.00 in another algorithm.
+const TripleDESSuffix = "_3DES"
+
 // Provincial returns the hierarchy of the province: the keys of the SSSE
-// environment and of DF01–DF04 and DF07 for cards of specification 3.00 (SM4),
-// the check code's, the maker's transport key (which Create leaves to be
-// imported) and the two that protect personal data.
+// environment and of DF01–DF04 and DF07, the check code's and the maker's
+// transport key (which Create leaves to be imported), for cards of
+// specification 3.00 (SM4) and, with the suffix, for those of 1.0 and 2.0
+// (3DES); and the two that protect personal data.
 func Provincial() []Spec {
+	specs := cardSpecs(SM4, "")
+	specs = append(specs, cardSpecs(TripleDES, TripleDESSuffix)...)
+	return append(specs,
+		Spec{Name: DataKey, Usage: FieldEncryption, Algorithm: SM4},
+		Spec{Name: IndexKey, Usage: BlindIndex, Algorithm: HMACSM3})
+}
+
+// cardSpecs returns the keys for cards of one algorithm.
+func cardSpecs(algorithm Algorithm, suffix string) []Spec {
 	var specs []Spec
 	add := func(usage Usage, depth int, names ...string) {
 		for _, name := range names {
-			specs = append(specs, Spec{Name: name, Usage: usage, Algorithm: SM4, Depth: depth})
+			specs = append(specs, Spec{Name: name + suffix, Usage: usage, Algorithm: algorithm, Depth: depth})
 		}
 	}
 	// The names of the keys of EF0C and EF0D are local; a profile that names
@@ -113,10 +138,10 @@ func Provincial() []Spec {
 		}
 	}
 	add(Authentication, 2, "LKDF03", "LKDF04")
+	add(Debit, 2, "DPK", "DLK")
 	add(Transport, 1, "TRANSPORT")
 	add(CheckCode, 0, "CHECK")
-	add(FieldEncryption, 0, DataKey)
-	return append(specs, Spec{Name: IndexKey, Usage: BlindIndex, Algorithm: HMACSM3})
+	return specs
 }
 
 // keyName is the form of a key's name.
@@ -133,29 +158,43 @@ func (s Spec) check() error {
 	algorithms, known := map[Usage][]Algorithm{
 		Authentication:  {SM4, TripleDES},
 		Maintenance:     {SM4, TripleDES},
-		Master:          {SM4},
-		Transport:       {SM4},
+		Master:          {SM4, TripleDES},
+		Transport:       {SM4, TripleDES},
 		Channel:         {TripleDES, AES128, AES192, AES256},
-		CheckCode:       {SM4},
+		CheckCode:       {SM4, TripleDES},
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
+		KeyExchange:     {AES128, AES256, TripleDES},
+		Debit:           {SM4, TripleDES},
 	}[s.Usage]
 	if !known {
 		return fmt.Errorf("keys: %s: 未知用途 unknown usage: %w", s.Name, ErrInput)
 	}
-	for _, algorithm := range algorithms {
-		if s.Algorithm == algorithm {
-			return s.checkDepth()
-		}
+	if !slices.Contains(algorithms, s.Algorithm) {
+		return fmt.Errorf("keys: %s: %w", s.Name, ErrAlgorithm)
 	}
-	return fmt.Errorf("keys: %s: %w", s.Name, ErrAlgorithm)
+	if s.Exportable && s.homebound() {
+		return fmt.Errorf("keys: %s: 该用途的密钥不得导出 keys of this usage must not be exportable: %w", s.Name, ErrInput)
+	}
+	if err := s.checkDepth(); err != nil {
+		return err
+	}
+	return s.checkFactor()
+}
+
+// homebound tells whether keys of this usage never leave the keeper.
+func (s Spec) homebound() bool {
+	return s.Usage == FieldEncryption || s.Usage == BlindIndex || s.Usage == KeyExchange
 }
 
 // checkDepth refuses diversification where no card is involved.
 func (s Spec) checkDepth() error {
 	highest := 2
-	if s.Usage == FieldEncryption || s.Usage == BlindIndex || s.Usage == Channel {
+	switch {
+	case s.homebound(), s.Usage == Channel:
 		highest = 0
+	case s.forCards():
+		highest = 3
 	}
 	if s.Depth < 0 || s.Depth > highest {
 		return fmt.Errorf("keys: %s: 分散级数应为 0 至 %d depth must be 0 to %d: %w", s.Name, highest, highest, ErrInput)

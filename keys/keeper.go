@@ -192,7 +192,11 @@ func (k *Keeper) hold(spec Spec, version int, value []byte) (*held, error) {
 	return h, nil
 }
 
-// store writes the file with the keys added, and only then lets them be used.
+// replaces tells whether the version takes the place of that one.
+func (h *held) replaces(e entry) bool { return e.Name == h.Name && e.Version == h.Version }
+
+// store writes the file with the keys added, or put in the place of what they
+// were, and only then lets them be used.
 // The caller holds the lock of the keeper.
 func (k *Keeper) store(added []*held) error {
 	if len(added) == 0 {
@@ -201,6 +205,7 @@ func (k *Keeper) store(added []*held) error {
 	next := *k.doc
 	next.Keys = slices.Clone(k.doc.Keys)
 	for _, h := range added {
+		next.Keys = slices.DeleteFunc(next.Keys, h.replaces)
 		next.Keys = append(next.Keys, h.entry)
 	}
 	slices.SortFunc(next.Keys, func(a, b entry) int {
@@ -217,7 +222,8 @@ func (k *Keeper) store(added []*held) error {
 	}
 	k.doc = &next
 	for _, h := range added {
-		versions := append(slices.Clone(k.keys[h.Name]), h)
+		versions := slices.DeleteFunc(slices.Clone(k.keys[h.Name]), func(present *held) bool { return h.replaces(present.entry) })
+		versions = append(versions, h)
 		slices.SortFunc(versions, func(a, b *held) int { return a.Version - b.Version })
 		k.keys[h.Name] = versions
 	}
@@ -265,6 +271,7 @@ func forget(added []*held, stored map[string][]*held) {
 // Info describes one version of a key, without the key.
 type Info struct {
 	Spec
+	Life
 	Version int       `json:"version"`
 	Created time.Time `json:"created"`
 	// CheckValue is the key check value in hexadecimal (CheckValue).
@@ -278,32 +285,10 @@ func (k *Keeper) Keys() []Info {
 	var list []Info
 	for _, name := range slices.Sorted(maps.Keys(k.keys)) {
 		for _, h := range k.keys[name] {
-			list = append(list, Info{Spec: h.Spec, Version: h.Version, Created: h.Created, CheckValue: h.CheckValue})
+			list = append(list, Info{Spec: h.Spec, Life: h.Life, Version: h.Version, Created: h.Created, CheckValue: h.CheckValue})
 		}
 	}
 	return list
-}
-
-// Current returns the highest version of a key, which new cards get.
-func (k *Keeper) Current(name string) (version int, err error) {
-	h, err := k.find(Key{Name: name})
-	if err != nil {
-		return 0, err
-	}
-	return h.Version, nil
-}
-
-// find returns the version of the key that is named, the highest for 0.
-func (k *Keeper) find(key Key) (*held, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	versions := k.keys[key.Name]
-	for i := len(versions) - 1; i >= 0; i-- {
-		if key.Version == 0 || versions[i].Version == key.Version {
-			return versions[i], nil
-		}
-	}
-	return nil, keyError(key.Name, key.Version, ErrNoKey)
 }
 
 // derive returns a copy of the key, diversified; the caller clears it.
@@ -337,10 +322,11 @@ func (k *Keeper) use(ctx context.Context, key Key, compute func(Algorithm, []byt
 	if !slices.Contains(allowed, h.Usage) {
 		return keyError(h.Name, h.Version, ErrWrongUsage)
 	}
-	if len(key.Factors) != h.Depth {
-		return keyError(h.Name, h.Version, ErrFactors)
+	factors, err := h.path(key.Factors)
+	if err != nil {
+		return keyError(h.Name, h.Version, err)
 	}
-	value, err := h.derive(key.Factors)
+	value, err := h.derive(factors)
 	if err != nil {
 		return err
 	}

@@ -41,16 +41,18 @@ func create(t *testing.T, kek keys.KEK, specs ...keys.Spec) (*keys.Keeper, strin
 // An imported key works the same before and after the file is opened again.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	keystest.Run(t, func(t *testing.T, fixtures []keystest.Fixture) keystest.Keeper {
+	keystest.Run(t, keystest.Software(), func(t *testing.T, fixtures []keystest.Fixture) (keystest.Keeper, error) {
 		kek := newKEK(t)
 		keeper, path := create(t, kek)
 		for _, f := range fixtures {
-			require.NoError(t, keeper.Import(f.Spec, f.Version, bytes.NewBufferString(hex.EncodeToString(f.Value))))
+			if err := keeper.Import(f.Spec, f.Version, bytes.NewBufferString(hex.EncodeToString(f.Value))); err != nil {
+				return nil, err
+			}
 		}
 		reopened, err := keys.Open(path, kek)
 		require.NoError(t, err)
 		require.Equal(t, keeper.Keys(), reopened.Keys())
-		return reopened
+		return reopened, nil
 	})
 }
 
@@ -59,7 +61,7 @@ func TestCreateProvincialHierarchy(t *testing.T) {
 	kek := newKEK(t)
 	keeper, path := create(t, kek, keys.Provincial()...)
 	list := keeper.Keys()
-	require.Len(t, list, len(keys.Provincial())-1, "the maker's key is imported")
+	require.Len(t, list, len(keys.Provincial())-2, "the maker's keys are imported")
 	checkValues := map[string]string{}
 	for _, info := range list {
 		require.NotEqual(t, keys.Transport, info.Usage)
@@ -153,16 +155,24 @@ func TestAdd(t *testing.T) {
 	require.Equal(t, before, keeper.Keys(), "all or nothing")
 
 	for name, wrong := range map[string]keys.Spec{
-		"name":           {Name: "irk", Usage: keys.Master, Algorithm: keys.SM4},
-		"no name":        {Usage: keys.Master, Algorithm: keys.SM4},
-		"usage":          {Name: "A", Usage: "everything", Algorithm: keys.SM4},
-		"depth":          {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 3},
-		"negative depth": {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: -1},
-		"data depth":     {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Depth: 1},
+		"name":            {Name: "irk", Usage: keys.Master, Algorithm: keys.SM4},
+		"no name":         {Usage: keys.Master, Algorithm: keys.SM4},
+		"usage":           {Name: "A", Usage: "everything", Algorithm: keys.SM4},
+		"depth":           {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 4},
+		"maker's depth":   {Name: "A", Usage: keys.Transport, Algorithm: keys.SM4, Depth: 3},
+		"negative depth":  {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: -1},
+		"data depth":      {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Depth: 1},
+		"exported data":   {Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.SM4, Exportable: true},
+		"exported index":  {Name: "A", Usage: keys.BlindIndex, Algorithm: keys.HMACSM3, Exportable: true},
+		"exported KBPK":   {Name: "A", Usage: keys.KeyExchange, Algorithm: keys.AES256, Exportable: true},
+		"needless factor": {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 2, Factor: "3633303130307378"},
+		"maker's factor":  {Name: "A", Usage: keys.Transport, Algorithm: keys.SM4, Depth: 1, Factor: "3633303130307378"},
+		"short factor":    {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 1, Factor: "36333031303073"},
+		"factor's form":   {Name: "A", Usage: keys.Master, Algorithm: keys.SM4, Depth: 1, Factor: "36333031303073AA"},
 	} {
 		require.ErrorIs(t, keeper.Add(wrong), keys.ErrInput, name)
 	}
-	require.ErrorIs(t, keeper.Add(keys.Spec{Name: "A", Usage: keys.Master, Algorithm: keys.TripleDES}), keys.ErrAlgorithm)
+	require.ErrorIs(t, keeper.Add(keys.Spec{Name: "A", Usage: keys.FieldEncryption, Algorithm: keys.TripleDES}), keys.ErrAlgorithm)
 	require.ErrorIs(t, keeper.Add(keys.Spec{Name: "A", Usage: keys.BlindIndex, Algorithm: keys.SM4}), keys.ErrAlgorithm)
 }
 

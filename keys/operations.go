@@ -66,23 +66,35 @@ func (k *Keeper) CommandMAC(ctx context.Context, key Key, r, message []byte) ([]
 // whole data field, enciphered block and MAC. The block is one length byte,
 // the PIN in BCD (an even number of digits, 4 to 12), 80 and zeroes.
 func (k *Keeper) PINBlock(ctx context.Context, key Key, r, header []byte, pin string) ([]byte, error) {
-	if len(r) != factorSize {
-		return nil, inputError("r", "应 8 字节 eight bytes")
-	}
 	digits, err := packPIN(pin)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(digits)
+	return k.CipherCommand(ctx, key, r, header, digits)
+}
+
+// CipherCommand enciphers the data field of a protected command (密文加校验) under
+// the process key that the card's challenge r (eight bytes) gives and computes
+// the MAC of the command with that header (CLA INS P1 P2 Lc): the answer is the
+// whole data field. What is enciphered is one length byte, plain (1 to 253
+// bytes), 80 and zeroes.
+func (k *Keeper) CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error) {
+	if len(r) != factorSize {
+		return nil, inputError("r", "应 8 字节 eight bytes")
+	}
+	if len(plain) == 0 || len(plain) > 253 {
+		return nil, inputError("plain", "应 1 至 253 字节 1 to 253 bytes")
+	}
 	var data []byte
-	err = k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
+	err := k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
 		process, err := processCipher(algorithm, value, r)
 		if err != nil {
 			return err
 		}
-		plain := append([]byte{byte(len(digits))}, digits...)
-		defer clear(plain)
-		data = pad(plain, process.BlockSize())
+		counted := append([]byte{byte(len(plain))}, plain...)
+		defer clear(counted)
+		data = pad(counted, process.BlockSize())
 		encryptBlocks(process, data)
 		if err := checkHeader(header, len(data)+4); err != nil {
 			return err
@@ -99,23 +111,19 @@ func (k *Keeper) PINBlock(ctx context.Context, key Key, r, header []byte, pin st
 
 // WrapKey enciphers target with its three attribute bytes (usage, version,
 // tries) under the key under and computes the MAC of the key-loading command
-// with that header, starting from iv (16 bytes). It returns the command's data
-// field (36 bytes) and the last MAC block (16 bytes), which is the next iv of a
-// chained sequence. Only keys for cards can be wrapped, and only diversified
-// to the card.
+// with that header, starting from iv (one block: 16 bytes for SM4, 8 for 3DES).
+// It returns the command's data field (36 bytes for SM4, 28 for 3DES) and the
+// last MAC block, which is the next iv of a chained sequence. Both keys are of
+// one algorithm. Only keys for cards can be wrapped, and only diversified to
+// the card.
 func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error) {
-	if len(iv) != sm4.BlockSize {
-		return nil, nil, inputError("iv", "应 16 字节 sixteen bytes")
-	}
+	var wrapped Algorithm
 	err = k.use(ctx, target, func(algorithm Algorithm, value []byte) error {
-		if algorithm != SM4 {
-			return fmt.Errorf("keys: %w", ErrAlgorithm)
-		}
 		plain := append([]byte{byte(len(attributes) + len(value)), attributes[0], attributes[1], attributes[2]}, value...)
 		defer clear(plain)
-		data = pad(plain, sm4.BlockSize)
+		wrapped, data = algorithm, pad(plain, algorithm.blockSize())
 		return checkHeader(header, len(data)+4)
-	}, Authentication, Maintenance, Master)
+	}, Authentication, Maintenance, Master, Debit)
 	defer func() {
 		if err != nil {
 			clear(data)
@@ -126,12 +134,20 @@ func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]b
 		return data, nil, err
 	}
 	err = k.use(ctx, under, func(algorithm Algorithm, value []byte) error {
+		if algorithm != wrapped {
+			return fmt.Errorf("keys: %w", ErrAlgorithm)
+		}
+		if err := checkIV(algorithm, iv); err != nil {
+			return err
+		}
 		block, err := newCipher(algorithm, value)
 		if err != nil {
 			return err
 		}
 		encryptBlocks(block, data)
-		next = chainMAC(block, iv, join(header, data))
+		if next, err = directMAC(algorithm, value, iv, join(header, data)); err != nil {
+			return err
+		}
 		data = append(data, shorten(next)...)
 		return nil
 	}, Master, Transport)
@@ -139,24 +155,24 @@ func (k *Keeper) WrapKey(ctx context.Context, under, target Key, attributes [3]b
 }
 
 // DirectMAC computes the four MAC bytes of message under the key itself,
-// starting from iv (16 bytes; zeroes for a stand-alone check code). Under a
+// starting from iv (one block; zeroes for a stand-alone check code). Under a
 // master or transport key it takes a bare command header (five bytes) only, so
 // that it cannot authenticate a key load made elsewhere.
 func (k *Keeper) DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error) {
-	if len(iv) != sm4.BlockSize {
-		return nil, inputError("iv", "应 16 字节 sixteen bytes")
-	}
 	usages := []Usage{CheckCode}
 	if len(message) == 5 {
 		usages = []Usage{CheckCode, Master, Transport}
 	}
 	var mac []byte
 	err := k.use(ctx, key, func(algorithm Algorithm, value []byte) error {
-		block, err := newCipher(algorithm, value)
+		if err := checkIV(algorithm, iv); err != nil {
+			return err
+		}
+		last, err := directMAC(algorithm, value, iv, message)
 		if err != nil {
 			return err
 		}
-		mac = shorten(chainMAC(block, iv, message))
+		mac = shorten(last)
 		return nil
 	}, usages...)
 	return mac, err
@@ -169,19 +185,22 @@ const (
 	// CheckValueCMAC: the first three bytes of the CMAC of a block of zeroes,
 	// since the enciphered zero block itself is a secret of GCM.
 	CheckValueCMAC = "CMAC(0)[0:3]"
+	// CheckValueAES: the first five bytes of the CMAC of a block of zeroes, which
+	// TR-31 and X9.143 compute for AES keys.
+	CheckValueAES = "CMAC(0)[0:5]"
 	// CheckValueHMAC: the first three bytes of the HMAC-SM3 of nothing.
 	CheckValueHMAC = "HMAC-SM3()[0:3]"
 )
 
-// CheckValue returns the key check value (密钥校验值, KCV; three bytes) by which
-// two custodians compare keys without seeing them, and how it was computed. It
-// answers at every level of the hierarchy: without factors for the province's
-// own key.
+// CheckValue returns the key check value (密钥校验值, KCV; three bytes, five for
+// AES) by which two custodians compare keys without seeing them, and how it was
+// computed. It answers at every level of the hierarchy, without factors for the
+// key itself, and for retired versions too.
 func (k *Keeper) CheckValue(ctx context.Context, key Key) (kcv []byte, method string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
-	held, err := k.find(key)
+	held, err := k.look(key)
 	if err != nil {
 		return nil, "", err
 	}
@@ -209,6 +228,9 @@ func checkValue(spec Spec, value []byte) ([]byte, string, error) {
 	if spec.Usage == FieldEncryption {
 		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:3], CheckValueCMAC, nil
 	}
+	if spec.Algorithm.aes() {
+		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:5], CheckValueAES, nil
+	}
 	block.Encrypt(zero, zero)
 	return zero[:3], CheckValueECB, nil
 }
@@ -223,6 +245,14 @@ func packPIN(pin string) ([]byte, error) {
 		packed[i] = (pin[2*i]-'0')<<4 | (pin[2*i+1] - '0')
 	}
 	return packed, nil
+}
+
+// checkIV refuses an initial value that is not one block.
+func checkIV(algorithm Algorithm, iv []byte) error {
+	if size := algorithm.blockSize(); len(iv) != size {
+		return inputError("iv", fmt.Sprintf("应 %d 字节 %d bytes", size, size))
+	}
+	return nil
 }
 
 // checkHeader refuses a command header whose Lc is not the data field's length.

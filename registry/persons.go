@@ -253,6 +253,16 @@ func (db *DB) PersonByIDNumber(ctx context.Context, number gb.IDNumber) (Person,
 	return db.takePerson(ctx, db.Read(ctx).Where("id_number_index = ?", index))
 }
 
+// PersonByIDNumber returns the person with an identity number as this
+// transaction sees it, or ErrNotFound.
+func (tx *Tx) PersonByIDNumber(number gb.IDNumber) (Person, error) {
+	index, err := tx.db.Index(tx.ctx, columnIDNumber, []byte(number.String()))
+	if err != nil {
+		return Person{}, err
+	}
+	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id_number_index = ?", index))
+}
+
 // PersonsByName returns the persons of a name, however its dots and spaces are
 // typed, the first registered first, at most 100. None is no error.
 func (db *DB) PersonsByName(ctx context.Context, name string) ([]Person, error) {

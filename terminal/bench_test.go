@@ -124,22 +124,31 @@ func (b *bench) tell() {
 }
 
 // insert puts a card into the reader and switches it on.
-func (b *bench) insert(p *plastic) *chip.Socket { return b.insertCut(p, 0, false) }
-
-// insertCut is insert with a card that will be torn out at a command: before
-// the chip has carried it out, or after, when its answer is lost.
-func (b *bench) insertCut(p *plastic, cut int, before bool) *chip.Socket {
+func (b *bench) insert(p *plastic) *chip.Socket {
 	b.t.Helper()
 	c, err := chip.New(p.profiles, p.store, nil)
 	require.NoError(b.t, err)
 	c.PowerOn()
-	socket := &chip.Socket{Chip: c, Cut: cut, Before: before}
+	socket := &chip.Socket{Chip: c}
 	b.mu.Lock()
 	b.socket = socket
 	b.mu.Unlock()
 	b.tell()
 	return socket
 }
+
+// tear says when the card is torn out: at a command of the work, before the chip
+// has carried it out, or after, when its answer is lost.
+type tear struct {
+	cut    int
+	before bool
+}
+
+type tearKey struct{}
+
+// torn returns the context of work during which the card is torn out. Other
+// work with the card, such as the station's own look at it, is left alone.
+func torn(ctx context.Context, t tear) context.Context { return context.WithValue(ctx, tearKey{}, t) }
 
 // remove takes the card out.
 func (b *bench) remove() {
@@ -164,7 +173,7 @@ func (b *bench) fail(err error) {
 }
 
 // Connect implements terminal.Readers.
-func (b *bench) Connect(context.Context, string) (terminal.Chip, error) {
+func (b *bench) Connect(ctx context.Context, _ string) (terminal.Chip, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -175,13 +184,18 @@ func (b *bench) Connect(context.Context, string) (terminal.Chip, error) {
 	}
 	b.open++
 	b.most = max(b.most, b.open)
-	return &connection{b, b.socket, b.before, 0}, nil
+	line := b.socket
+	if t, ok := ctx.Value(tearKey{}).(tear); ok {
+		line = &chip.Socket{Chip: line.Chip, Cut: t.cut, Before: t.before}
+	}
+	return &connection{b, b.socket, line, b.before, 0}, nil
 }
 
 // connection is a bench's card while somebody works with it.
 type connection struct {
 	bench  *bench
-	socket *chip.Socket
+	socket *chip.Socket // in the reader
+	line   *chip.Socket // to the same chip
 	before func(command int)
 	count  int
 }
@@ -209,7 +223,7 @@ func (c *connection) Transmit(ctx context.Context, command []byte) ([]byte, erro
 	if !present {
 		return nil, terminal.ErrRemoved
 	}
-	answer, err := c.socket.Transmit(ctx, command)
+	answer, err := c.line.Transmit(ctx, command)
 	if err != nil {
 		c.bench.remove()
 		return nil, terminal.ErrRemoved.Because(err)

@@ -24,6 +24,7 @@ var (
 	ErrInvalidCard  = &Fault{Code: "invalid-card", ZH: "此卡不能使用", EN: "this card cannot be used", RemedyZH: "请持卡人到经办窗口或拨打12333办理。", RemedyEN: "The holder may ask at a service window or call 12333."}
 	ErrUnknownEnd   = &Fault{Code: "unknown-end", ZH: "未收到平台应答，本笔交易将自动冲正", EN: "no answer came; the transaction will be reversed", RemedyZH: "请勿让持卡人离开前重复刷卡付款，待网络恢复后重新结算。", RemedyEN: "Settle again when the network is back; this one does not count."}
 	ErrJournal      = &Fault{Code: "journal", ZH: "本机交易日志不可读写", EN: "this terminal's journal cannot be read or written", RemedyZH: "请先不要结算，联系技术人员检查磁盘和日志目录；程序日志写明是哪个文件。", RemedyEN: "Settle nothing until the disk and the journal's directory have been checked; the program's log names the file."}
+	ErrNoRight      = &Fault{Code: "no-right", ZH: "您的岗位不能办理此项", EN: "your role does not allow this", RemedyZH: "请由有权限的人员办理。", RemedyEN: "Ask somebody who may."}
 	ErrStopped      = &Fault{Code: "stopped", ZH: "已停止", EN: "stopped", RemedyZH: "需要时再执行一次即可接续。", RemedyEN: "Run the step again to continue."}
 )
 

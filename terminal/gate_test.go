@@ -1,6 +1,8 @@
 package terminal_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,6 +32,7 @@ type gate struct {
 	path  string // whose requests are meant; empty for all
 	left  int    // how many of them pass before
 	asked []string
+	sent  []string // the bodies of requests
 }
 
 // set lets the requests whose path contains a text fail, after some passed.
@@ -54,9 +57,24 @@ func (g *gate) count(path string) (n int) {
 	return n
 }
 
-func (g *gate) pass(r *http.Request) fault {
+// bodies returns those of the requests since it was last asked.
+func (g *gate) bodies() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	all := strings.Join(g.sent, "\n")
+	g.sent = nil
+	return all
+}
+
+func (g *gate) pass(r *http.Request) fault {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return lineAway
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sent = append(g.sent, string(body))
 	fate := lineGood
 	if g.fault != lineGood && strings.Contains(r.URL.Path, g.path) {
 		if g.left == 0 {

@@ -3,44 +3,70 @@ package terminal
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"onecard/apdu"
 	"onecard/api/client"
 	"onecard/card"
+	"onecard/card/profile"
 )
 
-// The sizes of the challenge that an opening script ends with.
-const (
-	challengeAuthentication = 8
-	challengeKeys           = 16
-)
+// operationCompare holds the chip against the records; what other work refuses
+// is here a result.
+const operationCompare = "compare"
 
 // Job is work on the chip in the reader that the province drives.
 type Job struct {
-	Operation     string // read, personalise, activate, lock, unlock
+	Operation     string // read, personalise, activate, lock, unlock, access, ...
 	ApplicationID *uuid.UUID
 	CardID        *uuid.UUID
-	// PIN is the number that the holder chose, for an operation that sets it.
+	// PIN is the number that the holder chose, for an operation that sets it,
+	// or the holder's, for one that the chip asks for it.
 	PIN string
+	// Items are what access reads and writes.
+	Items []card.Item
+	// Movement is what debit and credit are to do.
+	Movement *client.Movement
+	// Everything has access read all that the card holds, but for transparent
+	// files; without the holder's number, all that needs none.
+	Everything bool
 
 	// refuse may end the work by what the card says of itself, before the
 	// platform is asked.
 	refuse func(*card.Identity) error
 }
 
-func (j Job) challenge() int {
-	if j.Operation == "personalise" {
-		return challengeKeys
+// opening returns the opening script for the job: it ends with a challenge, of
+// a block of the card's cipher for the loading of keys.
+func (j Job) opening(p *profile.Profile) (*card.Script, error) {
+	switch j.Operation {
+	case "personalise", "rekey":
+		return card.Opening(p, p.BlockSize()), nil
+	case "access":
+		return card.OpeningFor(p, j.items(p))
 	}
-	return challengeAuthentication
+	return card.Opening(p, card.ChallengeLength), nil
+}
+
+// items returns what is to be done to a card.
+func (j Job) items(p *profile.Profile) []card.Item {
+	if !j.Everything {
+		return j.Items
+	}
+	return slices.DeleteFunc(card.ReadEverything(p), func(item card.Item) bool {
+		needed, err := card.NeedsPIN(p, []card.Item{item})
+		return err != nil || needed && j.PIN == ""
+	})
 }
 
 // Reading is the finished work on a chip.
 type Reading struct {
 	Session uuid.UUID // the proof for a transaction
 	Result  client.ChipResult
+
+	profile *profile.Profile // of the card
 }
 
 // Perform does a job on the chip in the reader: it runs the opening script,
@@ -53,7 +79,7 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 		reading, err = s.perform(ctx, chip, platform, job)
 		return err
 	})
-	if job.Operation != "read" {
+	if job.Operation != "read" && job.Operation != operationCompare {
 		// The card is another one now, or half of one: look again.
 		s.lookAgain()
 	}
@@ -62,14 +88,18 @@ func (s *Station) Perform(ctx context.Context, platform Platform, job Job) (Read
 
 func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job Job) (Reading, error) {
 	s.SetProgress(&Progress{Total: 1, Label: "识别卡"})
-	identity, opening, err := s.open(ctx, chip, job.challenge())
+	opened, err := s.open(ctx, chip, job.opening)
+	if job.Operation == operationCompare && opened.Identity != nil {
+		err = nil // what is wrong with the card is for the platform to find
+	}
 	if err == nil && job.refuse != nil {
-		err = job.refuse(identity)
+		err = job.refuse(opened.Identity)
 	}
 	if err != nil {
 		return Reading{}, err
 	}
-	turn, err := platform.openSession(ctx, job, s.State().Reader, chip.ATR(), opening)
+	job.Items = job.items(opened.Profile)
+	turn, err := platform.openSession(ctx, job, s.State().Reader, chip.ATR(), opened.Responses)
 	if err != nil {
 		return Reading{}, err
 	}
@@ -79,7 +109,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		if err != nil {
 			return Reading{}, err
 		}
-		responses, err := card.Run(ctx, channel, script, s.scriptProgress(turn.Progress))
+		responses, err := card.RunWithPIN(ctx, channel, script, job.PIN, s.scriptProgress(turn.Progress))
 		if err != nil {
 			return Reading{}, err
 		}
@@ -94,7 +124,7 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 	if turn.Result == nil {
 		return Reading{}, fmt.Errorf("platform ended the work without a result: %w", errUnreadable)
 	}
-	return Reading{Session: turn.Session, Result: *turn.Result}, nil
+	return Reading{Session: turn.Session, Result: *turn.Result, profile: opened.Profile}, nil
 }
 
 // scriptProgress shows the script's own steps within the whole operation: the

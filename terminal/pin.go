@@ -12,13 +12,10 @@ import (
 // leaves this machine.
 func (s *Station) ChangePIN(ctx context.Context, old, fresh string) error {
 	return s.withChip(ctx, func(ctx context.Context, chip Chip) error {
-		p, err := s.profile(chip)
+		opened, err := s.open(ctx, chip, Job{}.opening)
 		if err != nil {
 			return err
 		}
-		if _, _, err := s.open(ctx, chip, challengeAuthentication); err != nil {
-			return err
-		}
-		return card.ChangePIN(ctx, apdu.NewChannel(chip), p, old, fresh)
+		return card.ChangePIN(ctx, apdu.NewChannel(chip), opened.Profile, old, fresh)
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -51,6 +53,8 @@ func (p Platform) openSession(ctx context.Context, job Job, reader string, atr [
 		Reader:        reader,
 		Atr:           upperHex(atr),
 		Opening:       encodeResponses(opening),
+		Items:         chipItems(job.Items),
+		Movement:      job.Movement,
 	}
 	params := &client.OpenChipSessionParams{IdempotencyKey: uuid.NewString()}
 	answer, err := p.API.OpenChipSessionWithResponse(ctx, params, body, p.authorise)
@@ -74,6 +78,27 @@ func (p Platform) step(ctx context.Context, turn client.Turn, responses []apdu.R
 	return answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
 }
 
+func chipItems(items []card.Item) *[]client.ChipItem {
+	if len(items) == 0 {
+		return nil
+	}
+	var asked []client.ChipItem
+	for _, item := range items {
+		one := client.ChipItem{Path: item.Path}
+		if item.Write != nil {
+			one.Text = &item.Write.Text
+			if len(item.Write.Parts) > 0 {
+				one.Text, one.Parts = nil, &[]client.ChipItemPart{}
+				for _, name := range slices.Sorted(maps.Keys(item.Write.Parts)) {
+					*one.Parts = append(*one.Parts, client.ChipItemPart{Name: name, Text: item.Write.Parts[name]})
+				}
+			}
+		}
+		asked = append(asked, one)
+	}
+	return &asked
+}
+
 func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 
 func encodeResponses(responses []apdu.Response) []client.ResponseAPDU {
@@ -95,6 +120,23 @@ func decodeScript(script *client.Script) (*card.Script, error) {
 		return nil, fmt.Errorf("decode script: %w", err)
 	}
 	return &decoded, nil
+}
+
+// Authenticate hands a request of the national driver's form to the province's
+// authentication service and returns its answer (安全认证). An operator's token
+// is sent where there is one.
+func (p Platform) Authenticate(ctx context.Context, key, message string) (string, error) {
+	var editors []client.RequestEditorFn
+	if p.Token != "" {
+		editors = append(editors, p.authorise)
+	}
+	params := &client.AuthenticateMessageParams{IdempotencyKey: key}
+	answer, err := p.API.AuthenticateMessageWithResponse(ctx, params, client.AuthenticationMessage{Message: message}, editors...)
+	if err != nil {
+		return "", ErrOffline.Because(err)
+	}
+	given, err := answered(answer.JSON200, answer.ApplicationproblemJSONDefault)
+	return given.Message, err
 }
 
 // SignIn signs an operator in at this workstation (登录).

@@ -174,8 +174,9 @@ func (s *Station) apply(change Change) (fresh bool) {
 // look identifies the card in the reader for the screen.
 func (s *Station) look(ctx context.Context) {
 	var identity *card.Identity
-	err := s.withChip(ctx, func(ctx context.Context, chip Chip) (err error) {
-		identity, _, err = s.open(ctx, chip, challengeAuthentication)
+	err := s.withChip(ctx, func(ctx context.Context, chip Chip) error {
+		opened, err := s.open(ctx, chip, Job{}.opening)
+		identity = opened.Identity
 		return err
 	})
 	if ctx.Err() != nil {
@@ -211,7 +212,7 @@ func (s *Station) setCard(identity *card.Identity, err error) (present bool) {
 		state.Kind = CardPersonalised
 	case errors.Is(err, ErrNoCard) || errors.Is(err, ErrRemoved):
 		state.Kind = CardNone
-	case errors.Is(err, card.ErrForeignCard) || errors.Is(err, card.ErrUnknownATR):
+	case errors.Is(err, card.ErrForeignCard), errors.Is(err, card.ErrUnknownVersion), errors.Is(err, card.ErrUnknownATR):
 		state.Kind = CardForeign
 	case errors.Is(err, card.ErrCardBlocked) || errors.Is(err, card.ErrApplicationBlocked):
 		state.Kind = CardBlocked
@@ -284,26 +285,8 @@ func (s *Station) withChip(ctx context.Context, do func(context.Context, Chip) e
 }
 
 // open runs the opening script for the card's specification version.
-func (s *Station) open(ctx context.Context, chip Chip, challenge int) (*card.Identity, []apdu.Response, error) {
-	p, err := s.profile(chip)
-	if err != nil {
-		return nil, nil, err
-	}
-	responses, err := card.Run(ctx, apdu.NewChannel(chip), card.Opening(p, challenge), nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	identity, err := card.Identify(p, chip.ATR(), responses)
-	return identity, responses, err
-}
-
-// profile finds the specification of the card in the reader.
-func (s *Station) profile(chip Chip) (*profile.Profile, error) {
-	p, err := profile.Match(s.config.Profiles, chip.ATR())
-	if err != nil {
-		return nil, card.ErrUnknownATR
-	}
-	return p, nil
+func (s *Station) open(ctx context.Context, chip Chip, opening func(*profile.Profile) (*card.Script, error)) (card.Opened, error) {
+	return card.Open(ctx, apdu.NewChannel(chip), s.config.Profiles, chip.ATR(), opening)
 }
 
 // Stop ends the work on the chip that is under way, if any.

@@ -68,6 +68,11 @@ func (p *post) perform(a issuance.Application) (terminal.Reading, error) {
 	return p.station.Perform(p.t.Context(), p.platform, terminal.Job{Operation: "personalise", ApplicationID: &a.ID})
 }
 
+func (p *post) performTorn(a issuance.Application, t tear) (terminal.Reading, error) {
+	require.Eventually(p.t, func() bool { return p.station.State().Card.Kind != terminal.CardNone }, wait, tick)
+	return p.station.Perform(torn(p.t.Context(), t), p.platform, terminal.Job{Operation: "personalise", ApplicationID: &a.ID})
+}
+
 // TestTornWhilePersonalised takes the card out in the middle of a
 // personalisation, at many commands, before and after the chip has carried the
 // command out. There is no card then; doing it again makes exactly one.
@@ -79,25 +84,16 @@ func TestTornWhilePersonalised(t *testing.T) {
 	for i, cut := range cuts {
 		before := i%2 == 0
 		a, chip := desk.numbered(residents[i+1]), blank(t)
-		tear := func(cut int) {
-			// The station has looked at the card first, with commands of its own.
-			socket := desk.bench.insert(chip)
-			require.Eventually(t, func() bool {
-				kind := desk.station.State().Card.Kind
-				return kind != terminal.CardNone && kind != terminal.CardReading
-			}, wait, tick)
-			socket.Cut, socket.Before = socket.Count()+cut, before
-		}
-		tear(cut)
-		_, err := desk.perform(a)
+		desk.bench.insert(chip)
+		_, err := desk.performTorn(a, tear{cut, before})
 		where := fmt.Sprintf("at command %d of %d, before it %v", cut, total, before)
 		require.ErrorIs(t, err, terminal.ErrRemoved, where)
 		require.Contains(t, terminal.Explain(err).RemedyZH, "重新插入同一张卡", where)
 		desk.shows(terminal.CardNone)
 		require.Zero(t, desk.cards(a.PersonID), where)
 		require.Nil(t, desk.station.State().Progress)
-		tear(3) // and once more, at once
-		_, err = desk.perform(a)
+		desk.bench.insert(chip)
+		_, err = desk.performTorn(a, tear{3, before}) // and once more, at once
 		require.ErrorIs(t, err, terminal.ErrRemoved, where)
 		desk.shows(terminal.CardNone)
 		desk.bench.insert(chip)

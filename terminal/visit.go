@@ -54,11 +54,7 @@ func (d *Desk) Settle(ctx context.Context, platform Platform, visit Visit) (clie
 			return err
 		}
 		d.Station.SetProgress(&Progress{Total: 1, Label: "验证社保密码"})
-		p, err := d.Station.profile(chip)
-		if err != nil {
-			return err
-		}
-		return card.VerifyPIN(ctx, apdu.NewChannel(chip), p, visit.PIN)
+		return card.VerifyPIN(ctx, apdu.NewChannel(chip), reading.profile, visit.PIN)
 	})
 	if err != nil {
 		return client.Transaction{}, err

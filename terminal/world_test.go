@@ -21,6 +21,7 @@ import (
 	"onecard/api/pki"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
 	"onecard/issuance"
 	"onecard/keys"
@@ -84,7 +85,9 @@ func newWorld(t *testing.T) *world {
 		DB: w.db, Proofs: w, Sites: w, Insurances: w.insurance, Backends: map[string]exchange.Backend{"insurance": w.insurance},
 	})
 	require.NoError(t, err)
-	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions})
+	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w, Keeper: keeper(t), NoKey: keys.ErrNoKey, Profiles: profiles(t)})
+	require.NoError(t, err)
+	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions, Authentication: authenticating})
 	require.NoError(t, err)
 	w.serve(server)
 	return w
@@ -236,3 +239,9 @@ func (p *post) shows(kind string) terminal.State {
 }
 
 var _ http.Handler = (*gate)(nil)
+
+// CardOfChip implements authentication.Cards.
+func (w *world) CardOfChip(tx *registry.Tx, chipID string) (authentication.Card, error) {
+	found, version, err := w.issuance.CardOfChip(tx, chipID)
+	return authentication.Card{ID: found.ID, ATR: found.ATR, Status: found.Status, KeyVersion: version}, err
+}

@@ -50,6 +50,7 @@ var kinds = map[scard.Error]error{
 	scard.ErrUnpoweredCard:      ErrMute,
 	scard.ErrUnsupportedCard:    ErrMute,
 	scard.ErrProtoMismatch:      ErrMute,
+	scard.ErrNotTransacted:      ErrMute, // the reader got no answer
 }
 
 // translate gives an error of the library its kind.

@@ -19,7 +19,7 @@ import (
 )
 
 // made inserts a card with an answer to reset and answers of the test's own.
-func made(t *testing.T, slot int, image string) {
+func made(t testing.TB, slot int, image string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "made.card")
 	require.NoError(t, os.WriteFile(file, []byte(image), 0o600))

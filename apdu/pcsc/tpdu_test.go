@@ -32,7 +32,7 @@ func TestTPDU(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			given := bytes.Clone(test.command)
-			require.Equal(t, test.want, tpdu(given))
+			require.Equal(t, test.want, appendTPDU(nil, given))
 			require.Equal(t, test.command, given, "the caller's bytes stay as they are")
 		})
 	}
@@ -44,7 +44,7 @@ func FuzzTPDU(f *testing.F) {
 	f.Add([]byte{0, 0xA4, 4, 0, 0, 0, 1, 0xA0, 1, 0})
 	f.Fuzz(func(t *testing.T, command []byte) {
 		want, err := apdu.ParseCommand(command)
-		sent := tpdu(bytes.Clone(command))
+		sent := appendTPDU(nil, bytes.Clone(command))
 		if err != nil {
 			require.Equal(t, command, sent)
 			return

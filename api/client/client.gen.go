@@ -39,6 +39,36 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for ChipFindingFinding.
+const (
+	Altered    ChipFindingFinding = "altered"
+	Foreign    ChipFindingFinding = "foreign"
+	Newer      ChipFindingFinding = "newer"
+	Same       ChipFindingFinding = "same"
+	Stale      ChipFindingFinding = "stale"
+	Suspicious ChipFindingFinding = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the ChipFindingFinding enum.
+func (e ChipFindingFinding) Valid() bool {
+	switch e {
+	case Altered:
+		return true
+	case Foreign:
+		return true
+	case Newer:
+		return true
+	case Same:
+		return true
+	case Stale:
+		return true
+	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -56,23 +86,50 @@ func (e NewApplicationKind) Valid() bool {
 
 // Defines values for NewChipSessionOperation.
 const (
+	Access      NewChipSessionOperation = "access"
 	Activate    NewChipSessionOperation = "activate"
+	BlockCard   NewChipSessionOperation = "blockCard"
+	Compare     NewChipSessionOperation = "compare"
+	Credit      NewChipSessionOperation = "credit"
+	Debit       NewChipSessionOperation = "debit"
 	Lock        NewChipSessionOperation = "lock"
 	Personalise NewChipSessionOperation = "personalise"
 	Read        NewChipSessionOperation = "read"
+	Refresh     NewChipSessionOperation = "refresh"
+	Rekey       NewChipSessionOperation = "rekey"
+	ResetPIN    NewChipSessionOperation = "resetPIN"
+	UnblockPIN  NewChipSessionOperation = "unblockPIN"
 	Unlock      NewChipSessionOperation = "unlock"
 )
 
 // Valid indicates whether the value is a known member of the NewChipSessionOperation enum.
 func (e NewChipSessionOperation) Valid() bool {
 	switch e {
+	case Access:
+		return true
 	case Activate:
+		return true
+	case BlockCard:
+		return true
+	case Compare:
+		return true
+	case Credit:
+		return true
+	case Debit:
 		return true
 	case Lock:
 		return true
 	case Personalise:
 		return true
 	case Read:
+		return true
+	case Refresh:
+		return true
+	case Rekey:
+		return true
+	case ResetPIN:
+		return true
+	case UnblockPIN:
 		return true
 	case Unlock:
 		return true
@@ -102,12 +159,18 @@ func (e NewTransactionBusiness) Valid() bool {
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
 	// Chip the chip-session operation that carries it out, or empty
-	Chip        string `json:"chip"`
-	Event       string `json:"event"`
-	NeedsReason *bool  `json:"needsReason,omitempty"`
+	Chip  string `json:"chip"`
+	Event string `json:"event"`
+
+	// Final nothing undoes it
+	Final       *bool `json:"final,omitempty"`
+	NeedsReason *bool `json:"needsReason,omitempty"`
 
 	// Text words for people, Chinese first
 	Text Text `json:"text"`
+
+	// Work 芯片业务: chip work beside the workflow, which leaves the status as it is and is begun as a chip session only
+	Work *bool `json:"work,omitempty"`
 }
 
 // Application defines model for Application.
@@ -134,6 +197,38 @@ type Application struct {
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
+}
+
+// Authentication defines model for Authentication.
+type Authentication struct {
+	// CardStatus 卡应用状态 AAZ502; absent for a card that the province has no record of
+	CardStatus *string `json:"cardStatus,omitempty"`
+
+	// CardStatusText words for people, Chinese first
+	CardStatusText *Text `json:"cardStatusText,omitempty"`
+
+	// Command a whole command, to be sent to the card as it is
+	Command *string `json:"command,omitempty"`
+
+	// External 外部认证鉴别数据
+	External *string `json:"external,omitempty"`
+
+	// Internal 内部认证鉴别数据
+	Internal *string `json:"internal,omitempty"`
+	Mac1     *string `json:"mac1,omitempty"`
+	Mac2     *string `json:"mac2,omitempty"`
+
+	// Message the answer as a string with |
+	Message        string  `json:"message"`
+	Tac            *string `json:"tac,omitempty"`
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+	Time           *string `json:"time,omitempty"`
+}
+
+// AuthenticationMessage defines model for AuthenticationMessage.
+type AuthenticationMessage struct {
+	// Message 服务编号 and the fields of the request, parted by |
+	Message string `json:"message"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -184,23 +279,70 @@ type ChipField struct {
 	// Meaning what a code or a day means in Chinese words
 	Meaning *string `json:"meaning,omitempty"`
 	Name    string  `json:"name"`
-	Tag     string  `json:"tag"`
+
+	// Parts 分项 of a template or a record
+	Parts *[]ChipField `json:"parts,omitempty"`
+	Tag   string       `json:"tag"`
 
 	// Value as the chip says it
 	Value string `json:"value"`
 	Zh    string `json:"zh"`
 }
 
+// ChipFinding 比对结果 what a comparison of the chip with the records says of one thing
+type ChipFinding struct {
+	// Chip what the chip says, masked
+	Chip    *string `json:"chip,omitempty"`
+	Element string  `json:"element"`
+	En      string  `json:"en"`
+
+	// File absent for what is in no file
+	File    *string            `json:"file,omitempty"`
+	Finding ChipFindingFinding `json:"finding"`
+
+	// Record what is on record, masked
+	Record *string `json:"record,omitempty"`
+	Tag    *string `json:"tag,omitempty"`
+	WhyEn  string  `json:"whyEn"`
+	WhyZh  string  `json:"whyZh"`
+
+	// Zh the element's name
+	Zh string `json:"zh"`
+}
+
+// ChipFindingFinding defines model for ChipFinding.Finding.
+type ChipFindingFinding string
+
+// ChipItem 数据项 an element, the records of a cyclic file, or a transparent file; it is read unless text or parts are given
+type ChipItem struct {
+	// Parts 分项 the parts of a template or a record
+	Parts *[]ChipItemPart `json:"parts,omitempty"`
+	Path  string          `json:"path"`
+
+	// Text 写入的值 the value to write
+	Text *string `json:"text,omitempty"`
+}
+
+// ChipItemPart defines model for ChipItemPart.
+type ChipItemPart struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
 // ChipResult defines model for ChipResult.
 type ChipResult struct {
+	Account    *Moved              `json:"account,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
 	ChipId     *string             `json:"chipId,omitempty"`
 	Fields     []ChipField         `json:"fields"`
-	Genuine    bool                `json:"genuine"`
-	Operation  string              `json:"operation"`
-	PersonId   *openapi_types.UUID `json:"personId,omitempty"`
-	Status     *string             `json:"status,omitempty"`
+
+	// Findings of the operation compare
+	Findings  *[]ChipFinding      `json:"findings,omitempty"`
+	Genuine   bool                `json:"genuine"`
+	Operation string              `json:"operation"`
+	PersonId  *openapi_types.UUID `json:"personId,omitempty"`
+	Status    *string             `json:"status,omitempty"`
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`
@@ -241,6 +383,41 @@ type InvalidCardList struct {
 	Latest  int64         `json:"latest"`
 }
 
+// Moved defines model for Moved.
+type Moved struct {
+	AfterFen  int64 `json:"afterFen"`
+	AmountFen int64 `json:"amountFen"`
+	BeforeFen int64 `json:"beforeFen"`
+
+	// Done whether the chip has carried it out
+	Done bool `json:"done"`
+
+	// Serial 医疗交易序号
+	Serial int `json:"serial"`
+
+	// Settled an earlier movement whose end was not known; the new one is to be asked for again
+	Settled bool `json:"settled"`
+
+	// Tac 交易验证码
+	Tac            *string `json:"tac,omitempty"`
+	Terminal       string  `json:"terminal"`
+	TerminalSerial int64   `json:"terminalSerial"`
+	TotalFen       int64   `json:"totalFen"`
+}
+
+// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+type Movement struct {
+	// AmountFen 账户支付额
+	AmountFen int64  `json:"amountFen"`
+	Terminal  string `json:"terminal"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial int64 `json:"terminalSerial"`
+
+	// TotalFen 总额
+	TotalFen int64 `json:"totalFen"`
+}
+
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
 	// Kind first 新申领
@@ -251,14 +428,86 @@ type NewApplication struct {
 // NewApplicationKind first 新申领
 type NewApplicationKind string
 
+// NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
+type NewAuthentication struct {
+	// Algorithm 算法标识: 01 DES, 03 SM4; 02 SSF33 is refused
+	Algorithm string `json:"algorithm"`
+
+	// Amounts 交易金额: two of four bytes, as sent to the card
+	Amounts *string `json:"amounts,omitempty"`
+
+	// Area 发卡地区行政区划代码, GB/T 2260
+	Area string `json:"area"`
+
+	// Atr 卡复位信息: the 13 historical bytes
+	Atr string `json:"atr"`
+
+	// CardId 卡识别码 AAZ501
+	CardId string `json:"cardId"`
+
+	// CardSerial 医疗消费交易序号
+	CardSerial *string `json:"cardSerial,omitempty"`
+
+	// Command the header of the command with Lc
+	Command *string `json:"command,omitempty"`
+
+	// ExternalFactor 外部认证过程因子: the latest challenge of the card
+	ExternalFactor *string `json:"externalFactor,omitempty"`
+
+	// ExternalOriginal 外部认证原始信息
+	ExternalOriginal *string `json:"externalOriginal,omitempty"`
+
+	// Factor 安全报文过程因子: the latest challenge of the card
+	Factor *string `json:"factor,omitempty"`
+
+	// InternalFactor 内部认证过程因子
+	InternalFactor *string `json:"internalFactor,omitempty"`
+
+	// InternalOriginal 内部认证原始信息
+	InternalOriginal *string `json:"internalOriginal,omitempty"`
+
+	// Key 密钥地址, or the name of the key
+	Key *string `json:"key,omitempty"`
+
+	// Pin the new number of a PIN reload
+	Pin *string `json:"pin,omitempty"`
+
+	// Random 伪随机数
+	Random *string `json:"random,omitempty"`
+
+	// Service 服务编号: 01 读基本信息, 02 外部认证, 03 密码重装或解锁, 04 医疗消费
+	Service string `json:"service"`
+
+	// Terminal 终端编码, not judged
+	Terminal *string `json:"terminal,omitempty"`
+
+	// TerminalNumber 终端机编号
+	TerminalNumber *string `json:"terminalNumber,omitempty"`
+
+	// TerminalSerial 终端交易序号
+	TerminalSerial *string `json:"terminalSerial,omitempty"`
+
+	// Time 交易时间, YYYYMMDDhhmmss
+	Time *string `json:"time,omitempty"`
+
+	// TradeType 交易类型
+	TradeType *string `json:"tradeType,omitempty"`
+}
+
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
-	ApplicationId *openapi_types.UUID     `json:"applicationId,omitempty"`
-	Atr           string                  `json:"atr"`
-	CardId        *openapi_types.UUID     `json:"cardId,omitempty"`
-	Opening       []ResponseAPDU          `json:"opening"`
-	Operation     NewChipSessionOperation `json:"operation"`
-	Reader        string                  `json:"reader"`
+	ApplicationId *openapi_types.UUID `json:"applicationId,omitempty"`
+	Atr           string              `json:"atr"`
+	CardId        *openapi_types.UUID `json:"cardId,omitempty"`
+
+	// Items 数据项 what access reads and writes
+	Items *[]ChipItem `json:"items,omitempty"`
+
+	// Movement 账户交易 what debit pays from, or credit loads onto, the account on the card
+	Movement  *Movement               `json:"movement,omitempty"`
+	Opening   []ResponseAPDU          `json:"opening"`
+	Operation NewChipSessionOperation `json:"operation"`
+	Reader    string                  `json:"reader"`
 }
 
 // NewChipSessionOperation defines model for NewChipSession.Operation.
@@ -383,8 +632,14 @@ type ScriptStep struct {
 	Accept *[]string `json:"accept,omitempty"`
 
 	// Apdu command APDU in hex
-	Apdu  string  `json:"apdu"`
-	Label *string `json:"label,omitempty"`
+	Apdu string `json:"apdu"`
+
+	// Expect the script ends at any answer but one; the first four bytes in hex of the SHA-256 of the command's data field and that answer
+	Expect *string `json:"expect,omitempty"`
+	Label  *string `json:"label,omitempty"`
+
+	// Pin the terminal puts the holder's number into the data field and tells nobody
+	Pin *bool `json:"pin,omitempty"`
 
 	// Secret the data field is shown nowhere
 	Secret *bool `json:"secret,omitempty"`
@@ -492,6 +747,18 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AuthenticateParams defines parameters for Authenticate.
+type AuthenticateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AuthenticateMessageParams defines parameters for AuthenticateMessage.
+type AuthenticateMessageParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -538,6 +805,12 @@ type ApplyJSONRequestBody = NewApplication
 
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
+
+// AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
+type AuthenticateJSONRequestBody = NewAuthentication
+
+// AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
+type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
@@ -676,6 +949,48 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateWithBody 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithBody(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Authenticate 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	Authenticate(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateMessageWithBody 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithBody(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthenticateMessage 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FireCardWithBody 挂失等 let an event of the workflow happen to a card
 	//
@@ -921,6 +1236,88 @@ func (c *Client) FireApplicationWithBody(ctx context.Context, id Id, params *Fir
 // Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 func (c *Client) FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFireApplicationRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateWithBody 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *Client) AuthenticateWithBody(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Authenticate 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *Client) Authenticate(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateMessageWithBody 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *Client) AuthenticateMessageWithBody(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateMessageRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthenticateMessage 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthenticateMessageRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1484,6 +1881,112 @@ func NewFireApplicationRequestWithBody(server string, id Id, params *FireApplica
 	}
 
 	operationPath := fmt.Sprintf("/v1/applications/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAuthenticateRequest calls the generic Authenticate builder with application/json body
+func NewAuthenticateRequest(server string, params *AuthenticateParams, body AuthenticateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthenticateRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthenticateRequestWithBody constructs an http.Request for the Authenticate method, with any body, and a specified content type
+func NewAuthenticateRequestWithBody(server string, params *AuthenticateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authentications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAuthenticateMessageRequest calls the generic AuthenticateMessage builder with application/json body
+func NewAuthenticateMessageRequest(server string, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthenticateMessageRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthenticateMessageRequestWithBody constructs an http.Request for the AuthenticateMessage method, with any body, and a specified content type
+func NewAuthenticateMessageRequestWithBody(server string, params *AuthenticateMessageParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authentications/messages")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2223,6 +2726,48 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplicationWithResponse(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationResponse, error)
 
+	// AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithBodyWithResponse(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error)
+
+	// AuthenticateWithResponse 安全认证 a card's challenges in, authentication data out
+	//
+	// The workstation's certificate says which terminal asks; an operator's
+	// token is needed for what the policy keeps to roles. A challenge is
+	// answered once: the same request again under the same idempotency key
+	// gets the same answer, under another key it is refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+	AuthenticateWithResponse(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error)
+
+	// AuthenticateMessageWithBodyWithResponse 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithBodyWithResponse(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
+
+	// AuthenticateMessageWithResponse 安全认证（报文） the same in the national string with |
+	//
+	// As authenticate; the string is that of a driver's first step after the service number.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
+
 	// FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -2603,6 +3148,102 @@ func (r FireApplicationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthenticateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Authentication
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthenticateResponse) GetJSON200() *Authentication {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AuthenticateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthenticateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthenticateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthenticateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthenticateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthenticateMessageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Authentication
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthenticateMessageResponse) GetJSON200() *Authentication {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AuthenticateMessageResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthenticateMessageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthenticateMessageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthenticateMessageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthenticateMessageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3317,6 +3958,72 @@ func (c *ClientWithResponses) FireApplicationWithResponse(ctx context.Context, i
 	return ParseFireApplicationResponse(rsp)
 }
 
+// AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *ClientWithResponses) AuthenticateWithBodyWithResponse(ctx context.Context, params *AuthenticateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error) {
+	rsp, err := c.AuthenticateWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateResponse(rsp)
+}
+
+// AuthenticateWithResponse 安全认证 a card's challenges in, authentication data out
+//
+// The workstation's certificate says which terminal asks; an operator's
+// token is needed for what the policy keeps to roles. A challenge is
+// answered once: the same request again under the same idempotency key
+// gets the same answer, under another key it is refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications (the `Authenticate` operationId).
+func (c *ClientWithResponses) AuthenticateWithResponse(ctx context.Context, params *AuthenticateParams, body AuthenticateJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateResponse, error) {
+	rsp, err := c.Authenticate(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateResponse(rsp)
+}
+
+// AuthenticateMessageWithBodyWithResponse 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *ClientWithResponses) AuthenticateMessageWithBodyWithResponse(ctx context.Context, params *AuthenticateMessageParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error) {
+	rsp, err := c.AuthenticateMessageWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateMessageResponse(rsp)
+}
+
+// AuthenticateMessageWithResponse 安全认证（报文） the same in the national string with |
+//
+// As authenticate; the string is that of a driver's first step after the service number.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
+func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error) {
+	rsp, err := c.AuthenticateMessage(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthenticateMessageResponse(rsp)
+}
+
 // FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -3730,6 +4437,72 @@ func ParseFireApplicationResponse(rsp *http.Response) (*FireApplicationResponse,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Application
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthenticateResponse parses an HTTP response from a AuthenticateWithResponse call
+func ParseAuthenticateResponse(rsp *http.Response) (*AuthenticateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthenticateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Authentication
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthenticateMessageResponse parses an HTTP response from a AuthenticateMessageWithResponse call
+func ParseAuthenticateMessageResponse(rsp *http.Response) (*AuthenticateMessageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthenticateMessageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Authentication
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -3,8 +3,10 @@ package chip
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"onecard/apdu"
@@ -21,10 +23,15 @@ const (
 // Chip is a chip with its power on or off. It serves one reader: its methods
 // are called from one goroutine at a time.
 type Chip struct {
+	// Contactless says that the chip lies on a contactless reader (非接触式): its
+	// answer to reset has another frame, and answers come whole.
+	Contactless bool
+
 	profile *profile.Profile // nil for a foreign chip
 	store   Store
 	rand    io.Reader
 	image   *Image
+	torn    bool // the power went inside a write
 	ram
 }
 
@@ -39,6 +46,21 @@ type ram struct {
 	chain     []byte // last MAC block of a run of key loads
 	waiting   []byte // for GET RESPONSE
 	session   *channelSession
+	bank      bool // the bank's application is selected
+	movement  *movement
+}
+
+// clone copies what a chip holds with power.
+func (r ram) clone() ram {
+	r.rights = maps.Clone(r.rights)
+	if r.movement != nil {
+		r.movement = &movement{credit: r.movement.credit, values: maps.Clone(r.movement.values)}
+	}
+	if r.session != nil {
+		session := *r.session
+		r.session = &session
+	}
+	return r
 }
 
 // New puts a chip on a stored image, which names the profile it was made for.
@@ -54,7 +76,7 @@ func New(profiles []*profile.Profile, store Store, random io.Reader) (*Chip, err
 		c.rand = rand.Reader
 	}
 	if image.Version != "" {
-		if c.profile, err = profile.ByVersion(profiles, image.Version); err != nil {
+		if c.profile, err = profile.Of(profiles, image.Version, image.Area); err != nil {
 			return nil, fmt.Errorf("chip: %w", err)
 		}
 	}
@@ -66,15 +88,43 @@ func New(profiles []*profile.Profile, store Store, random io.Reader) (*Chip, err
 
 // PowerOn switches the chip on and returns the answer to reset.
 func (c *Chip) PowerOn() []byte {
+	if c.torn {
+		// What a power cut left half done is put right first. A chip whose
+		// power goes again meanwhile stays mute.
+		image, err := c.store.Load()
+		if err != nil {
+			c.ram = ram{}
+			return nil
+		}
+		c.image, c.torn = image, false
+	}
 	c.ram = ram{on: true, rights: map[string]bool{}}
-	return bytes.Clone(c.image.ATR)
+	return c.ATR()
 }
 
 // Reset is a warm reset: what was not saved is lost, the power stays on.
 func (c *Chip) Reset() []byte { return c.PowerOn() }
 
 // ATR returns the answer to reset without changing anything.
-func (c *Chip) ATR() []byte { return bytes.Clone(c.image.ATR) }
+func (c *Chip) ATR() []byte {
+	if c.Contactless && c.profile != nil {
+		return contactless(c.image.ATR)
+	}
+	return bytes.Clone(c.image.ATR)
+}
+
+// contactless makes the answer that a reader gives for a contactless card of
+// ISO/IEC 14443-4 (PC/SC part 3 clause 3.1.3.2.3.1): its historical bytes,
+// here those of the contact side, and their check byte.
+func contactless(atr []byte) []byte {
+	historical := atr[4:]
+	framed := append([]byte{0x3B, 0x80 | byte(len(historical)), 0x80, 0x01}, historical...)
+	check := byte(0)
+	for _, b := range framed[1:] {
+		check ^= b
+	}
+	return append(framed, check)
+}
 
 // PowerOff takes the power away: what was not saved is lost.
 func (c *Chip) PowerOff() { c.ram = ram{} }
@@ -95,6 +145,7 @@ var (
 	maker   = []byte{0x80}
 	either  = []byte{0x00, 0x80}
 	secured = []byte{0x84}
+	writing = []byte{0x00, 0x04}
 )
 
 // The instructions that the flow of commands itself knows.
@@ -110,6 +161,10 @@ var commands = map[byte]command{
 	0x1E:           {secured, (*Chip).blockApplication},
 	0x20:           {plain, (*Chip).verifyPIN},
 	0x24:           {secured, (*Chip).reloadPIN},
+	0x50:           {maker, (*Chip).initialize},
+	0x52:           {maker, (*Chip).move},
+	0x54:           {maker, (*Chip).move},
+	0x5A:           {maker, (*Chip).prove},
 	0x5E:           {maker, (*Chip).changePIN},
 	0x82:           {plain, (*Chip).externalAuthenticate},
 	0x84:           {plain, (*Chip).getChallenge},
@@ -121,7 +176,7 @@ var commands = map[byte]command{
 	0xCA:           {either, (*Chip).getData},
 	insLoadKey:     {secured, (*Chip).loadKey},
 	0xD6:           {plain, (*Chip).updateBinary},
-	0xDC:           {plain, (*Chip).updateRecord},
+	0xDC:           {writing, (*Chip).writeRecord},
 	0xF0:           {secured, (*Chip).finish},
 }
 
@@ -142,6 +197,10 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 	}
 	if c.profile == nil {
 		return c.foreign(raw)
+	}
+	// A movement of the account ends with any other command.
+	if len(raw) > 1 && raw[1] != 0x52 && raw[1] != 0x54 && raw[1] != insGetResponse {
+		c.movement = nil
 	}
 	// A run of key loads ends with any other command and with any error, an
 	// answer that waits with any command but the one that fetches it.
@@ -166,7 +225,7 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 		return nil, 0x6E00
 	case c.image.CardBlocked:
 		return nil, 0x6A81
-	case c.image.ApplicationBlocked && !slices.Contains(whileBlocked, cmd.INS):
+	case c.image.ApplicationBlocked && !c.bank && !slices.Contains(whileBlocked, cmd.INS):
 		return nil, 0x6985
 	}
 	switch cmd.INS {
@@ -180,23 +239,32 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 }
 
 // deliver hands data out as T=0 does (ISO/IEC 7816-3 clause 12.2.1): after a
-// command with data it waits for GET RESPONSE; a wrong Le is told.
+// command with data it waits for GET RESPONSE, as does what one answer cannot
+// hold; a wrong Le is told.
 func (c *Chip) deliver(cmd apdu.Command, data []byte, sw apdu.SW) ([]byte, apdu.SW) {
-	if len(data) == 0 {
-		return nil, sw
+	if len(data) == 0 || c.Contactless {
+		return data, sw
 	}
 	if len(cmd.Data) > 0 {
 		c.waiting = data
 		if sw == apdu.OK {
-			sw = 0x6100 | apdu.SW(len(data)&0xFF)
+			sw = 0x6100 | length(data)
 		}
 		return nil, sw
 	}
 	if cmd.Ne != apdu.MaxShortNe && cmd.Ne != len(data) {
-		return nil, 0x6C00 | apdu.SW(len(data)&0xFF)
+		return nil, 0x6C00 | length(data)
+	}
+	if len(data) > apdu.MaxShortNe {
+		data, c.waiting = data[:apdu.MaxShortNe], data[apdu.MaxShortNe:]
+		sw = 0x6100 | length(c.waiting)
 	}
 	return data, sw
 }
+
+// length is how a status word codes how much one answer may take of data: 00
+// for all that it holds.
+func length(data []byte) apdu.SW { return apdu.SW(min(len(data), apdu.MaxShortNe) & 0xFF) }
 
 // getResponse hands out what waits. It goes on waiting after a wrong Le, and
 // is gone once it was fetched.
@@ -228,7 +296,13 @@ func (c *Chip) foreign(command []byte) ([]byte, apdu.SW) {
 // save makes a change of the image last. Where it cannot be written the chip
 // goes on with what it had.
 func (c *Chip) save() apdu.SW {
-	if err := c.store.Save(c.image); err != nil {
+	err := c.store.Save(c.image)
+	if errors.Is(err, ErrPower) {
+		c.torn = true
+		c.PowerOff()
+		return 0x6F00
+	}
+	if err != nil {
 		if old, err := c.store.Load(); err == nil {
 			c.image = old
 		}
@@ -277,6 +351,11 @@ func (c *Chip) selectName(name []byte) ([]byte, apdu.SW) {
 		}
 		return bytes.Clone(c.profile.FCI), apdu.OK
 	}
+	if c.hasBank(name) {
+		c.enter(nil)
+		c.bank = true
+		return apdu.AppendTLV(nil, 0x6F, apdu.AppendTLV(nil, 0x84, name)), apdu.OK
+	}
 	for i := range c.profile.Scopes {
 		if aid := c.profile.Scopes[i].AID; len(aid) > 0 && bytes.Equal(name, aid) {
 			c.enter(&c.profile.Scopes[i])
@@ -288,7 +367,7 @@ func (c *Chip) selectName(name []byte) ([]byte, apdu.SW) {
 
 // enter changes the current DF: rights gained in another are lost.
 func (c *Chip) enter(scope *profile.Scope) {
-	c.scope, c.file = scope, nil
+	c.scope, c.file, c.bank = scope, nil, false
 	c.rights = map[string]bool{}
 }
 

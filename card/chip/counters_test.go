@@ -57,6 +57,22 @@ func TestPINCounter(t *testing.T) {
 	}
 }
 
+// TestAttemptsAsked: how many attempts are left is told as often as it is asked,
+// with T=0 and without; nothing is used up by it.
+func TestAttemptsAsked(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, apdu.SW(0x6984), personal(t).sw("00200000"), "no number is set")
+	b := holder(t)
+	for left := b.chip.profile.PIN.Tries - 1; left > 0; left-- {
+		require.Equal(t, apdu.SW(0x63C0+left), b.verify("\x00\x00\x00"))
+		for _, ask := range []string{"00200000", "0020000000"} {
+			require.Equal(t, apdu.SW(0x63C0+left), b.sw(ask))
+		}
+	}
+	b.verify("\x00\x00\x00")
+	require.Equal(t, apdu.SW(0x6983), b.sw("00200000"))
+}
+
 // TestKeyCounter: the same for a key, of the environment and of a DF.
 func TestKeyCounter(t *testing.T) {
 	t.Parallel()

@@ -54,3 +54,24 @@ func FuzzTransmit(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// FuzzImage reads card files of any bytes: a chip that answers, or ErrImage.
+func FuzzImage(f *testing.F) {
+	profiles, p := load(f)
+	image, err := Blank(p, [4]byte{1, 2, 3, 4}, makerKey)
+	require.NoError(f, err)
+	store, err := NewMemory(image)
+	require.NoError(f, err)
+	f.Add([]byte(store.image))
+	f.Add([]byte(`{"atr":"3B00","answers":{"00A40400":"9000"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := New(profiles, &Memory{image: text}, nil)
+		if err != nil {
+			return
+		}
+		c.PowerOn()
+		for _, command := range []string{selectEnvironment, "00B2012C00", "0084000008", "80CA00E000", "0020000003123456"} {
+			require.GreaterOrEqual(t, len(c.Transmit(unhex(t, command))), 2)
+		}
+	})
+}

@@ -23,7 +23,7 @@ func PlatformBlank(p *profile.Profile, m *profile.BlankMaker, serial [4]byte, en
 		return nil, err
 	}
 	data := bytes.Join([][]byte{{0, 0}, atr[len(atr)-8:]}, nil)
-	platform := &Platform{Protocol: m.Protocol, Option: m.Option, KeyVersion: m.KeyVersion, KeyType: m.KeyType, Data: data}
+	platform := &Platform{Protocol: m.Protocol, Option: m.Option, KeyVersion: m.KeyVersion, KeyType: m.KeyTypes[p.Algorithm], Data: data}
 	for i, key := range []struct {
 		to   *Hex
 		from []byte

@@ -67,7 +67,7 @@ func (c *Chip) keyField(field []byte) (key, check, rest []byte, ok bool) {
 	if err != nil {
 		return nil, nil, nil, false
 	}
-	own, err := encrypt(key, make([]byte, 16))
+	own, err := c.suite().encrypt(key, make([]byte, c.suite().block))
 	if err != nil || subtle.ConstantTimeCompare(own[:3], check) != 1 {
 		return nil, nil, nil, false
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/emmansun/gmsm/cbcmac"
 
@@ -272,13 +273,17 @@ func static(m *profile.BlankMaker, value, data []byte, purpose byte) ([]byte, er
 			out = append(out, block...)
 		}
 		return out[:len(value)], nil
-	case "emv":
+	case "emv", "visa2":
 		block, err := triple(value)
 		if err != nil {
 			return nil, err
 		}
+		part := data[4:10]
+		if m.Diversification == "visa2" {
+			part = slices.Concat(data[:2], data[4:8])
+		}
 		half := func(b byte) []byte {
-			out := append(bytes.Clone(data[4:10]), b, purpose)
+			out := append(bytes.Clone(part), b, purpose)
 			block.Encrypt(out, out)
 			return out
 		}

@@ -245,7 +245,7 @@ func TestMakerTold(t *testing.T) {
 	laboratory := blank(t)
 	laboratory.enter()
 	require.Equal(t, apdu.SW(0x6A88), laboratory.sw("80CA006600"))
-	require.Equal(t, apdu.SW(0x6D00), laboratory.sw("80500000080102030405060708"))
+	require.Equal(t, apdu.SW(0x6985), laboratory.sw("80500000080102030405060708"), "a movement of the account, elsewhere")
 }
 
 // TestPutKeyRefused: no key data that are wrong in any part get into a slot,
@@ -261,7 +261,7 @@ func TestPutKeyRefused(t *testing.T) {
 		"two":               {"0081", func(b []byte) []byte { return append(b, b[1:]...) }, apdu.OK},
 		"two for one":       {"0001", func(b []byte) []byte { return append(b, b[1:]...) }, 0x6A80},
 		"second broken":     {"0081", func(b []byte) []byte { return append(b, b[1:20]...) }, 0x6A80},
-		"past the last":     {"00AF", func(b []byte) []byte { return append(b, b[1:]...) }, 0x6A88},
+		"past the last":     {"00B1", func(b []byte) []byte { return append(b, b[1:]...) }, 0x6A88},
 		"replace":           {"0101", func(b []byte) []byte { return b }, 0x6A86},
 		"identifier 0":      {"0000", func(b []byte) []byte { return b }, 0x6A86},
 		"version 0":         {"0001", func(b []byte) []byte { b[0] = 0; return b }, 0x6A80},
@@ -295,9 +295,9 @@ func keyData(t testing.TB, b *bench, m *profile.BlankMaker) []byte {
 	block, err := aes.NewCipher(b.chip.image.Platform.DEK)
 	require.NoError(t, err)
 	enciphered := cbcTail(block, make([]byte, 16), issuerKey("IRK"))
-	check, err := encrypt(issuerKey("IRK"), make([]byte, 16))
+	check, err := sm4Suite.encrypt(issuerKey("IRK"), make([]byte, 16))
 	require.NoError(t, err)
-	return bytes.Join([][]byte{{1, m.KeyType, 0x11, 0x10}, enciphered, {3}, check[:3]}, nil)
+	return bytes.Join([][]byte{{1, m.KeyTypes[profile.SM4], 0x11, 0x10}, enciphered, {3}, check[:3]}, nil)
 }
 
 // TestStoreDataRefused: a command writes all of its records or none.
@@ -347,7 +347,7 @@ func TestSetStatusRefused(t *testing.T) {
 	require.Equal(t, apdu.SW(0x6985), s.say(unhex(t, "80D80001"), keyData(t, b, m)), "a card takes no keys")
 	b.chip.Reset()
 	b.enter()
-	require.Equal(t, apdu.SW(0x6D00), b.sw("80500000080102030405060708"), "and opens no session")
+	require.Equal(t, apdu.SW(0x6985), b.sw("80500000080102030405060708"), "and opens no session")
 }
 
 // TestPlatformBlankRefused: what is no blank of GlobalPlatform.

@@ -44,7 +44,7 @@ func (c *counting) Read(p []byte) (int, error) {
 }
 
 // province is a keeper whose keys are made of their names.
-func province(t *testing.T) *keys.Keeper {
+func province(t testing.TB) *keys.Keeper {
 	t.Helper()
 	kek, err := keys.GenerateKEK(&counting{})
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func province(t *testing.T) *keys.Keeper {
 func named(name string) []byte { return []byte((name + "................")[:16]) }
 
 // work runs an operation to its end.
-func work(t *testing.T, keeper card.Keeper, channel *apdu.Channel, p *profile.Profile, atr []byte, size int, begin func(*card.Identity) (card.Operation, error)) {
+func work(t testing.TB, keeper card.Keeper, channel *apdu.Channel, p *profile.Profile, atr []byte, size int, begin func(*card.Identity) (card.Operation, error)) {
 	t.Helper()
 	responses, err := card.Run(t.Context(), channel, card.Opening(p, size), nil)
 	require.NoError(t, err)
@@ -106,19 +106,25 @@ func personalised(t *testing.T, keeper card.Keeper) (*chip.Chip, *profile.Profil
 	require.NoError(t, err)
 	blank, err := chip.New(profiles, store, nil)
 	require.NoError(t, err)
-	atr := blank.PowerOn()
-	work(t, keeper, apdu.NewChannel(&chip.Socket{Chip: blank}), p, atr, 16, func(id *card.Identity) (card.Operation, error) {
-		return card.NewPersonalise(p, id, person(t), 1)
-	})
+	personalise(t, keeper, blank, p)
 	made, err := chip.New(profiles, store, &counting{})
 	require.NoError(t, err)
 	made.PowerOn()
 	return made, p
 }
 
+// personalise makes a card of a blank.
+func personalise(t testing.TB, keeper card.Keeper, blank *chip.Chip, p *profile.Profile) {
+	t.Helper()
+	atr := blank.PowerOn()
+	work(t, keeper, apdu.NewChannel(&chip.Socket{Chip: blank}), p, atr, 16, func(id *card.Identity) (card.Operation, error) {
+		return card.NewPersonalise(p, id, person(t), 1)
+	})
+}
+
 const longName = "阿旺洛桑图登嘉措·索南旺杰·多杰才让尼玛"
 
-func person(t *testing.T) card.Contents {
+func person(t testing.TB) card.Contents {
 	t.Helper()
 	birth, err := gb.NewDate(1981, 1, 1)
 	require.NoError(t, err)

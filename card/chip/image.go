@@ -30,11 +30,18 @@ func (h *Hex) UnmarshalText(text []byte) error {
 type Image struct {
 	ATR     Hex    `json:"atr"`
 	Version string `json:"version,omitempty"` // of the profile; empty for a foreign chip
+	Area    string `json:"area,omitempty"`    // of a local extension, six digits
 	// Answers are those of a foreign chip, by command in hexadecimal.
 	Answers map[string]Hex `json:"answers,omitempty"`
 
 	// Platform is what a GlobalPlatform blank keeps of its maker.
 	Platform *Platform `json:"platform,omitempty"`
+	// AccountSerial is the number of the medical account's last movement, and
+	// AccountProof that number with what the chip answered.
+	AccountSerial uint16 `json:"accountSerial,omitempty"`
+	AccountProof  Hex    `json:"accountProof,omitempty"`
+	// Bank is the account number in the bank's application, or empty.
+	Bank string `json:"bank,omitempty"`
 
 	LifeCycle          byte             `json:"lifeCycle,omitempty"`
 	CardBlocked        bool             `json:"cardBlocked,omitempty"`
@@ -68,12 +75,12 @@ func Blank(p *profile.Profile, serial [4]byte, maker [16]byte) (*Image, error) {
 	if len(p.Maker.Area) != 3 {
 		return nil, fmt.Errorf("blank: area: %w: three bytes", ErrImage)
 	}
-	atr := bytes.Join([][]byte{{0x3B, 0x6D, 0x00, 0x00, 0x00, 0x81, 'N', 'C', '1', 0x86, 0x97}, p.Maker.Area[:2], serial[:]}, nil)
+	atr := p.BlankATR(serial)
 	line, ok := p.ATR(atr)
 	if !ok {
 		return nil, fmt.Errorf("blank: profile %s does not know the laboratory's answer to reset", p.Version)
 	}
-	transport, err := diversify(maker[:], line.CardFactor(atr))
+	transport, err := suiteOf(p).diversify(maker[:], line.CardFactor(atr))
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +92,9 @@ func Blank(p *profile.Profile, serial [4]byte, maker [16]byte) (*Image, error) {
 // structured lays a blank out, with what stands in a key slot.
 func structured(p *profile.Profile, atr, area []byte, serial [4]byte, slot func(profile.Key) *Slot) (*Image, error) {
 	image := &Image{ATR: atr, Version: p.Version, LifeCycle: lifeBlank, PINTries: p.PIN.Tries, Keys: map[string]*Slot{}, Records: map[string][]Hex{}, Binary: map[string]Hex{}}
+	if p.Finance != nil {
+		image.Bank = testAccount(serial)
+	}
 	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
 			image.Keys[key.Name] = slot(key)

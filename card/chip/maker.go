@@ -9,7 +9,8 @@ import (
 )
 
 // getData lists life cycle and keys: the maker's way of telling how far a
-// blank is (assumed; of the form of GlobalPlatform's key information).
+// blank is (assumed; after GlobalPlatform's key information): for each
+// directory its number, then identifier and version of each key.
 func (c *Chip) getData(cmd apdu.Command) ([]byte, apdu.SW) {
 	switch {
 	case cmd.P1 != 0x00 || cmd.P2 != 0xE0:
@@ -19,9 +20,11 @@ func (c *Chip) getData(cmd apdu.Command) ([]byte, apdu.SW) {
 	}
 	list := apdu.AppendTLV(nil, 0x9F70, []byte{c.image.LifeCycle})
 	for _, scope := range c.profile.Scopes {
+		keys := []byte{byte(scope.Index)}
 		for _, key := range scope.Keys {
-			list = apdu.AppendTLV(list, 0xC0, []byte{byte(scope.Index), key.ID, c.image.Keys[key.Name].Version})
+			keys = append(keys, key.ID, c.image.Keys[key.Name].Version)
 		}
+		list = apdu.AppendTLV(list, 0xC0, keys)
 	}
 	return apdu.AppendTLV(nil, 0xE0, list), apdu.OK
 }
@@ -40,8 +43,14 @@ func (c *Chip) slot(scope, id byte) (profile.Key, bool) {
 
 func (c *Chip) master() *Slot { return c.image.Keys[c.profile.Maker.Master] }
 
-// keyBlock is the length of an enciphered key block.
-const keyBlock = 32
+// keyBlock is the length of an enciphered key block: length, attributes and key
+// in whole blocks.
+func (c *Chip) keyBlock() int {
+	if c.suite().block == 8 {
+		return 24
+	}
+	return 32
+}
 
 // loadKey puts a key into a slot, enciphered and authenticated by the master
 // key.
@@ -49,13 +58,14 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 	iv := c.chain
 	c.chain = nil
 	if c.profile.Maker.IV == "challenge" || iv == nil {
-		iv = c.take(16)
+		iv = c.take(c.suite().block)
 	}
+	keyBlock := c.keyBlock()
 	key, known := c.slot(cmd.P1, cmd.P2)
 	switch {
 	case len(cmd.Data) != keyBlock+4:
 		return nil, 0x6700
-	case c.image.LifeCycle != lifeBlank:
+	case c.image.LifeCycle != lifeBlank && c.image.LifeCycle != lifeOperational:
 		return nil, 0x6985
 	case !known:
 		return nil, 0x6A88
@@ -63,19 +73,23 @@ func (c *Chip) loadKey(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, 0x6984
 	}
 	enciphered := cmd.Data[:keyBlock]
-	last, folded, err := mac(c.master().Key, iv, append(header(cmd), enciphered...))
+	last, folded, err := c.suite().mac(c.master().Key, iv, append(header(cmd), enciphered...))
 	if err != nil {
 		return nil, 0x6F00
 	}
 	if subtle.ConstantTimeCompare(folded, cmd.Data[keyBlock:]) != 1 {
 		return nil, 0x6988
 	}
-	block, err := decrypt(c.master().Key, enciphered)
+	block, err := c.suite().decrypt(c.master().Key, enciphered)
 	if err != nil {
 		return nil, 0x6F00
 	}
 	if !wellFormed(block, key) {
 		return nil, 0x6A80
+	}
+	// In the field a key only ever gets newer.
+	if c.image.LifeCycle == lifeOperational && block[2] <= c.image.Keys[key.Name].Version {
+		return nil, 0x6985
 	}
 	c.image.Keys[key.Name] = &Slot{Key: bytes.Clone(block[4:20]), Version: block[2], Tries: block[3], Most: block[3]}
 	if sw := c.save(); sw != apdu.OK {
@@ -93,12 +107,12 @@ func wellFormed(block []byte, key profile.Key) bool {
 	if key.Purpose == "external" && (tries < 1 || tries > 15) {
 		return false
 	}
-	return length == 0x13 && usage == key.Usage && version > 0 && bytes.Equal(block[20:], append([]byte{0x80}, make([]byte, 11)...))
+	return length == 0x13 && usage == key.Usage && version > 0 && bytes.Equal(block[20:], append([]byte{0x80}, make([]byte, len(block)-21)...))
 }
 
 // finish ends the personalisation: the blank becomes a card.
 func (c *Chip) finish(cmd apdu.Command) ([]byte, apdu.SW) {
-	challenge := c.take(16)
+	challenge := c.take(c.suite().block)
 	switch {
 	case cmd.P1 != 0 || cmd.P2 != 0:
 		return nil, 0x6A86
@@ -109,7 +123,7 @@ func (c *Chip) finish(cmd apdu.Command) ([]byte, apdu.SW) {
 	case c.master().Version == 0 || c.image.LifeCycle != lifeBlank:
 		return nil, 0x6985
 	}
-	_, folded, err := mac(c.master().Key, challenge, header(cmd))
+	_, folded, err := c.suite().mac(c.master().Key, challenge, header(cmd))
 	if err != nil {
 		return nil, 0x6F00
 	}

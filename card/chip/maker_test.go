@@ -41,7 +41,9 @@ func (b *bench) versions() (life byte, keys map[[2]byte]byte) {
 	keys = map[[2]byte]byte{}
 	for _, o := range list.Children {
 		if o.Tag == 0xC0 {
-			keys[[2]byte(o.Value[:2])] = o.Value[2]
+			for pair := o.Value[1:]; len(pair) > 0; pair = pair[2:] {
+				keys[[2]byte{o.Value[0], pair[0]}] = pair[1]
+			}
 		}
 	}
 	return state.Value[0], keys

@@ -66,6 +66,9 @@ func element(file *profile.File, p1, p2 byte) (*profile.Element, apdu.SW) {
 }
 
 func (c *Chip) readRecord(cmd apdu.Command) ([]byte, apdu.SW) {
+	if c.bank {
+		return c.readBank(cmd)
+	}
 	file, sw := c.addressed(cmd.P2)
 	if sw != apdu.OK {
 		return nil, sw

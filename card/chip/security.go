@@ -24,6 +24,15 @@ func (c *Chip) key(id byte, purpose string) (profile.Key, *Slot, bool) {
 	return profile.Key{}, nil, false
 }
 
+// suite is the cryptography of the chip.
+func (c *Chip) suite() suite { return suiteOf(c.profile) }
+
+// authentication says whether data are those of an authentication: two values
+// of eight bytes and what the profile has behind them.
+func (c *Chip) authentication(data []byte) bool {
+	return len(data) >= 16 && bytes.Equal(data[16:], c.profile.Choices.KeyVersion)
+}
+
 func (c *Chip) internalAuthenticate(cmd apdu.Command) ([]byte, apdu.SW) {
 	if !c.environment() {
 		return nil, 0x6985
@@ -31,14 +40,14 @@ func (c *Chip) internalAuthenticate(cmd apdu.Command) ([]byte, apdu.SW) {
 	switch {
 	case cmd.P1 != 0:
 		return nil, 0x6A86
-	case len(cmd.Data) != 16:
+	case !c.authentication(cmd.Data):
 		return nil, 0x6700
 	}
 	_, slot, ok := c.key(cmd.P2, "internal")
 	if !ok {
 		return nil, 0x6A88
 	}
-	auth, err := cryptogram(slot.Key, cmd.Data[:8], cmd.Data[8:])
+	auth, err := c.suite().cryptogram(slot.Key, cmd.Data[:8], cmd.Data[8:16])
 	if err != nil {
 		return nil, 0x6F00
 	}
@@ -52,7 +61,7 @@ func (c *Chip) externalAuthenticate(cmd apdu.Command) ([]byte, apdu.SW) {
 	switch {
 	case cmd.P1 != 0:
 		return nil, 0x6A86
-	case len(cmd.Data) != 16:
+	case !c.authentication(cmd.Data):
 		return nil, 0x6700
 	}
 	key, slot, ok := c.key(cmd.P2, "external")
@@ -73,7 +82,7 @@ func (c *Chip) externalAuthenticate(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, sw
 	}
 	slot = c.image.Keys[key.Name]
-	expected, err := cryptogram(slot.Key, challenge, cmd.Data[8:])
+	expected, err := c.suite().cryptogram(slot.Key, challenge, cmd.Data[8:16])
 	if err != nil {
 		return nil, 0x6F00
 	}
@@ -95,10 +104,24 @@ func (c *Chip) verifyPIN(cmd apdu.Command) ([]byte, apdu.SW) {
 		return nil, 0x6985
 	case cmd.P1 != 0 || cmd.P2 != 0:
 		return nil, 0x6A86
+	case len(cmd.Data) == 0: // with T=0 it comes with a length of 00
+		return nil, c.attempts()
 	case len(cmd.Data)*2 != c.profile.PIN.Digits:
 		return nil, 0x6700
 	}
 	return nil, c.comparePIN(cmd.Data)
+}
+
+// attempts says how many are left without using one up: VERIFY without data
+// (ISO/IEC 7816-4 clause 11.5.6).
+func (c *Chip) attempts() apdu.SW {
+	switch {
+	case len(c.image.PIN) == 0:
+		return 0x6984
+	case c.image.PINTries == 0:
+		return 0x6983
+	}
+	return 0x63C0 | apdu.SW(c.image.PINTries)
 }
 
 // comparePIN counts the attempt, then compares.
@@ -171,12 +194,12 @@ func (c *Chip) maintained(cmd apdu.Command, size int) (pk, data []byte, sw apdu.
 	if challenge == nil {
 		return nil, nil, 0x6984
 	}
-	pk, err := processKey(key.Key, challenge)
+	pk, err := c.suite().processKey(key.Key, challenge)
 	if err != nil {
 		return nil, nil, 0x6F00
 	}
 	data = cmd.Data[:size]
-	_, folded, err := mac(pk, make([]byte, 16), append(header(cmd), data...))
+	_, folded, err := c.suite().mac(pk, make([]byte, c.suite().block), append(header(cmd), data...))
 	if err != nil {
 		return nil, nil, 0x6F00
 	}
@@ -194,7 +217,7 @@ func (c *Chip) reloadPIN(cmd apdu.Command) ([]byte, apdu.SW) {
 	case !c.rights["PUK"]:
 		return nil, 0x6982
 	}
-	pk, data, sw := c.maintained(cmd, 16*int(cmd.P2))
+	pk, data, sw := c.maintained(cmd, c.suite().block*int(cmd.P2))
 	if sw != apdu.OK {
 		return nil, sw
 	}
@@ -214,7 +237,7 @@ func (c *Chip) reloadPIN(cmd apdu.Command) ([]byte, apdu.SW) {
 // pinOf takes the number out of its enciphered block: length || number || 80
 // 00...
 func (c *Chip) pinOf(pk, enciphered []byte) ([]byte, bool) {
-	block, err := decrypt(pk, enciphered)
+	block, err := c.suite().decrypt(pk, enciphered)
 	if err != nil {
 		return nil, false
 	}

@@ -32,6 +32,9 @@ func (s *Socket) Transmit(_ context.Context, command []byte) ([]byte, error) {
 		return nil, ErrPower
 	}
 	answer := s.Chip.Transmit(command)
+	if !s.Chip.on { // inside the command
+		return nil, ErrPower
+	}
 	if s.count == s.Cut {
 		s.Chip.PowerOff()
 		return nil, ErrPower

@@ -131,7 +131,7 @@ func (b *bench) challenge(size byte) []byte {
 func (b *bench) external(id byte, key []byte) apdu.SW {
 	b.t.Helper()
 	r2 := []byte("r2r2r2r2")
-	auth, err := cryptogram(key, b.challenge(8), r2)
+	auth, err := b.chip.suite().cryptogram(key, b.challenge(8), r2)
 	require.NoError(b.t, err)
 	_, sw := b.send(bytes.Join([][]byte{{0, 0x82, 0, id, 16}, auth, r2}, nil))
 	return sw
@@ -148,12 +148,12 @@ func (b *bench) prove(name string) {
 // maintain sends a command secured by the application maintenance key.
 func (b *bench) maintain(ins, p2 byte, plain []byte) apdu.SW {
 	b.t.Helper()
-	pk, err := processKey(b.chip.image.Keys["STK"].Key, b.challenge(8))
+	pk, err := b.chip.suite().processKey(b.chip.image.Keys["STK"].Key, b.challenge(8))
 	require.NoError(b.t, err)
-	enciphered, err := encrypt(pk, plain)
+	enciphered, err := b.chip.suite().encrypt(pk, plain)
 	require.NoError(b.t, err)
 	command := append([]byte{0x84, ins, 0, p2, byte(len(enciphered) + 4)}, enciphered...)
-	_, folded, err := mac(pk, make([]byte, 16), command)
+	_, folded, err := b.chip.suite().mac(pk, make([]byte, 16), command)
 	require.NoError(b.t, err)
 	_, sw := b.send(append(command, folded...))
 	return sw
@@ -171,10 +171,10 @@ func (b *bench) loadKey(name string, iv, key []byte) (last []byte, sw apdu.SW) {
 func (b *bench) loadBlock(scope, id byte, iv, block []byte) (last []byte, sw apdu.SW) {
 	b.t.Helper()
 	master := b.chip.master().Key
-	enciphered, err := encrypt(master, block)
+	enciphered, err := b.chip.suite().encrypt(master, block)
 	require.NoError(b.t, err)
 	command := append([]byte{0x84, 0xD4, scope, id, 0x24}, enciphered...)
-	last, folded, err := mac(master, iv, command)
+	last, folded, err := b.chip.suite().mac(master, iv, command)
 	require.NoError(b.t, err)
 	_, sw = b.send(append(command, folded...))
 	return last, sw
@@ -183,7 +183,7 @@ func (b *bench) loadBlock(scope, id byte, iv, block []byte) (last []byte, sw apd
 func (b *bench) finish() apdu.SW {
 	b.t.Helper()
 	command := []byte{0x84, 0xF0, 0, 0, 4}
-	_, folded, err := mac(b.chip.master().Key, b.challenge(16), command)
+	_, folded, err := b.chip.suite().mac(b.chip.master().Key, b.challenge(16), command)
 	require.NoError(b.t, err)
 	_, sw := b.send(append(command, folded...))
 	return sw

@@ -4,33 +4,82 @@ import (
 	"bytes"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
 
-//go:embed *.yaml
+//go:embed v*.yaml local/*.yaml
 var files embed.FS
 
-// Load reads all profiles that the program knows.
+// known are the profiles in the program, read when they are first asked for.
+var known = sync.OnceValues(func() ([]*Profile, error) { return load(files, "v*.yaml", "local/*.yaml") })
+
+// Load returns all profiles that the program knows, the versions and their local
+// extensions, the newest first. They are shared: who wants to change one copies
+// it first.
 func Load() ([]*Profile, error) {
-	names, err := fs.Glob(files, "*.yaml")
-	if err != nil {
+	profiles, err := known()
+	return slices.Clone(profiles), err
+}
+
+// LoadWith reads, besides those, the files of a directory: a new version or a
+// local extension is a file there.
+func LoadWith(directory string) ([]*Profile, error) {
+	profiles, err := Load()
+	if err != nil || directory == "" {
+		return profiles, err
+	}
+	if _, err := os.ReadDir(directory); err != nil {
 		return nil, fmt.Errorf("card profiles: %w", err)
 	}
-	makers, err := LoadMakers()
+	if profiles, err = extend(profiles, os.DirFS(directory), "*.yaml"); err != nil {
+		return nil, err
+	}
+	newestFirst(profiles)
+	return profiles, nil
+}
+
+func load(from fs.FS, patterns ...string) (profiles []*Profile, err error) {
+	for _, pattern := range patterns {
+		if profiles, err = extend(profiles, from, pattern); err != nil {
+			return nil, err
+		}
+	}
+	newestFirst(profiles)
+	return profiles, nil
+}
+
+func newestFirst(profiles []*Profile) {
+	slices.SortStableFunc(profiles, func(a, b *Profile) int {
+		if by := strings.Compare(b.Version, a.Version); by != 0 {
+			return by
+		}
+		return len(a.Areas) - len(b.Areas)
+	})
+}
+
+func extend(profiles []*Profile, from fs.FS, pattern string) ([]*Profile, error) {
+	makers, err := knownMakers()
 	if err != nil {
 		return nil, err
 	}
-	var profiles []*Profile
+	names, err := fs.Glob(from, pattern)
+	if err != nil {
+		return nil, fmt.Errorf("card profiles: %w", err)
+	}
 	for _, name := range names {
-		text, err := files.ReadFile(name)
+		text, err := fs.ReadFile(from, name)
 		if err != nil {
 			return nil, fmt.Errorf("card profiles: %w", err)
 		}
-		p, err := Parse(text)
+		p, err := Parse(text, profiles...)
 		if err != nil {
 			return nil, fmt.Errorf("card profile %s: %w", name, err)
 		}
@@ -40,147 +89,251 @@ func Load() ([]*Profile, error) {
 	return profiles, nil
 }
 
-// The shape of a profile file. Unknown keys are refused.
-type (
-	fileProfile struct {
-		Version     string
-		Title       Text
-		Algorithm   string
-		Environment hexBytes
-		FCI         hexBytes
-		ATRs        []fileATR `yaml:"atrs"`
-		PIN         struct {
-			Digits, Tries int
-			Source        string
-		} `yaml:"pin"`
-		Maker struct {
-			Name, IV, Transport, Master string
-			Area                        hexBytes
-			Assumed                     bool
-			Source                      string
-		}
-		Usages map[string]hexBytes
-		Scopes []fileScope
-	}
-	fileATR struct {
-		Value, Mask hexBytes
-		Historical  int
-		Title       Text
-		Source      string
-	}
-	fileScope struct {
-		Index    int
-		Name     string
-		Title    Text
-		FID, AID hexBytes
-		Keys     []fileKey
-		Files    []fileFile
-	}
-	fileKey struct {
-		Name    string
-		ID      hexBytes
-		Purpose string
-		Tries   byte
-		Source  string
-		Assumed bool
-	}
-	fileFile struct {
-		FID           hexBytes
-		Title         Text
-		Kind          FileKind
-		Size, Records int
-		Read, Write   string
-		Source        string
-		Assumed       bool
-		Elements      []fileElement
-	}
-	fileElement struct {
-		Rec, Times, Len int
-		Tag             hexBytes
-		As, Name        string
-		ZH              string `yaml:"zh"`
-		EN              string `yaml:"en"`
-		Note, Read      string
-		Assumed         bool
-		Inner           []fileElement
-	}
-)
-
 // hexBytes is a byte string written in hexadecimal.
 type hexBytes []byte
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (h *hexBytes) UnmarshalText(text []byte) error {
-	b, err := hex.DecodeString(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is not hexadecimal", text)
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (h *hexBytes) UnmarshalYAML(node *yaml.Node) error {
+	b, err := hex.DecodeString(node.Value)
+	if err != nil || node.Kind != yaml.ScalarNode {
+		return &Error{node.Line, fmt.Errorf("%q is not hexadecimal", node.Value)}
 	}
 	*h = b
 	return nil
 }
 
-// Parse reads one profile and checks that it holds together.
-func Parse(text []byte) (*Profile, error) {
+// hexByte is one byte written in hexadecimal.
+type hexByte byte
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (h *hexByte) UnmarshalYAML(node *yaml.Node) error {
+	var b hexBytes
+	if err := b.UnmarshalYAML(node); err != nil {
+		return err
+	}
+	if len(b) != 1 {
+		return &Error{node.Line, fmt.Errorf("%q is not one byte in hexadecimal", node.Value)}
+	}
+	*h = hexByte(b[0])
+	return nil
+}
+
+// Error is what is wrong with a profile file, and where.
+type Error struct {
+	Line   int
+	Reason error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Reason) }
+
+func (e *Error) Unwrap() error { return e.Reason }
+
+// fault is a finding with the way to its place in the file.
+type fault struct {
+	path   []any // keys of mappings and places in lists
+	reason error
+}
+
+func (f *fault) Error() string { return f.reason.Error() }
+
+func (f *fault) Unwrap() error { return f.reason }
+
+// within puts a step in front of a fault's path; any other error becomes one.
+func within(err error, path ...any) error {
+	if err == nil {
+		return nil
+	}
+	var f *fault
+	if errors.As(err, &f) {
+		return &fault{append(path, f.path...), f.reason}
+	}
+	return &fault{path, err}
+}
+
+// line finds the place of a path, or of as much of it as is there.
+func line(node *yaml.Node, path []any) int {
+	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
+		node = node.Content[0]
+	}
+	for _, step := range path {
+		next := child(node, step)
+		if next == nil {
+			break
+		}
+		node = next
+	}
+	return node.Line
+}
+
+func child(node *yaml.Node, step any) *yaml.Node {
+	switch step := step.(type) {
+	case int:
+		if node.Kind == yaml.SequenceNode && step >= 0 && step < len(node.Content) {
+			return node.Content[step]
+		}
+	case string:
+		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == step {
+				return node.Content[i+1]
+			}
+		}
+	}
+	return nil
+}
+
+// Parse reads one profile and checks that it holds together. A file that says
+// extends adds to one of the profiles that are known already. What is wrong is
+// an *Error with the line, or the YAML reader's own, which names it as well.
+func Parse(text []byte, known ...*Profile) (*Profile, error) {
 	var f fileProfile
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&f); err != nil {
 		return nil, fmt.Errorf("profile: %w", err)
 	}
-	p := &Profile{
-		Version: f.Version, Title: f.Title, Algorithm: f.Algorithm, Environment: f.Environment, FCI: f.FCI,
-		PIN: PIN{Digits: f.PIN.Digits, Tries: f.PIN.Tries},
-		Maker: Maker{Name: f.Maker.Name, IV: f.Maker.IV, Transport: f.Maker.Transport, Master: f.Maker.Master,
-			Area: f.Maker.Area, Assumed: f.Maker.Assumed, Source: f.Maker.Source},
+	p, err := f.build(known)
+	if err == nil {
+		err = p.check(f)
 	}
-	for _, a := range f.ATRs {
-		p.ATRs = append(p.ATRs, ATR{Value: a.Value, Mask: a.Mask, Name: a.Title, Historical: a.Historical})
-	}
-	for _, s := range f.Scopes {
-		scope, err := s.build(f.Usages)
-		if err != nil {
-			return nil, fmt.Errorf("profile %s: %s: %w", f.Version, s.Name, err)
-		}
-		p.Scopes = append(p.Scopes, scope)
-	}
-	if err := p.check(); err != nil {
-		return nil, fmt.Errorf("profile %s: %w", f.Version, err)
+	if err != nil {
+		return nil, located(text, err)
 	}
 	return p, nil
 }
 
-func (s fileScope) build(usages map[string]hexBytes) (Scope, error) {
-	scope := Scope{Index: s.Index, Name: s.Name, Title: s.Title, FID: s.FID, AID: s.AID}
-	for _, k := range s.Keys {
-		usage := usages[k.Purpose]
-		if len(k.ID) != 1 || len(usage) != 1 {
-			return Scope{}, fmt.Errorf("key %s: id and the usage of its purpose are one byte each", k.Name)
-		}
-		scope.Keys = append(scope.Keys, Key{Name: k.Name, ID: k.ID[0], Usage: usage[0], Purpose: k.Purpose, Tries: k.Tries, Source: k.Source, Assumed: k.Assumed})
+// located says in which line of the file a fault is.
+func located(text []byte, err error) error {
+	var at *fault
+	var root yaml.Node
+	if !errors.As(err, &at) || yaml.Unmarshal(text, &root) != nil {
+		return err
 	}
-	for _, f := range s.Files {
-		file := File{FID: f.FID, Title: f.Title, Kind: f.Kind, Size: f.Size, Records: f.Records, Read: f.Read, Write: f.Write, Source: f.Source, Assumed: f.Assumed}
-		for _, e := range f.Elements {
-			for i := range max(1, e.Times) {
-				element, err := e.build(i)
-				if err != nil {
-					return Scope{}, fmt.Errorf("file %X: %w", f.FID, err)
-				}
-				element.Source = f.Source
-				file.Elements = append(file.Elements, element)
+	return &Error{line(&root, at.path), at.reason}
+}
+
+// build makes the profile of the file, or the extended one.
+func (f *fileProfile) build(known []*Profile) (*Profile, error) {
+	p := &Profile{}
+	if f.Extends != "" {
+		base, err := ByVersion(known, f.Extends)
+		if err != nil {
+			return nil, within(err, "extends")
+		}
+		if len(f.Areas) == 0 {
+			return nil, within(fmt.Errorf("an extension names its areas"), "extends")
+		}
+		clone := *base
+		p, clone.Scopes = &clone, slices.Clone(base.Scopes)
+		p.Areas, p.Title = f.Areas, f.Title
+	} else {
+		if _, err := ByVersion(known, f.Version); err == nil {
+			return nil, within(fmt.Errorf("version %q is known already", f.Version), "version")
+		}
+		*p = Profile{
+			Version: f.Version, Title: f.Title, Areas: f.Areas, Algorithm: f.Algorithm, KeySuffix: f.KeySuffix, Environment: f.Environment, FCI: f.FCI,
+			PIN: PIN{Digits: f.PIN.Digits, Tries: f.PIN.Tries},
+			Choices: Choices{KeyVersion: f.Choices.KeyVersion.Value, Protection: f.Choices.Protection.Value, NamePad: byte(f.Choices.NamePad.Value), Amounts: f.Choices.Amounts.Value, Charset: f.Choices.Charset.Value,
+				Sources: map[string]string{"keyVersion": f.Choices.KeyVersion.Source, "protection": f.Choices.Protection.Source, "namePad": f.Choices.NamePad.Source, "amounts": f.Choices.Amounts.Source, "charset": f.Choices.Charset.Source}},
+			Maker: Maker{Name: f.Maker.Name, IV: f.Maker.IV, Transport: f.Maker.Transport, Master: f.Maker.Master,
+				Area: f.Maker.Area, ATR: f.Maker.ATR, Assumed: f.Maker.Assumed, Source: f.Maker.Source},
+		}
+	}
+	for _, a := range f.ATRs {
+		p.ATRs = append(p.ATRs, ATR{Value: a.Value, Mask: a.Mask, Name: a.Title, Historical: a.Historical, Trailer: a.Trailer, Source: a.Source, Assumed: a.Assumed})
+	}
+	if f.Finance != nil {
+		p.Finance = f.Finance.build()
+	}
+	if f.Account != nil {
+		account, err := f.Account.build()
+		if err != nil {
+			return nil, within(err, "account")
+		}
+		p.Account = account
+	}
+	for i, s := range f.Scopes {
+		scope, err := s.build(f.Usages)
+		if err != nil {
+			return nil, within(err, "scopes", i)
+		}
+		for j, key := range scope.Keys {
+			if _, _, taken := p.Key(key.Name); taken {
+				return nil, within(fmt.Errorf("key %s: the name stands twice", key.Name), "scopes", i, "keys", j)
 			}
 		}
-		scope.Files = append(scope.Files, file)
+		p.add(scope)
+	}
+	return p, nil
+}
+
+// add puts a scope into the profile, or what it brings into the one of its
+// name.
+func (p *Profile) add(scope Scope) {
+	for i := range p.Scopes {
+		if s := &p.Scopes[i]; s.Name == scope.Name {
+			s.Keys = append(slices.Clone(s.Keys), scope.Keys...)
+			s.Files = append(slices.Clone(s.Files), scope.Files...)
+			return
+		}
+	}
+	p.Scopes = append(p.Scopes, scope)
+}
+
+func (f *fileFinance) build() *Finance {
+	finance := &Finance{Tag: f.Tag.int(), Track2: f.Track2.int(), Source: f.Source}
+	for _, aid := range f.AIDs {
+		finance.AIDs = append(finance.AIDs, aid)
+	}
+	for _, r := range f.Records {
+		finance.Records = append(finance.Records, [2]int{r.SFI, r.Record})
+	}
+	return finance
+}
+
+func (h hexBytes) int() (n int) {
+	for _, b := range h {
+		n = n<<8 | int(b)
+	}
+	return n
+}
+
+func (s fileScope) build(usages map[string]hexByte) (Scope, error) {
+	scope := Scope{Index: s.Index, Name: s.Name, Title: s.Title, FID: s.FID, AID: s.AID}
+	for i, k := range s.Keys {
+		usage, known := usages[k.Purpose]
+		if !known {
+			return Scope{}, within(fmt.Errorf("key %s: purpose %q has no usage", k.Name, k.Purpose), "keys", i)
+		}
+		scope.Keys = append(scope.Keys, Key{Name: k.Name, ID: byte(k.ID), Usage: byte(usage), Purpose: k.Purpose, Tries: k.Tries,
+			PSAM: PSAM{ID: byte(k.PSAM.ID), Usage: byte(k.PSAM.Usage)}, Address: k.Address, Source: k.Source, Assumed: k.Assumed})
+	}
+	for _, f := range s.Files {
+		scope.Files = append(scope.Files, f.build())
 	}
 	return scope, nil
 }
 
-// build makes the nth of the records that the line stands for.
-func (e fileElement) build(nth int) (Element, error) {
-	if len(e.Tag) != 1 {
-		return Element{}, fmt.Errorf("element %s: the tag is one byte", e.Name)
+func (f fileFile) build() File {
+	file := File{FID: f.FID, Title: f.Title, Kind: f.Kind, Size: f.Size, Records: f.Records, Read: f.Read, Write: f.Write, Source: f.Source, Assumed: f.Assumed}
+	for place, e := range f.Elements {
+		for i := range max(1, e.Times) {
+			element := e.build(i)
+			element.place = place
+			element.Source = f.Source
+			file.Elements = append(file.Elements, element)
+		}
 	}
-	element := Element{Record: e.Rec + nth, Tag: e.Tag[0], Length: e.Len, Coding: e.As, Name: e.Name, Title: Text{ZH: e.ZH, EN: e.EN}, Read: e.Read, Assumed: e.Assumed}
+	for _, e := range f.Fields {
+		field := e.build(0)
+		field.Source = f.Source
+		file.Fields = append(file.Fields, field)
+	}
+	return file
+}
+
+// build makes the nth of the records that the line stands for.
+func (e fileElement) build(nth int) Element {
+	element := Element{Record: e.Rec + nth, Tag: byte(e.Tag), Length: e.Len, Coding: e.As, Name: e.Name, Title: Text{ZH: e.ZH, EN: e.EN}, Read: e.Read, Assumed: e.Assumed}
 	if element.Name == "" {
 		// The meaning is not public: it is shown by its tag.
 		element.Name = fmt.Sprintf("tag%02X", element.Tag)
@@ -190,126 +343,7 @@ func (e fileElement) build(nth int) (Element, error) {
 		element.Name = fmt.Sprintf("%s%d", element.Name, nth+1)
 	}
 	for _, inner := range e.Inner {
-		part, err := inner.build(0)
-		if err != nil {
-			return Element{}, err
-		}
-		element.Inner = append(element.Inner, part)
+		element.Inner = append(element.Inner, inner.build(0))
 	}
-	return element, nil
-}
-
-// check refuses a profile that contradicts itself.
-func (p *Profile) check() error {
-	switch {
-	case len(p.Version) != 4:
-		return fmt.Errorf("version: four characters")
-	case p.Algorithm != "sm4":
-		return fmt.Errorf("algorithm: sm4 is known")
-	case len(p.Environment) == 0 || len(p.ATRs) == 0 || len(p.Scopes) == 0:
-		return fmt.Errorf("environment, atrs and scopes are needed")
-	case p.PIN.Digits%2 != 0 || p.PIN.Digits < 4 || p.PIN.Digits > 12 || p.PIN.Tries < 1 || p.PIN.Tries > 15:
-		return fmt.Errorf("pin: an even number of 4 to 12 digits, 1 to 15 tries")
-	case p.Maker.IV != "chained" && p.Maker.IV != "challenge":
-		return fmt.Errorf("maker: iv is chained or challenge")
-	case len(p.Maker.Area) != 3:
-		return fmt.Errorf("maker: area is three bytes")
-	}
-	for _, a := range p.ATRs {
-		if len(a.Value) != len(a.Mask) || len(a.Value) <= a.Historical || a.Historical < 8 {
-			return fmt.Errorf("atr %X: value and mask of one length, at least eight historical bytes", a.Value)
-		}
-	}
-	names := map[string]bool{}
-	for _, s := range p.Scopes {
-		if err := s.check(names); err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
-		}
-	}
-	if _, _, ok := p.Key(p.Maker.Master); !ok {
-		return fmt.Errorf("maker: master key %s is in no scope", p.Maker.Master)
-	}
-	return nil
-}
-
-func (s Scope) check(names map[string]bool) error {
-	ids := map[byte]bool{}
-	for _, k := range s.Keys {
-		if names[k.Name] || ids[k.ID] {
-			return fmt.Errorf("key %s: name or id stands twice", k.Name)
-		}
-		names[k.Name], ids[k.ID] = true, true
-	}
-	fids := map[string]bool{}
-	for _, f := range s.Files {
-		if len(f.FID) != 2 || fids[string(f.FID)] {
-			return fmt.Errorf("file %X: two bytes, once", f.FID)
-		}
-		fids[string(f.FID)] = true
-		if err := f.check(s); err != nil {
-			return fmt.Errorf("file %X: %w", f.FID, err)
-		}
-	}
-	return nil
-}
-
-func (f File) check(s Scope) error {
-	for _, rule := range []string{f.Read, f.Write} {
-		if err := s.checkRule(rule); err != nil {
-			return err
-		}
-	}
-	switch f.Kind {
-	case Transparent:
-		if f.Size <= 0 {
-			return fmt.Errorf("a transparent file has a size")
-		}
-	case Cyclic:
-		if f.Size <= 0 || f.Records <= 0 {
-			return fmt.Errorf("a cyclic file has a record length and a number of records")
-		}
-	case Variable:
-		return f.checkElements(s)
-	default:
-		return fmt.Errorf("kind %q is not known", f.Kind)
-	}
-	return nil
-}
-
-func (f File) checkElements(s Scope) error {
-	for i, e := range f.Elements {
-		if e.Record != i+1 {
-			return fmt.Errorf("element %s: record %d stands at place %d", e.Name, e.Record, i+1)
-		}
-		if err := s.checkRule(e.Read); e.Read != "" && err != nil {
-			return err
-		}
-		if err := e.check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e Element) check() error {
-	if e.Length < 1 || e.Length > 255 {
-		return fmt.Errorf("element %s: length 1 to 255", e.Name)
-	}
-	if !strings.Contains(" an cn b dec hex4 template ", " "+e.Coding+" ") {
-		return fmt.Errorf("element %s: coding %q is not known", e.Name, e.Coding)
-	}
-	if e.Coding != "template" {
-		return nil
-	}
-	sum := 0
-	for _, inner := range e.Inner {
-		if err := inner.check(); err != nil {
-			return err
-		}
-		sum += 2 + inner.Length
-	}
-	if sum != e.Length {
-		return fmt.Errorf("element %s: length %d, its parts are %d", e.Name, e.Length, sum)
-	}
-	return nil
+	return element
 }

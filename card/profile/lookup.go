@@ -3,6 +3,7 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -11,25 +12,65 @@ import (
 // another kind.
 var ErrUnknownATR = errors.New("unknown answer to reset")
 
-// Match returns the profile whose answer to reset the card's is (复位信息).
-// Several versions may share one; the card then says its version itself.
-func Match(profiles []*Profile, atr []byte) (*Profile, error) {
+// Candidates returns the profiles that an answer to reset may belong to
+// (复位信息), the likeliest first: makers use one answer for cards of several
+// versions, and the card then says its version itself.
+func Candidates(profiles []*Profile, atr []byte) ([]*Profile, error) {
+	var found []*Profile
 	for _, p := range profiles {
 		if _, ok := p.ATR(atr); ok {
-			return p, nil
+			found = append(found, p)
 		}
 	}
-	return nil, ErrUnknownATR
+	if len(found) == 0 {
+		return nil, ErrUnknownATR
+	}
+	newestFirst(found)
+	slices.SortStableFunc(found, func(a, b *Profile) int { return b.significance(atr) - a.significance(atr) })
+	return found, nil
 }
 
-// ByVersion returns the profile of a specification version (规范版本).
-func ByVersion(profiles []*Profile, version string) (*Profile, error) {
-	for _, p := range profiles {
-		if p.Version == version {
+// significance is the number of bits that the best line for an answer to reset
+// compares.
+func (p *Profile) significance(atr []byte) int {
+	best := 0
+	for _, a := range p.ATRs {
+		if a.matches(atr) {
+			n := 0
+			for _, m := range a.Mask {
+				n += bits.OnesCount8(m)
+			}
+			best = max(best, n)
+		}
+	}
+	return best
+}
+
+// Of returns the profile of a version among candidates, in the form that is
+// local to an issuing area (six digits) where there is one.
+func Of(candidates []*Profile, version, area string) (*Profile, error) {
+	var national *Profile
+	for _, p := range candidates {
+		switch {
+		case p.Version != version:
+		case len(p.Areas) == 0 && national == nil:
+			national = p
+		case slices.ContainsFunc(p.Areas, func(prefix string) bool { return strings.HasPrefix(area, prefix) }):
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("no profile of specification version %q", version)
+	if national == nil {
+		return nil, fmt.Errorf("%w %q", ErrUnknownVersion, version)
+	}
+	return national, nil
+}
+
+// ErrUnknownVersion says that no profile knows the specification version.
+var ErrUnknownVersion = errors.New("no profile of specification version")
+
+// ByVersion returns the national profile of a specification version (规范版本).
+func ByVersion(profiles []*Profile, version string) (*Profile, error) {
+	return Of(profiles, version, "")
 }
 
 // ATR returns the line of the profile that an answer to reset agrees with.
@@ -54,9 +95,29 @@ func (a ATR) matches(atr []byte) bool {
 	return true
 }
 
+// Contact returns the answer to reset by which a card is on record (卡复位信息): the
+// contact side's. A contactless reader gives the same historical bytes in
+// another frame.
+func (p *Profile) Contact(atr []byte) []byte {
+	line, ok := p.ATR(atr)
+	if !ok || line.Trailer == 0 {
+		return slices.Clone(atr)
+	}
+	historical := atr[len(atr)-line.Trailer-line.Historical : len(atr)-line.Trailer]
+	for _, a := range p.ATRs {
+		if a.Trailer == 0 && a.Historical == line.Historical {
+			return slices.Concat(a.Value[:len(a.Value)-a.Historical], historical)
+		}
+	}
+	return slices.Clone(atr)
+}
+
 // CardFactor returns the card's diversification factor (卡片因子): the last
 // eight historical bytes of its answer to reset.
-func (a ATR) CardFactor(atr []byte) []byte { return slices.Clone(atr[len(atr)-8:]) }
+func (a ATR) CardFactor(atr []byte) []byte {
+	end := len(atr) - a.Trailer
+	return slices.Clone(atr[end-8 : end])
+}
 
 // Scope returns a scope by name.
 func (p *Profile) Scope(name string) (*Scope, bool) {

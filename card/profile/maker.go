@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -38,10 +40,11 @@ type BlankMaker struct {
 	Diversification string
 	// CheckChallenge: the chip's challenge is pseudo-random and can be checked.
 	CheckChallenge bool
-	KeyType        byte   // of a card's key in PUT KEY
-	Area           []byte // issuing area that blanks carry in the card identification
-	Assumed        bool
-	Source         string
+	// KeyTypes are those of a card's keys in PUT KEY, by the profile's algorithm.
+	KeyTypes map[string]byte
+	Area     []byte // issuing area that blanks carry in the card identification
+	Assumed  bool
+	Source   string
 }
 
 // The shape of a maker's file. Unknown keys are refused.
@@ -50,33 +53,37 @@ type fileMaker struct {
 	Title    Text
 	ATR      struct{ Value, Mask hexBytes } `yaml:"atr"`
 	Protocol string
-	Level    hexBytes
-	Option   hexBytes
-	Version  hexBytes `yaml:"keyVersion"`
+	Level    *hexByte
+	Option   *hexByte
+	Version  *hexByte `yaml:"keyVersion"`
 	Keys     struct {
 		ENC, MAC, DEK string
 	}
 	Diversification string
-	CheckChallenge  bool     `yaml:"checkChallenge"`
-	KeyType         hexBytes `yaml:"keyType"`
+	CheckChallenge  bool               `yaml:"checkChallenge"`
+	KeyTypes        map[string]hexByte `yaml:"keyTypes"`
 	Area            hexBytes
 	Assumed         bool
 	Source          string
 }
 
-// LoadMakers reads all makes of blanks that the program knows.
-func LoadMakers() ([]*BlankMaker, error) {
-	names, err := fs.Glob(makerFiles, "makers/*.yaml")
+// knownMakers are the makes in the program, read when they are first asked for.
+var knownMakers = sync.OnceValues(func() ([]*BlankMaker, error) { return loadMakers(makerFiles, "makers/*.yaml") })
+
+// loadMakers reads all makes of blanks (卡商) in files, and refuses two that
+// cannot be told apart.
+func loadMakers(from fs.FS, pattern string) ([]*BlankMaker, error) {
+	names, err := fs.Glob(from, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("makers: %w", err)
 	}
 	var makers []*BlankMaker
 	for _, name := range names {
-		text, err := makerFiles.ReadFile(name)
+		text, err := fs.ReadFile(from, name)
 		if err != nil {
 			return nil, fmt.Errorf("makers: %w", err)
 		}
-		m, err := ParseMaker(text)
+		m, err := ParseMaker(text, makers...)
 		if err != nil {
 			return nil, fmt.Errorf("maker %s: %w", name, err)
 		}
@@ -85,8 +92,10 @@ func LoadMakers() ([]*BlankMaker, error) {
 	return makers, nil
 }
 
-// ParseMaker reads one make of blanks and checks that it holds together.
-func ParseMaker(text []byte) (*BlankMaker, error) {
+// ParseMaker reads one make of blanks and checks that it holds together and is
+// none of those known. What is wrong is an *Error with the line, or the YAML
+// reader's own, which names it as well.
+func ParseMaker(text []byte, known ...*BlankMaker) (*BlankMaker, error) {
 	var f fileMaker
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
@@ -96,21 +105,94 @@ func ParseMaker(text []byte) (*BlankMaker, error) {
 	m := &BlankMaker{
 		Name: f.Name, Title: f.Title, ATR: ATR{Value: f.ATR.Value, Mask: f.ATR.Mask, Name: f.Title}, Protocol: f.Protocol,
 		ENC: f.Keys.ENC, MAC: f.Keys.MAC, DEK: f.Keys.DEK, Diversification: f.Diversification, CheckChallenge: f.CheckChallenge,
-		Area: f.Area, Assumed: f.Assumed, Source: f.Source,
+		KeyTypes: map[string]byte{}, Area: f.Area, Assumed: f.Assumed, Source: f.Source,
 	}
+	for algorithm, b := range f.KeyTypes {
+		m.KeyTypes[algorithm] = byte(b)
+	}
+	err := m.check(known)
 	for _, b := range []struct {
 		name string
-		from hexBytes
+		from *hexByte
 		to   *byte
-	}{{"level", f.Level, &m.Level}, {"option", f.Option, &m.Option}, {"keyVersion", f.Version, &m.KeyVersion}, {"keyType", f.KeyType, &m.KeyType}} {
+	}{{"level", f.Level, &m.Level}, {"option", f.Option, &m.Option}, {"keyVersion", f.Version, &m.KeyVersion}} {
 		switch {
-		case len(b.from) == 1:
-			*b.to = b.from[0]
-		case len(b.from) != 0 || m.Platform():
-			return nil, fmt.Errorf("maker %s: %s: one byte", m.Name, b.name)
+		case b.from != nil:
+			*b.to = byte(*b.from)
+		case err == nil && m.Platform():
+			err = within(fmt.Errorf("%s is needed: one byte in hexadecimal", b.name), b.name)
 		}
 	}
-	return m, m.check()
+	if err == nil {
+		err = m.checkChannel()
+	}
+	if err != nil {
+		return nil, located(text, err)
+	}
+	return m, nil
+}
+
+// check refuses a make that is none.
+func (m *BlankMaker) check(known []*BlankMaker) error {
+	switch {
+	case m.Name == "":
+		return within(fmt.Errorf("a name is needed"), "name")
+	case slices.ContainsFunc(known, func(other *BlankMaker) bool { return other.Name == m.Name }):
+		return within(fmt.Errorf("maker %s is known already", m.Name), "name")
+	case m.Source == "":
+		return within(fmt.Errorf("a source is needed"), "source")
+	case len(m.ATR.Value) < 12 || len(m.ATR.Value) != len(m.ATR.Mask):
+		return within(fmt.Errorf("value and mask of one length, twelve bytes at least"), "atr")
+	case !m.Platform() && m.Protocol != ChainedMAC:
+		return within(fmt.Errorf("protocol %q: %s, %s or %s", m.Protocol, ChainedMAC, SCP02, SCP03), "protocol")
+	case len(m.Area) != 3:
+		return within(fmt.Errorf("area is three bytes"), "area")
+	}
+	for _, other := range known {
+		if other.ATR.matches(m.BlankATR([4]byte{})) || m.ATR.matches(other.BlankATR([4]byte{})) {
+			return within(fmt.Errorf("blanks cannot be told from those of maker %s", other.Name), "atr")
+		}
+	}
+	return nil
+}
+
+// The levels and the ways of diversification that a channel may have. The
+// keeper of keys knows the same.
+var (
+	channelLevels   = map[string][]byte{SCP02: {0x01, 0x03}, SCP03: {0x01, 0x03, 0x11, 0x13, 0x33}}
+	diversification = map[string][]string{SCP02: {"none", "emv", "visa2"}, SCP03: {"none", "kdf3"}}
+)
+
+// checkChannel refuses a channel that cannot be opened, and one on a make that
+// has none.
+func (m *BlankMaker) checkChannel() error {
+	if !m.Platform() {
+		if m.Level != 0 || m.Option != 0 || m.KeyVersion != 0 || m.ENC+m.MAC+m.DEK != "" || m.Diversification != "" || m.CheckChallenge || len(m.KeyTypes) > 0 {
+			return within(fmt.Errorf("protocol %s has no secure channel", m.Protocol), "protocol")
+		}
+		return nil
+	}
+	answers := (m.Level & 0x30) << 1 // the bits of i that the level asks for
+	switch {
+	case !slices.Contains(channelLevels[m.Protocol], m.Level):
+		return within(fmt.Errorf("level %02X: %s has % X", m.Level, m.Protocol, channelLevels[m.Protocol]), "level")
+	case m.Protocol == SCP03 && m.Option&answers != answers:
+		return within(fmt.Errorf("option %02X: chips of this kind do not protect answers as level %02X asks", m.Option, m.Level), "option")
+	case m.KeyVersion > 0x7F:
+		return within(fmt.Errorf("keyVersion %02X: 00 to 7F", m.KeyVersion), "keyVersion")
+	case m.ENC == "" || m.MAC == "" || m.DEK == "":
+		return within(fmt.Errorf("the keeper's names of enc, mac and dek are needed"), "keys")
+	case !slices.Contains(diversification[m.Protocol], m.Diversification):
+		return within(fmt.Errorf("diversification %q: %s has %s", m.Diversification, m.Protocol, strings.Join(diversification[m.Protocol], ", ")), "diversification")
+	case m.CheckChallenge && (m.Protocol != SCP03 || m.Option&0x10 == 0):
+		return within(fmt.Errorf("the challenge of such a chip is random and cannot be checked"), "checkChallenge")
+	}
+	for _, algorithm := range []string{SM4, TripleDES} {
+		if _, known := m.KeyTypes[algorithm]; !known || len(m.KeyTypes) != 2 {
+			return within(fmt.Errorf("keyTypes are those of %s and %s keys", SM4, TripleDES), "keyTypes")
+		}
+	}
+	return nil
 }
 
 // Platform says whether the blank speaks GlobalPlatform.
@@ -123,24 +205,6 @@ func (m *BlankMaker) ChallengeSize() int {
 		return 16
 	}
 	return 8
-}
-
-// check refuses a make that contradicts itself. What the levels and the
-// diversifications mean is the keeper's, who refuses those it does not know.
-func (m *BlankMaker) check() error {
-	switch {
-	case m.Name == "" || m.Source == "":
-		return fmt.Errorf("maker: a name and a source are needed")
-	case len(m.ATR.Value) < 12 || len(m.ATR.Value) != len(m.ATR.Mask):
-		return fmt.Errorf("maker %s: atr: value and mask of one length", m.Name)
-	case !m.Platform() && m.Protocol != ChainedMAC:
-		return fmt.Errorf("maker %s: protocol %q is not known", m.Name, m.Protocol)
-	case len(m.Area) != 3:
-		return fmt.Errorf("maker %s: area is three bytes", m.Name)
-	case m.Platform() && (m.ENC == "" || m.MAC == "" || m.DEK == "" || m.Diversification == ""):
-		return fmt.Errorf("maker %s: three keys and their diversification are needed", m.Name)
-	}
-	return nil
 }
 
 // MakerOf returns the make of a blank by its answer to reset (卡复位信息); false

@@ -43,10 +43,10 @@ func TestVersion3(t *testing.T) {
 	for _, s := range p.Scopes {
 		keys += len(s.Keys)
 	}
-	require.Equal(t, 47, keys)
+	require.Equal(t, 49, keys)
 }
 
-func TestMatch(t *testing.T) {
+func TestCandidates(t *testing.T) {
 	t.Parallel()
 	profiles := []*profile.Profile{load(t)}
 	for name, test := range map[string]struct {
@@ -60,7 +60,7 @@ func TestMatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := profile.Match(profiles, test.atr)
+			_, err := profile.Candidates(profiles, test.atr)
 			require.ErrorIs(t, err, test.want)
 		})
 	}
@@ -95,7 +95,8 @@ environment: "0102"
 fci: 6F00
 atrs: [{value: 3B6D000000000000008600000000000000, mask: FFFFFFFF0000000000FF00000000000000, historical: 13, title: {zh: 卡, en: card}}]
 pin: {digits: 6, tries: 6}
-maker: {name: m, iv: chained, transport: TRANSPORT, master: MK, area: "639900"}
+choices: {keyVersion: {value: ""}, protection: {value: none}, namePad: {value: "00"}, amounts: {value: bcd}, charset: {value: gbk}}
+maker: {name: m, iv: chained, transport: TRANSPORT, master: MK, area: "639900", atr: 3B6D000000000000008600}
 usages: {master: "30"}
 scopes:
   - {index: 0, name: SSSE, title: {zh: 环境, en: environment}, keys: [{name: MK, id: FF, purpose: master}], files: [{fid: EF05, title: {zh: 文件, en: file}, kind: variable, read: free, write: MK, elements: [{rec: 1, tag: "01", len: 4, as: template, name: t, inner: [{tag: "02", len: 2, as: b}]}]}]}

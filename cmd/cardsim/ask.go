@@ -47,7 +47,9 @@ type target struct {
 
 type insertCommand struct {
 	target
-	Card string `required:"" help:"Card file."`
+	Card        string `required:"" help:"Card file."`
+	Contactless bool   `help:"Lay it on the reader instead. 非接触式。"`
+	As          string `help:"How the chip misbehaves, such as clone, replay, endless-61, keys-newer. 恶意芯片的种类。"`
 }
 
 // Run inserts a card.
@@ -56,7 +58,7 @@ func (c *insertCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("card: %w", err)
 	}
-	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file})
+	_, err = ask(ctx, c.Control, request{Do: "insert", Slot: c.Slot, Card: file, Contactless: c.Contactless, As: c.As})
 	return err
 }
 
@@ -70,12 +72,13 @@ func (c *removeCommand) Run(ctx context.Context) error {
 
 type tearCommand struct {
 	target
-	After int `required:"" help:"Number of the command whose answer is lost, from 1."`
+	After int  `required:"" help:"Number of the command whose answer is lost, from 1; with --stay, 0 is now."`
+	Stay  bool `help:"The card stays in the reader. 断电而不拔卡。"`
 }
 
 // Run lets the power go.
 func (c *tearCommand) Run(ctx context.Context) error {
-	_, err := ask(ctx, c.Control, request{Do: "tear", Slot: c.Slot, After: c.After})
+	_, err := ask(ctx, c.Control, request{Do: "tear", Slot: c.Slot, After: c.After, Stay: c.Stay})
 	return err
 }
 

@@ -68,6 +68,24 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestAdversary: a chip in a reader misbehaves as it was told to.
+func TestAdversary(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	blank := s.file("blank", "blank", "--serial", "00BF7C7B", "--transport-key-file", key(t, s.dir, keyText))
+	for name, want := range map[string][]byte{"endless-61-empty": {0x61, 0xFF}, "one-byte": {0x90}, "empty": {0x90, 0x00}} {
+		require.Empty(t, run(t, s.slot("insert", 0, "--card", blank, "--as", name)...))
+		s.readers[0].inserted()
+		s.readers[0].say(messageOn)
+		require.Equal(t, want, s.readers[0].answers(0, 0x84, 0, 0, 8))
+		require.Empty(t, run(t, s.slot("remove", 0)...))
+	}
+	require.Empty(t, run(t, s.slot("insert", 0, "--card", blank, "--as", "64k")...))
+	s.readers[0].inserted()
+	s.readers[0].say(messageOn)
+	require.Len(t, s.readers[0].answers(0, 0x84, 0, 0, 8), 65535, "as much as a frame holds")
+}
+
 // TestReaderComesBack: a card stays in its reader while the service is away.
 func TestReaderComesBack(t *testing.T) {
 	t.Parallel()
@@ -108,6 +126,7 @@ func TestRefusals(t *testing.T) {
 		"slot below the first":    {"slot -1: 0 to 1", []string{"remove", "--control", s.control, "--slot=-1"}},
 		"tear without a card":     {"a card in the slot", s.slot("tear", 1, "--after", "1")},
 		"tear without a number":   {"--after", s.slot("tear", 1)},
+		"insert as nobody":        {`"nobody": no such adversary`, s.slot("insert", 0, "--card", bank, "--as", "nobody")},
 		"insert without a card":   {"--card", s.slot("insert", 0)},
 		"no control socket":       {"--control", []string{"list"}},
 		"insert, unknown socket":  {"control socket " + nowhere + ": is the simulator running?", []string{"insert", "--control", nowhere, "--card", bank}},
@@ -156,10 +175,10 @@ func TestMakeRefused(t *testing.T) {
 		"serial of an odd length": {"serial: 8 hexadecimal digits", blank("00BF7C7", good)},
 		"serial no number":        {"serial: 8 hexadecimal digits", blank("00BF7CZZ", good)},
 		"no serial":               {"--serial", []string{"blank", "--card", card, "--transport-key-file", good}},
-		"unknown version":         {`no profile of specification version "1.00"`, blank("00BF7C7A", good, "--version", "1.00")},
 		"unknown maker":           {`maker "other" is not known`, blank("00BF7C7A", good, "--maker", "other")},
 		"two keys":                {"one file, or three", blank("00BF7C7A", good, "--maker", "gp-scp03", "--transport-key-file", good)},
 		"three keys for one":      {"one file, or three", blank("00BF7C7A", good, "--transport-key-file", good, "--transport-key-file", good)},
+		"unknown version":         {`no profile of specification version "9.00"`, blank("00BF7C7A", good, "--version", "9.00")},
 		"missing key file":        {"transport key: open " + filepath.Join(dir, "none"), blank("00BF7C7A", filepath.Join(dir, "none"))},
 		"short key":               {"32 hexadecimal digits", blank("00BF7C7A", write("short", "404142\n"))},
 		"empty key file":          {"no key in it", blank("00BF7C7A", write("empty", "# nothing\n"))},

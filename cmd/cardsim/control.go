@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"onecard/card/chip"
+	"onecard/card/chip/hostile"
 	"onecard/card/profile"
 )
 
@@ -90,7 +91,12 @@ type request struct {
 	Do    string `json:"do"`
 	Slot  int    `json:"slot"`
 	Card  string `json:"card,omitempty"`
+	As    string `json:"as,omitempty"` // adversary
 	After int    `json:"after,omitempty"`
+	// Stay leaves a torn card in the reader.
+	Stay bool `json:"stay,omitempty"`
+	// Contactless lays the card on the reader instead of putting it in.
+	Contactless bool `json:"contactless,omitempty"`
 }
 
 type answer struct {
@@ -170,23 +176,21 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 				return nil, fmt.Errorf("card %s is in slot %d", r.Card, i)
 			}
 		}
-		c, err := chip.New(s.profiles, chip.File(r.Card), nil)
+		inserted, err := s.card(r)
 		if err != nil {
 			return nil, err
 		}
-		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r.Card, c, s.logger)
+		s.slots[r.Slot] = insert(ctx, s.address(r.Slot), r, inserted, s.logger)
 	case "remove":
 		if current != nil {
 			current.remove()
 		}
 		s.slots[r.Slot] = nil
 	case "tear":
-		if current == nil || r.After < 1 {
+		if current == nil || r.After < 0 || r.After == 0 && !r.Stay {
 			return nil, errors.New("tear: a card in the slot, after 1 or more commands")
 		}
-		current.mu.Lock()
-		current.tear = r.After
-		current.mu.Unlock()
+		current.letGo(r.After, r.Stay, s.card)
 	case "list":
 	default:
 		return nil, fmt.Errorf("unknown command %q", r.Do)
@@ -198,4 +202,17 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 		}
 	}
 	return files, nil
+}
+
+// card reads the card of an insertion.
+func (s *simulator) card(r request) (hostile.Card, error) {
+	c, err := chip.New(s.profiles, chip.File(r.Card), nil)
+	if err != nil {
+		return nil, err
+	}
+	c.Contactless = r.Contactless
+	if r.As != "" {
+		return hostile.New(r.As, c)
+	}
+	return c, nil
 }

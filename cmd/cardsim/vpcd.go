@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"syscall"
 	"time"
 
-	"onecard/card/chip"
+	"onecard/card/chip/hostile"
 )
 
 // The one-byte messages of the virtual reader. Anything longer is a command.
@@ -31,19 +32,24 @@ const dialPause = 100 * time.Millisecond
 type slot struct {
 	address string
 	file    string
+	of      request // with which it was inserted
 	logger  *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{}
 
 	mu   sync.Mutex
-	chip *chip.Chip
+	chip hostile.Card
 	tear int // commands until the power goes; 0 never
+	// again, if the card stays in the reader when its power goes, reads its
+	// file when it is switched on.
+	again func() (hostile.Card, error)
+	mute  bool // without power, in the reader
 }
 
 // insert puts a card into its reader until ctx ends or it is removed.
-func insert(ctx context.Context, address, file string, c *chip.Chip, logger *slog.Logger) *slot {
+func insert(ctx context.Context, address string, r request, c hostile.Card, logger *slog.Logger) *slot {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &slot{address: address, file: file, chip: c, logger: logger, cancel: cancel, done: make(chan struct{})}
+	s := &slot{address: address, file: r.Card, of: r, chip: c, logger: logger, cancel: cancel, done: make(chan struct{})}
 	go s.run(ctx)
 	return s
 }
@@ -95,7 +101,7 @@ func (s *slot) serve(ctx context.Context) error {
 	defer connection.Close()
 	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
 	defer stop()
-	defer s.chip.PowerOff()
+	defer func() { s.chip.PowerOff() }()
 	tcp, _ := connection.(*net.TCPConn)
 	for {
 		quickAck(tcp)
@@ -110,6 +116,7 @@ func (s *slot) serve(ctx context.Context) error {
 		if answer == nil {
 			continue
 		}
+		answer = answer[:min(len(answer), math.MaxUint16)] // what a frame can hold
 		// One write for length and body: two would wait for each other.
 		frame := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(answer)), uint16(len(answer)))
 		if _, err := connection.Write(append(frame, answer...)); err != nil {
@@ -151,11 +158,14 @@ func (s *slot) answer(message []byte) (answer []byte, torn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(message) != 1 {
+		if s.mute {
+			return []byte{0}, false // the driver waits for more than nothing
+		}
 		answer = s.chip.Transmit(message)
 		if s.tear > 0 {
 			s.tear--
 			if s.tear == 0 {
-				return nil, true
+				return s.cut()
 			}
 		}
 		return answer, false
@@ -164,9 +174,46 @@ func (s *slot) answer(message []byte) (answer []byte, torn bool) {
 	case messageOff:
 		s.chip.PowerOff()
 	case messageOn, messageReset:
-		s.chip.PowerOn()
+		s.on()
 	case messageATR:
 		return s.chip.ATR(), false
 	}
 	return nil, false
+}
+
+// letGo takes the power away at a command to come; a card that stays in the
+// reader reads its file again when it is switched on.
+func (s *slot) letGo(after int, stay bool, read func(request) (hostile.Card, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tear, s.again = after, nil
+	if stay {
+		s.again = func() (hostile.Card, error) { return read(s.of) }
+	}
+	if after == 0 {
+		s.cut()
+	}
+}
+
+// cut takes the power away: the card comes out, or stays in and says nothing.
+func (s *slot) cut() (answer []byte, torn bool) {
+	if s.again == nil {
+		return nil, true
+	}
+	s.chip.PowerOff()
+	s.mute = true
+	return []byte{0}, false // the driver waits for more than nothing
+}
+
+// on switches the card on.
+func (s *slot) on() {
+	if s.mute {
+		fresh, err := s.again()
+		if err != nil {
+			s.logger.Error("card not read", "card", s.file, "error", err)
+			return
+		}
+		s.chip, s.again, s.mute = fresh, nil, false
+	}
+	s.chip.PowerOn()
 }

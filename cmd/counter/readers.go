@@ -10,12 +10,15 @@ import (
 
 	"onecard/apdu"
 	"onecard/apdu/pcsc"
+	"onecard/card/profile"
+	"onecard/card/trace"
 	"onecard/terminal"
 )
 
 // readers is the machine's PC/SC service as a station sees it.
 type readers struct {
 	transcript io.Writer // nil for none
+	mask       apdu.Mask // of the transcript
 }
 
 // openTranscript opens the file of exchanges (报文记录); an empty path is none.
@@ -31,12 +34,25 @@ func openTranscript(path string) (io.Writer, error) {
 }
 
 // public says of which commands the data may stand in a transcript: SELECT and
-// GET CHALLENGE name no person and carry no secret.
-func public(c apdu.Command, _ apdu.Response) (maskCommand, maskResponse bool) {
-	const selectFile, getChallenge = 0xA4, 0x84
-	hide := c.INS != selectFile && c.INS != getChallenge
-	return hide, hide
+// GET CHALLENGE name no person and carry no secret, and the record with which a
+// card says its specification version is the same on all cards.
+func public(profiles []*profile.Profile) apdu.Mask {
+	versions := map[string]bool{}
+	for _, p := range profiles {
+		if record, ok := trace.VersionRecord(p); ok {
+			versions[string(record)] = true
+		}
+	}
+	return func(c apdu.Command, r apdu.Response) (maskCommand, maskResponse bool) {
+		const selectFile, getChallenge, readRecord = 0xA4, 0x84, 0xB2
+		hide := c.INS != selectFile && c.INS != getChallenge
+		return hide, hide && (c.INS != readRecord || !versions[string(r.Data)])
+	}
 }
+
+// serialBytes is the number of bytes at the end of an answer to reset that are
+// the chip's serial number (卡片序列号); they stay out of a transcript.
+const serialBytes = 4
 
 // Watch implements terminal.Readers.
 func (readers) Watch(ctx context.Context, report func(terminal.Change)) error {
@@ -58,20 +74,27 @@ func (r readers) Connect(ctx context.Context, reader string) (terminal.Chip, err
 	if r.transcript == nil {
 		return chip{card, card}, nil
 	}
-	fmt.Fprintf(r.transcript, "# %s %s\n", time.Now().Format(time.RFC3339), reader)
-	return chip{card, apdu.NewRecorder(card, r.transcript, public)}, nil
+	recorder := apdu.NewRecorder(card, r.transcript, r.mask)
+	recorder.Now = time.Now
+	recorder.Begin(card.ATR(), serialBytes, time.Now(), reader)
+	return chip{card, recorder}, nil
 }
 
 // chip is a card whose errors are in the words of a terminal.
 type chip struct {
 	*pcsc.Card
-	through apdu.Transmitter // the card, or a recorder before it
+	through apdu.Batcher // the card, or a recorder before it
 }
 
 // Transmit implements apdu.Transmitter.
 func (c chip) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	answer, err := c.through.Transmit(ctx, command)
 	return answer, fault(err)
+}
+
+// Together implements apdu.Batcher.
+func (c chip) Together(ctx context.Context, work func(apdu.Transmitter) error) error {
+	return fault(c.through.Together(ctx, work))
 }
 
 // faults puts the ways in which PC/SC fails into words with a remedy.

@@ -77,7 +77,7 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 	if err != nil {
 		return nil, nil, err
 	}
-	station := terminal.NewStation(terminal.StationConfig{Readers: readers{transcript}, Profiles: profiles, Reader: config.Reader, Kind: config.Kind, Logger: logger})
+	station := terminal.NewStation(terminal.StationConfig{Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: config.Reader, Kind: config.Kind, Logger: logger})
 	work := &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(), Now: time.Now}
 	page, err := desk.New(desk.Config{Desk: work, API: api, Logger: logger})
 	return work, page, err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,7 @@ func (c *operatorAddCommand) password(in io.Reader) (string, error) {
 type keysInitCommand struct {
 	settings
 	Transport string `type:"path" placeholder:"FILE" help:"The chip maker's transport key to import. 卡商传输密钥文件。"`
+	Delivered bool   `help:"Make only the keys of personal data: those of cards are delivered, by ceremony or key block. 卡密钥由上级下发，不在此生成。"`
 }
 
 // Run makes the province's keys, once.
@@ -138,18 +140,27 @@ func (c *keysInitCommand) Run(out streams) error {
 	if err != nil {
 		return err
 	}
-	if err := initKeys(config, c.Transport); err != nil {
+	specs := keys.Provincial()
+	if c.Delivered {
+		specs = slices.DeleteFunc(specs, func(spec keys.Spec) bool { return spec.Name != keys.DataKey && spec.Name != keys.IndexKey })
+	}
+	if err := initKeysAs(config, specs, c.Transport); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out.Out, "密钥已生成 keys made:", config.keyFile())
 	return err
 }
 
-// initKeys makes the key-encryption key, or its two shares when the
-// configuration has them, and the key file with version 1 of every key.
-// transport is the file of the chip maker's transport key, or empty. Files that
-// exist are left alone (keys.ErrExists).
+// initKeys makes all keys of the province.
 func initKeys(c config, transport string) error {
+	return initKeysAs(c, keys.Provincial(), transport)
+}
+
+// initKeysAs makes the key-encryption key, or its two shares when the
+// configuration has them, and the key file with version 1 of every key
+// described. transport is the file of the chip maker's transport key, or empty.
+// Files that exist are left alone (keys.ErrExists).
+func initKeysAs(c config, specs []keys.Spec, transport string) error {
 	directory := filepath.Dir(c.keyFile())
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return fmt.Errorf("key directory: %w", err)
@@ -161,11 +172,11 @@ func initKeys(c config, transport string) error {
 	if err := writeKEK(c, kek); err != nil {
 		return err
 	}
-	keeper, err := keys.Create(c.keyFile(), kek, keys.Provincial())
+	keeper, err := keys.Create(c.keyFile(), kek, specs)
 	if err != nil || transport == "" {
 		return err
 	}
-	return importTransport(keeper, transport)
+	return importTransport(keeper, "", transport)
 }
 
 func writeKEK(c config, kek keys.KEK) error {
@@ -179,10 +190,11 @@ func writeKEK(c config, kek keys.KEK) error {
 	return errors.Join(first.WriteFile(c.Shares[0]), second.WriteFile(c.Shares[1]))
 }
 
-// importTransport imports the chip maker's transport key as the next version.
-func importTransport(keeper *keys.Keeper, path string) error {
+// importTransport imports a chip maker's transport key as the next version of
+// the key with that name; without a name, as both the SM4 and the 3DES one.
+func importTransport(keeper *keys.Keeper, name, path string) error {
 	for _, spec := range keys.Provincial() {
-		if spec.Usage != keys.Transport {
+		if spec.Usage != keys.Transport || name != "" && spec.Name != name {
 			continue
 		}
 		version, err := keeper.Current(spec.Name)
@@ -199,6 +211,7 @@ func importTransport(keeper *keys.Keeper, path string) error {
 type keysTransportCommand struct {
 	settings
 	File string `arg:"" type:"path" help:"The key in hexadecimal, mode 0600. 密钥文件。"`
+	Name string `enum:",TRANSPORT,TRANSPORT_3DES" default:"" help:"TRANSPORT or TRANSPORT_3DES; both when left out. 密钥名。"`
 }
 
 // Run imports another transport key of the chip maker.
@@ -211,7 +224,7 @@ func (c *keysTransportCommand) Run(out streams) error {
 	if err != nil {
 		return err
 	}
-	if err := importTransport(keeper, c.File); err != nil {
+	if err := importTransport(keeper, c.Name, c.File); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out.Out, "传输密钥已导入 transport key imported")

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -29,8 +33,35 @@ type config struct {
 	Database string   `koanf:"database"` // sqlite:/path/file.db or postgres://…
 	KEK      string   `koanf:"kek"`      // file of the key-encryption key
 	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
-	Trial    bool     `koanf:"trial"`    // sample data, embedded database, software keys
-	Log      string   `koanf:"log"`      // debug, info, warn or error
+	// Addresses are those of keys that no profile gives one, each NAME=ADDRESS
+	// (密钥地址).
+	Addresses []string `koanf:"addresses"`
+	Trial     bool     `koanf:"trial"`    // sample data, embedded database, software keys
+	Log       string   `koanf:"log"`      // debug, info, warn or error
+	Issuance  string   `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Keeper    keeper   `koanf:"keeper"`   // keys in a process of their own
+}
+
+// keeper says where the process is that keeps the keys. With it this program
+// opens no key file. In the environment: ONECARD_KEEPER_SOCKET.
+type keeper struct {
+	Socket string `koanf:"socket"` // its Unix socket
+	User   string `koanf:"user"`   // the user it runs as, by name or number; default this program's own
+}
+
+// owner returns the number of the user whom the keeper runs as.
+func (k keeper) owner() (uint32, error) {
+	name := cmp.Or(k.User, strconv.Itoa(os.Getuid()))
+	id, err := strconv.ParseUint(name, 10, 32)
+	if err == nil {
+		return uint32(id), nil
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	id, err = strconv.ParseUint(found.Uid, 10, 32)
+	return uint32(id), err
 }
 
 // settings are the flags that every command with a configuration has.
@@ -40,6 +71,7 @@ type settings struct {
 	Database *string  `placeholder:"DSN" help:"sqlite:FILE or postgres://…; default a file in the data directory. 数据库。"`
 	KEK      *string  `name:"kek" type:"path" placeholder:"FILE" help:"File of the key-encryption key; default in the data directory. 密钥加密密钥文件。"`
 	Shares   []string `type:"path" placeholder:"FILE" help:"The two files of its shares instead. 两个密钥分量文件。"`
+	Socket   *string  `name:"keeper-socket" type:"path" placeholder:"FILE" help:"Socket of the keeper's process; then no key file is opened here. 密钥保管进程的套接字。"`
 	Trial    bool     `help:"Trial: allow the embedded database, software keys and sample data. 试用模式。"`
 	Log      *string  `placeholder:"LEVEL" help:"debug, info, warn or error; default info. 日志级别。"`
 }
@@ -47,7 +79,7 @@ type settings struct {
 // given returns the flags that were given, by configuration key.
 func (s settings) given() map[string]any {
 	flags := map[string]any{}
-	for key, flag := range map[string]*string{"data": s.Data, "database": s.Database, "kek": s.KEK, "log": s.Log} {
+	for key, flag := range map[string]*string{"data": s.Data, "database": s.Database, "kek": s.KEK, "keeper.socket": s.Socket, "log": s.Log} {
 		if flag != nil {
 			flags[key] = *flag
 		}
@@ -79,7 +111,7 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 	fromEnvironment := env.Provider(".", env.Opt{
 		Prefix: environmentPrefix, EnvironFunc: environment,
 		TransformFunc: func(name, value string) (string, any) {
-			return strings.ToLower(strings.TrimPrefix(name, environmentPrefix)), value
+			return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, environmentPrefix)), "_", "."), value
 		},
 	})
 	if err := k.Load(fromEnvironment, nil); err != nil {
@@ -102,7 +134,7 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 	if c.Database == "" {
 		c.Database = sqliteScheme + filepath.Join(c.Data, "onecard.db")
 	}
-	if c.KEK == "" && len(c.Shares) == 0 {
+	if c.KEK == "" && len(c.Shares) == 0 && c.Keeper.Socket == "" {
 		c.KEK = filepath.Join(c.Data, "keys", "kek")
 	}
 	return c, c.check()
@@ -113,7 +145,13 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 func unknownKeys(keys []string) []string {
 	known := map[string]bool{}
 	for field := range reflect.TypeFor[config]().Fields() {
-		known[field.Tag.Get("koanf")] = true
+		name := field.Tag.Get("koanf")
+		known[name] = field.Type.Kind() != reflect.Struct
+		if !known[name] {
+			for part := range field.Type.Fields() {
+				known[name+"."+part.Tag.Get("koanf")] = true
+			}
+		}
 	}
 	var unknown []string
 	for _, key := range keys {
@@ -150,23 +188,46 @@ func (c config) check() error {
 	if len(c.Shares) != 0 && (len(c.Shares) != 2 || c.KEK != "") {
 		wrong("shares", "应为两个分量文件，且不与 kek 同用 two files of shares, without kek")
 	}
+	if c.Keeper.Socket != "" && (c.KEK != "" || len(c.Shares) != 0) {
+		wrong("keeper.socket", "不与 kek、shares 同用 without kek and shares")
+	}
+	if _, err := c.Keeper.owner(); err != nil {
+		wrong("keeper.user", err.Error())
+	}
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log)); err != nil {
 		wrong("log", "应为 debug、info、warn 或 error one of debug, info, warn, error")
+	}
+	for _, address := range c.Addresses {
+		if name, value, _ := strings.Cut(address, "="); name == "" || value == "" {
+			wrong("addresses", "应为 密钥名=密钥地址 each NAME=ADDRESS")
+		}
 	}
 	if !c.Trial {
 		if strings.HasPrefix(c.Database, sqliteScheme) {
 			problems = append(problems, fmt.Errorf("%w: 内置数据库只供试用，请用 PostgreSQL（--database），或加 --trial 试用 the embedded database is for trials: use PostgreSQL, or add --trial", errProduction))
 		}
-		problems = append(problems, fmt.Errorf("%w: 软件密钥只供试用，本版本没有加密机接口；试用请加 --trial software keys are for trials and this version has no other keeper: add --trial to try", errProduction))
+		if c.Keeper.Socket == "" {
+			problems = append(problems, fmt.Errorf("%w: 密钥不得在平台进程内，请用密钥保管进程（--keeper-socket），或加 --trial 试用 keys must not be in the platform's own process: use the keeper's (--keeper-socket), or add --trial", errProduction))
+		}
 	}
 	return errors.Join(problems...)
+}
+
+// keyAddresses are the addresses of keys by name.
+func (c config) keyAddresses() map[string]string {
+	addresses := map[string]string{}
+	for _, address := range c.Addresses {
+		name, value, _ := strings.Cut(address, "=")
+		addresses[name] = value
+	}
+	return addresses
 }
 
 // LogValue shows the configuration without what must stay secret.
 func (c config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("listen", c.Listen), slog.Any("names", c.Names), slog.String("data", c.Data),
-		slog.String("database", redacted(c.Database)), slog.Bool("trial", c.Trial), slog.String("log", c.Log),
+		slog.String("database", redacted(c.Database)), slog.String("keeper", c.Keeper.Socket), slog.Bool("trial", c.Trial), slog.String("log", c.Log),
 	)
 }
 

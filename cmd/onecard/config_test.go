@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"onecard/issuance"
 )
 
 func none() []string { return nil }
@@ -25,10 +27,13 @@ func TestLoad(t *testing.T) {
 		Database: "sqlite:from-environment/onecard.db", KEK: "from-environment/keys/kek", Trial: true, Log: "debug",
 	}, c)
 
-	c, err = load("", func() []string { return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE="} }, nil)
+	c, err = load("", func() []string {
+		return []string{"ONECARD_TRIAL=true", "ONECARD_NAMES=a,b", "ONECARD_DATABASE=", "ONECARD_ADDRESSES=UK6DF01=01AA,BK=01BB"}
+	}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8443", c.Listen)
 	require.Equal(t, []string{"a", "b"}, c.Names)
+	require.Equal(t, map[string]string{"UK6DF01": "01AA", "BK": "01BB"}, c.keyAddresses())
 	require.Equal(t, "sqlite:data/onecard.db", c.Database)
 }
 
@@ -49,6 +54,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another database":            {flags: with("database", "mysql://x"), want: errSetting, names: "database"},
 		"no data directory":           {flags: with("data", ""), want: errSetting, names: "data"},
 		"one share":                   {flags: with("shares", []string{"a"}), want: errSetting, names: "shares"},
+		"an address without a key":    {flags: with("addresses", []string{"=01AA"}), want: errSetting, names: "addresses"},
 		"unknown level":               {flags: with("log", "loud"), want: errSetting, names: "log"},
 		"embedded database":           {want: errProduction, names: "--database"},
 		"software keys":               {flags: map[string]any{"database": "postgres://host/x"}, want: errProduction, names: "--trial"},
@@ -78,4 +84,24 @@ func TestRedacted(t *testing.T) {
 	require.NotContains(t, out.String(), "secret")
 	require.NotContains(t, out.String(), "user")
 	require.NotContains(t, redacted("postgres://user:se cret@:::x"), "cret")
+}
+
+// TestIssuancePolicies: the province's own parameters of issuance, in a file.
+func TestIssuancePolicies(t *testing.T) {
+	t.Parallel()
+	built, err := config{}.issuancePolicies()
+	require.NoError(t, err)
+	require.Nil(t, built)
+	path := filepath.Join(t.TempDir(), "issuance.yaml")
+	_, err = config{Issuance: path}.issuancePolicies()
+	require.ErrorIs(t, err, errSetting)
+	const line = `- {place: "630000", from: 2020-01-01, validYears: 10, proofMinutes: 15, sessionMinutes: 10, cardType: "3", issuer: "915600000263000063000000", specVersions: ["2.00", "3.00"], keyVersion: 2}`
+	require.NoError(t, os.WriteFile(path, []byte(line), 0o600))
+	read, err := config{Issuance: path}.issuancePolicies()
+	require.NoError(t, err)
+	require.Equal(t, []string{"2.00", "3.00"}, read[0].SpecVersions)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(line, "keyVersion: 2", "keyVersion: 0", 1)), 0o600))
+	_, err = config{Issuance: path}.issuancePolicies()
+	require.ErrorIs(t, err, issuance.ErrPolicy)
+	require.ErrorContains(t, err, path)
 }

@@ -6,6 +6,7 @@ import (
 
 	"onecard/api/pki"
 	"onecard/keys"
+	"onecard/keys/remote"
 	"onecard/registry"
 )
 
@@ -22,6 +23,12 @@ var advice = []struct {
 		"请检查目录的属主和权限 check who owns the directory"},
 	{registry.ErrDatabaseGone, "数据库连接不上", "the database cannot be reached",
 		"请确认数据库已启动，地址、用户和密码正确 make sure that it runs and that address, user and password are right"},
+	{remote.ErrUnreachable, "密钥保管进程连接不上", "the keeper of keys cannot be reached",
+		"请确认 keeper serve 正在运行，且 keeper.socket 与其配置一致 make sure that keeper serve runs and that keeper.socket is its socket"},
+	{remote.ErrCaller, "密钥保管进程不为本用户服务", "the keeper of keys does not work for this user",
+		"请在其配置的 callers 中加入运行平台的用户 add this program's user to its setting callers"},
+	{remote.ErrOwner, "套接字不属于密钥保管进程的用户", "the keeper's socket belongs to another user",
+		"请核对 keeper.user；如不是本单位所建，请停止使用并报告 check keeper.user; if nobody here made it, report it"},
 	{registry.ErrWrongVault, "密钥与数据库不符", "the keys do not belong to this database",
 		"请使用建库时的密钥目录 use the keys with which the database was made"},
 	{keys.ErrPermissions, "密钥文件权限不对", "the key file can be read by others",

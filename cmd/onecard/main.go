@@ -29,6 +29,17 @@ type commands struct {
 		Init      keysInitCommand      `cmd:"" help:"Make the province's keys. 生成省级密钥。"`
 		Transport keysTransportCommand `cmd:"" help:"Import the chip maker's transport key. 导入卡商传输密钥。"`
 		Channel   keysChannelCommand   `cmd:"" help:"Import a static key of a GlobalPlatform maker's channel. 导入卡商安全通道静态密钥。"`
+		List      keysListCommand      `cmd:"" help:"List keys, versions and check values. 列出密钥和校验值。"`
+		Life      keysLifeCommand      `cmd:"" help:"Say what a version of a key is still for. 设置密钥版本的状态和日期。"`
+		Rotate    keysRotateCommand    `cmd:"" help:"Make the next version of a key. 生成密钥的下一版本。"`
+		Export    keysExportCommand    `cmd:"" help:"Export a key as a key block (TR-31). 以密钥块导出。"`
+		Import    keysImportCommand    `cmd:"" help:"Import a key block (TR-31). 导入密钥块。"`
+		Ceremony  struct {
+			Begin     ceremonyBeginCommand     `cmd:"" help:"Begin a ceremony. 开始密钥仪式。"`
+			Component ceremonyComponentCommand `cmd:"" help:"One custodian enters a component. 保管人录入分量。"`
+			Combine   ceremonyCombineCommand   `cmd:"" help:"All custodians combine the key. 合成密钥。"`
+			Show      ceremonyShowCommand      `cmd:"" help:"Print the record. 显示记录。"`
+		} `cmd:"" help:"Key ceremony. 密钥仪式。"`
 	} `cmd:"" help:"Keys. 密钥。"`
 	Audit struct {
 		Verify auditVerifyCommand `cmd:"" help:"Recompute the audit chains. 校验审计记录。"`

@@ -51,6 +51,7 @@ type trial struct {
 	out      io.Writer
 	children children
 	rig      *rig.Rig          // nil with the machine's own readers
+	socket   string            // the keeper's; empty with the keys in the platform's process
 	pages    map[string]string // address by kind of post
 	logins   map[string]string // password by login
 	began    time.Time
@@ -94,12 +95,16 @@ func (t *trial) steps() []startStep {
 	if t.command.Reader == "system" {
 		readers = startStep{"使用本机的读卡服务和读卡器", "this machine's PC/SC service and readers", t.useReaders}
 	}
-	return []startStep{
-		{"准备：密钥、数据库、示例省、工作站证书", "keys, database, sample province, certificates", t.prepare},
+	steps := []startStep{{"准备：密钥", "keys", t.prepareKeys}}
+	if _, err := beside("keeper"); err == nil {
+		steps = append(steps, startStep{"启动密钥保管进程", "the keeper of keys, in its own process", t.startKeeper})
+	}
+	return append(steps, []startStep{
+		{"准备：数据库、示例省、工作站证书", "database, sample province, certificates", t.prepare},
 		readers,
 		{"启动省平台", "the platform", t.startPlatform},
 		{"启动县柜台、药店、医院终端", "county counter, pharmacy, hospital", t.startCounters},
-	}
+	}...)
 }
 
 func (t *trial) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
@@ -108,6 +113,9 @@ func (t *trial) stop() error {
 	err := t.children.stop()
 	if t.rig != nil {
 		err = errors.Join(err, t.rig.Stop())
+	}
+	if t.socket != "" {
+		err = errors.Join(err, os.RemoveAll(filepath.Dir(t.socket)))
 	}
 	return errors.Join(err, remove(t.file(runFile)))
 }
@@ -125,12 +133,14 @@ func (t *trial) settings() (config, error) {
 	if t.command.Database != "" {
 		flags["database"] = t.command.Database
 	}
+	if t.socket != "" {
+		flags["keeper.socket"] = t.socket
+	}
 	return load("", func() []string { return nil }, flags)
 }
 
-// prepare makes what is missing in the directory and the database: on a second
-// run that is nothing.
-func (t *trial) prepare(ctx context.Context) error {
+// prepareKeys makes the directories and the keys: on a second run nothing.
+func (t *trial) prepareKeys(context.Context) error {
 	for _, dir := range []string{"logs", "cards", "keys"} {
 		if err := os.MkdirAll(t.file(dir), 0o700); err != nil {
 			return fmt.Errorf("data directory: %w", err)
@@ -144,9 +154,17 @@ func (t *trial) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, err := os.Stat(config.keyFile()); errors.Is(err, os.ErrNotExist) {
-		if err := initKeys(config, t.transportKey()); err != nil {
-			return err
-		}
+		return initKeys(config, t.transportKey())
+	}
+	return nil
+}
+
+// prepare fills the database and enrols the workstations: on a second run it
+// loads nothing.
+func (t *trial) prepare(ctx context.Context) error {
+	config, err := t.settings()
+	if err != nil {
+		return err
 	}
 	log, err := os.OpenFile(t.file("logs", "prepare.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -241,8 +259,11 @@ func (t *trial) startPlatform(ctx context.Context) error {
 	if t.command.Database != "" {
 		args = append(args, "--database", t.command.Database)
 	}
+	if t.socket != "" {
+		args = append(args, "--keeper-socket", t.socket)
+	}
 	// The settings of the trial are the flags alone.
-	platform, err := t.children.start("platform", self, []string{"ONECARD_DATABASE="}, args...)
+	platform, err := t.children.start("platform", self, []string{"ONECARD_DATABASE=", "ONECARD_KEEPER_SOCKET="}, args...)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,45 @@ func readAddress(path string) (string, error) {
 		return "", errors.New("address file: not written yet")
 	}
 	return address, nil
+}
+
+// startKeeper starts the keeper of keys, which alone opens the key file.
+func (t *trial) startKeeper(ctx context.Context) error {
+	program, err := beside("keeper")
+	if err != nil {
+		return err
+	}
+	config, err := t.settings()
+	if err != nil {
+		return err
+	}
+	// Not in the data directory: a socket's name has 107 bytes at most.
+	dir, err := os.MkdirTemp("", "onecard-keeper-")
+	if err != nil {
+		return fmt.Errorf("socket of the keeper: %w", err)
+	}
+	t.socket = filepath.Join(dir, "socket")
+	text, err := yaml.Marshal(map[string]any{
+		"socket": t.socket, "trial": true, "file": map[string]string{"path": config.keyFile(), "kek": config.KEK},
+	})
+	if err != nil {
+		return fmt.Errorf("configuration of the keeper: %w", err)
+	}
+	file := t.file("keys", "keeper.yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return fmt.Errorf("configuration of the keeper: %w", err)
+	}
+	keeper, err := t.children.start("keeper", program, nil, "serve", "--config", file)
+	if err != nil {
+		return err
+	}
+	return keeper.ready(ctx, func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", t.socket)
+		if err != nil {
+			return fmt.Errorf("socket of the keeper: %w", err)
+		}
+		return conn.Close()
+	})
 }
 
 // startCounters starts a counter program for each post.

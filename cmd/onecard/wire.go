@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -15,9 +16,11 @@ import (
 	"onecard/api/pki"
 	"onecard/card/profile"
 	"onecard/exchange"
+	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
 	"onecard/issuance"
 	"onecard/keys"
+	"onecard/keys/remote"
 	"onecard/registry"
 )
 
@@ -25,7 +28,7 @@ import (
 type platform struct {
 	config    config
 	logger    *slog.Logger
-	keeper    *keys.Keeper
+	keeper    keys.Service
 	db        *registry.DB
 	authority *pki.Authority
 	issuance  *issuance.Service
@@ -62,7 +65,7 @@ func openPlatform(ctx context.Context, c config, logger *slog.Logger) (*platform
 func openRecords(ctx context.Context, c config, logger *slog.Logger) (*platform, error) {
 	p := &platform{config: c, logger: logger}
 	var err error
-	if p.keeper, err = openKeeper(c); err != nil {
+	if p.keeper, err = openService(c); err != nil {
 		return nil, err
 	}
 	if p.authority, err = pki.Open(c.pkiDir(), c.Names, time.Now); err != nil {
@@ -73,6 +76,23 @@ func openRecords(ctx context.Context, c config, logger *slog.Logger) (*platform,
 		return nil, &databaseError{where: redacted(c.Database), err: err}
 	}
 	return p, nil
+}
+
+// issuancePolicies reads the file of the parameters of issuance (发卡参数); nil
+// stands for those built in.
+func (c config) issuancePolicies() (issuance.Policies, error) {
+	if c.Issuance == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Issuance)
+	if err != nil {
+		return nil, fmt.Errorf("%w: issuance: %w", errSetting, err)
+	}
+	policies, err := issuance.ParsePolicies(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Issuance, err)
+	}
+	return policies, nil
 }
 
 // databaseError says which database an error is about.
@@ -86,6 +106,19 @@ func (e *databaseError) Unwrap() error { return e.err }
 
 // errNoKeys: the ceremony has not been held.
 var errNoKeys = errors.New("没有密钥文件 no key file")
+
+// openService returns the keeper: its process's where the configuration says so,
+// and otherwise the one of the key file.
+func openService(c config) (keys.Service, error) {
+	if c.Keeper.Socket == "" {
+		return openKeeper(c)
+	}
+	owner, err := c.Keeper.owner()
+	if err != nil {
+		return nil, err
+	}
+	return remote.New(c.Keeper.Socket, owner), nil
+}
 
 func openKeeper(c config) (*keys.Keeper, error) {
 	kek, err := readKEK(c)
@@ -124,7 +157,11 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper})
+	parameters, err := p.config.issuancePolicies()
+	if err != nil {
+		return err
+	}
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Policies: parameters})
 	if err != nil {
 		return err
 	}
@@ -142,11 +179,22 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Logger: p.logger})
+	authenticating, err := authentication.New(authentication.Config{
+		DB: p.db, Cards: chips{p.issuance}, Keeper: p.keeper, NoKey: keys.ErrNoKey, Profiles: profiles, Addresses: p.config.keyAddresses(),
+	})
+	if err != nil {
+		return err
+	}
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Logger: p.logger})
 	return err
 }
 
-func (p *platform) close() error { return p.db.Close() }
+func (p *platform) close() error {
+	if away, ok := p.keeper.(*remote.Keeper); ok {
+		away.Close()
+	}
+	return p.db.Close()
+}
 
 // sites tells the exchange where workstations stand.
 type sites struct{ db *registry.DB }
@@ -189,4 +237,19 @@ func (p proofs) Proof(ctx context.Context, sessionID uuid.UUID) (exchange.Proof,
 // CardStatus implements exchange.Proofs.
 func (p proofs) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) {
 	return p.issuance.CardStatus(tx, cardID)
+}
+
+// chips tells the authentication service what the province has on record.
+type chips struct{ issuance *issuance.Service }
+
+// CardOfChip implements authentication.Cards.
+func (c chips) CardOfChip(tx *registry.Tx, chipID string) (authentication.Card, error) {
+	found, version, err := c.issuance.CardOfChip(tx, chipID)
+	if err != nil {
+		return authentication.Card{}, err
+	}
+	status := issuance.Cards.State(found.Status).Text
+	return authentication.Card{
+		ID: found.ID, ATR: found.ATR, Status: found.Status, StatusText: exchange.Text{ZH: status.ZH, EN: status.EN}, KeyVersion: version,
+	}, nil
 }

@@ -52,7 +52,8 @@ type Turn struct {
 }
 
 // Finish is called in the transaction that closes a session; what it returns
-// is the last turn's result.
+// is the last turn's result. Its error rolls everything back; a *Refused ends
+// the session besides, on record.
 type Finish func(tx *registry.Tx, s Session, work Work) (any, error)
 
 // Errors that a session meets, besides those of the operation itself.
@@ -62,12 +63,27 @@ var (
 	ErrStep  = errors.New("不是正在等待的步骤 the step is not the one that is waited for")
 )
 
+// Refused is what the owner of a session finds wrong with a chip at the end of
+// its work. The code is for the audit log.
+type Refused struct {
+	Code string
+	Err  error
+}
+
+func (e *Refused) Error() string { return e.Err.Error() }
+
+// Unwrap returns the finding itself.
+func (e *Refused) Unwrap() error { return e.Err }
+
 // Config is what a Store is made of.
 type Config struct {
 	DB       *registry.DB
 	Keeper   card.Keeper
 	Profiles []*profile.Profile
 	Finish   Finish
+	// Advance runs in the transaction in which a script goes out that is not
+	// the last: what must be stored before the chip is asked. It may be nil.
+	Advance func(tx *registry.Tx, about Session, work Work) error
 }
 
 // Store keeps sessions in the database. It may be used by several goroutines.
@@ -176,8 +192,15 @@ func (s *Store) turn(tx *registry.Tx, r *row, seq int, script *card.Script, work
 		if turn.Result, err = json.Marshal(result); err != nil {
 			return Turn{}, fmt.Errorf("session: encode result: %w", err)
 		}
-	} else if r.State, err = s.put(tx.Context(), r, "state", work); err != nil {
-		return Turn{}, err
+	} else {
+		if s.config.Advance != nil {
+			if err := s.config.Advance(tx, r.session(), work); err != nil {
+				return Turn{}, err
+			}
+		}
+		if r.State, err = s.put(tx.Context(), r, "state", work); err != nil {
+			return Turn{}, err
+		}
 	}
 	r.Answer, err = s.put(tx.Context(), r, "answer", turn)
 	return turn, err

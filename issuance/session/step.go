@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"onecard/apdu"
 	"onecard/card"
-	"onecard/card/profile"
 	"onecard/registry"
 )
 
@@ -34,7 +32,7 @@ func (s *Store) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, se
 	case same && seq == r.Seq-1 && (r.Status == statusOpen || r.Status == statusDone):
 		return s.stored(ctx, r)
 	case same && seq == r.Seq && r.Status == statusFailed:
-		return Turn{}, s.refusedAgain(ctx, r, card.Input{Responses: responses, PIN: pin})
+		return Turn{}, s.refusedAgain(ctx, actor, r, card.Input{Responses: responses, PIN: pin})
 	case r.Status != statusOpen || s.config.DB.Now().After(r.ExpiresAt):
 		return Turn{}, ErrEnded
 	case seq != r.Seq:
@@ -49,8 +47,12 @@ func (s *Store) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, se
 		return Turn{}, s.refuse(ctx, actor, r, asked, err)
 	}
 	turn, err := s.advance(ctx, actor, *r, asked, script, work)
-	if errors.Is(err, errRaced) {
+	var refused *Refused
+	switch {
+	case errors.Is(err, errRaced):
 		return s.raced(ctx, actor, id, seq, asked)
+	case errors.As(err, &refused):
+		return Turn{}, s.refuse(ctx, actor, r, asked, err)
 	}
 	return turn, err
 }
@@ -69,19 +71,11 @@ func (s *Store) find(ctx context.Context, actor registry.Actor, id uuid.UUID) (*
 
 // restore brings the operation back to life.
 func (s *Store) restore(ctx context.Context, r *row) (Work, error) {
-	atr, err := hex.DecodeString(r.ATR)
-	if err != nil {
-		return nil, fmt.Errorf("session: answer to reset: %w", err)
-	}
-	p, err := profile.Match(s.config.Profiles, atr)
-	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
-	}
 	state, err := s.get(ctx, r, "state", r.State)
 	if err != nil {
 		return nil, err
 	}
-	restored, err := card.Restore(p, r.Work, state)
+	restored, err := card.Restore(s.config.Profiles, r.Work, state)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
@@ -146,7 +140,10 @@ func finding(err error) (code string, ok bool) {
 	var known *card.Error
 	var step *card.StepError
 	var differs *card.ReadBackError
+	var refused *Refused
 	switch {
+	case errors.As(err, &refused):
+		return refused.Code, true
 	case errors.Is(err, card.ErrPINFormat):
 		return "", false
 	case errors.As(err, &known):
@@ -184,13 +181,22 @@ func (s *Store) refuse(ctx context.Context, actor registry.Actor, r *row, asked 
 }
 
 // refusedAgain finds the refusal once more: the same answers to the same state.
-func (s *Store) refusedAgain(ctx context.Context, r *row, in card.Input) error {
+func (s *Store) refusedAgain(ctx context.Context, actor registry.Actor, r *row, in card.Input) error {
 	work, err := s.restore(ctx, r)
 	if err != nil {
 		return err
 	}
-	if _, err = work.Next(ctx, s.config.Keeper, in); err != nil {
+	script, err := work.Next(ctx, s.config.Keeper, in)
+	switch {
+	case err != nil:
 		return err
+	case script != nil:
+		return ErrEnded
 	}
-	return ErrEnded
+	return s.config.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
+		if _, err := s.config.Finish(tx, r.session(), work); err != nil {
+			return err
+		}
+		return ErrEnded // it would be accepted now; the session stays what it was
+	})
 }

@@ -1,6 +1,7 @@
 package keystest
 
 import (
+	"context"
 	"crypto/des"
 	"encoding/binary"
 	"testing"
@@ -102,6 +103,40 @@ func testDESPIN(t *testing.T, keeper Chip) {
 	require.Equal(t, unhex(t, "AB9F6F4C"), mac)
 }
 
+// testCipher enciphers more than one block; the number of a reload is the same
+// operation.
+func testCipher(t *testing.T, keeper Keeper, header string) {
+	r := unhex(t, "A1A2A3A4A5A6A7A8")
+	pin, err := keeper.PINBlock(t.Context(), flat("FLATSTK"), r, unhex(t, header), "123456")
+	require.NoError(t, err)
+	data, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, header), unhex(t, "123456"))
+	require.NoError(t, err)
+	require.Equal(t, pin, data)
+	long, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, "04DC0C3434"), make([]byte, 40))
+	require.NoError(t, err)
+	require.Len(t, long, 52)
+	for _, plain := range [][]byte{nil, make([]byte, 254)} {
+		_, err := keeper.CipherCommand(t.Context(), flat("FLATSTK"), r, unhex(t, "04DC0C3434"), plain)
+		require.ErrorIs(t, err, keys.ErrInput)
+	}
+	_, err = keeper.CipherCommand(t.Context(), flat("FLAT"), r, unhex(t, header), unhex(t, "123456"))
+	require.ErrorIs(t, err, keys.ErrWrongUsage)
+}
+
+// testTransaction holds vectors of the code of a debit, computed with OpenSSL.
+func testTransaction(t *testing.T, keeper Keeper, code string) {
+	factor, message := unhex(t, "F962FAD600070005"), unhex(t, "0000000A000000143244990081002720150624183211")
+	mac, err := keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor, message)
+	require.NoError(t, err)
+	require.Equal(t, unhex(t, code), mac)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLAT"), factor, message)
+	require.ErrorIs(t, err, keys.ErrWrongUsage)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor[:4], message)
+	require.ErrorIs(t, err, keys.ErrInput)
+	_, err = keeper.TransactionMAC(t.Context(), flat("FLATDPK"), factor, nil)
+	require.ErrorIs(t, err, keys.ErrInput)
+}
+
 // testWrapKey deciphers what was wrapped, and follows a chain of two.
 func testWrapKey(t *testing.T, keeper Chip) {
 	iv := unhex(t, "000102030405060708090A0B0C0D0E0F")
@@ -120,6 +155,43 @@ func testWrapKey(t *testing.T, keeper Chip) {
 	checkWrapped(t, "1E8C69B370BC1328C851E9163E2A394C", "13360233"+testKey, header, next, data, last)
 }
 
+// testWrapChain: a chain in one call is the chain of its keys one by one.
+func testWrapChain(t *testing.T, keeper Chip) {
+	iv := unhex(t, "000102030405060708090A0B0C0D0E0F")
+	var loads []keys.Load
+	for i := range 40 {
+		loads = append(loads, keys.Load{Target: keys.Key{Name: "IRK", Version: 1, Factors: factors(t)}, Attributes: [3]byte{byte(i), 1, 0xFF}, Header: unhex(t, "84D4000024")})
+	}
+	data, last, err := wrapChain(t.Context(), keeper, flat("MK"), loads, iv)
+	require.NoError(t, err)
+	require.Len(t, data, len(loads))
+	next := iv
+	for i, load := range loads {
+		var want []byte
+		want, next, err = keeper.WrapKey(t.Context(), flat("MK"), load.Target, load.Attributes, load.Header, next)
+		require.NoError(t, err)
+		require.Equal(t, want, data[i])
+	}
+	require.Equal(t, next, last)
+
+	// One key that cannot be wrapped, and nothing comes out.
+	loads[20].Target.Factors = nil
+	data, last, err = wrapChain(t.Context(), keeper, flat("MK"), loads, iv)
+	require.ErrorIs(t, err, keys.ErrFactors)
+	require.Nil(t, data)
+	require.Nil(t, last)
+}
+
+// wrapChain uses the keeper's own way where it has one.
+func wrapChain(ctx context.Context, keeper Chip, under keys.Key, loads []keys.Load, iv []byte) ([][]byte, []byte, error) {
+	if chain, ok := keeper.(interface {
+		WrapKeys(ctx context.Context, under keys.Key, loads []keys.Load, iv []byte) (data [][]byte, next []byte, err error)
+	}); ok {
+		return chain.WrapKeys(ctx, under, loads, iv)
+	}
+	return keys.WrapChain(ctx, keeper, under, loads, iv)
+}
+
 // checkWrapped deciphers the data field of a key load under the key it was
 // made with and computes its MAC block by block.
 func checkWrapped(t *testing.T, under, plain string, header, iv, data, next []byte) {
@@ -136,14 +208,6 @@ func checkWrapped(t *testing.T, under, plain string, header, iv, data, next []by
 	want := chain(t, unhex(t, under), iv, message)
 	require.Equal(t, want, next)
 	require.Equal(t, fold(want), data[32:])
-}
-
-// testDESWrapKey: key loading is not defined for 3DES cards, whose COS differ.
-func testDESWrapKey(t *testing.T, keeper Chip) {
-	data, next, err := keeper.WrapKey(t.Context(), flat("MK"), flat("FLAT"), [3]byte{}, unhex(t, "84D4000024"), make([]byte, 16))
-	require.ErrorIs(t, err, keys.ErrAlgorithm)
-	require.Nil(t, data)
-	require.Nil(t, next)
 }
 
 // testDirectMAC computes a check code and the end of personalisation.

@@ -1,7 +1,6 @@
 package keystest
 
 import (
-	"context"
 	"encoding/hex"
 	"testing"
 
@@ -10,28 +9,14 @@ import (
 	"onecard/keys"
 )
 
+// Keeper is a keeper under test.
+type Keeper = keys.Service
+
 // Chip is what chip operations ask of a keeper.
-type Chip interface {
-	Cryptogram(ctx context.Context, key keys.Key, r1, r2 []byte) ([]byte, error)
-	CommandMAC(ctx context.Context, key keys.Key, r, message []byte) ([]byte, error)
-	PINBlock(ctx context.Context, key keys.Key, r, header []byte, pin string) ([]byte, error)
-	WrapKey(ctx context.Context, under, target keys.Key, attributes [3]byte, header, iv []byte) (data, next []byte, err error)
-	DirectMAC(ctx context.Context, key keys.Key, iv, message []byte) ([]byte, error)
-}
+type Chip = keys.Chip
 
 // Vault is what protects personal data.
-type Vault interface {
-	Seal(ctx context.Context, aad, plain []byte) ([]byte, error)
-	Open(ctx context.Context, aad, sealed []byte) ([]byte, error)
-	Index(ctx context.Context, purpose string, value []byte) ([]byte, error)
-}
-
-// Keeper is a keeper under test.
-type Keeper interface {
-	Chip
-	Vault
-	CheckValue(ctx context.Context, key keys.Key) (kcv []byte, method string, err error)
-}
+type Vault = keys.Vault
 
 // Fixture is one version of a key that the keeper under test must hold.
 type Fixture struct {
@@ -42,8 +27,17 @@ type Fixture struct {
 }
 
 // Open prepares a keeper that holds exactly the fixtures; what it needs to
-// clean up it gives to t.Cleanup.
-type Open func(t *testing.T, fixtures []Fixture) Keeper
+// clean up it gives to t.Cleanup. It returns the keeper's error if it will not
+// have one of them.
+type Open func(t *testing.T, fixtures []Fixture) (Keeper, error)
+
+// must opens a keeper that has to take the fixtures.
+func (open Open) must(t *testing.T, fixtures []Fixture) Keeper {
+	t.Helper()
+	keeper, err := open(t, fixtures)
+	require.NoError(t, err)
+	return keeper
+}
 
 // The keys of the published vectors.
 const (
@@ -65,35 +59,29 @@ func fixture(name string, version int, usage keys.Usage, algorithm keys.Algorith
 	return Fixture{keys.Spec{Name: name, Usage: usage, Algorithm: algorithm, Depth: depth}, version, bytes}
 }
 
-// sm4Fixtures are the keys of the SM4 suite.
-func sm4Fixtures() []Fixture {
+// chipFixtures are the keys of the suite of one algorithm; leaf is testKey
+// diversified to the card.
+func chipFixtures(algorithm keys.Algorithm, leaf string) []Fixture {
 	return []Fixture{
-		fixture("ZERO", 1, keys.Authentication, keys.SM4, 0, zeroKey),
-		fixture("FLAT", 1, keys.Authentication, keys.SM4, 0, testKey),
-		fixture("LEAF", 1, keys.Authentication, keys.SM4, 0, testKeySM4Card),
-		fixture("IRK", 1, keys.Authentication, keys.SM4, 2, testKey),
-		fixture("IRK", 2, keys.Authentication, keys.SM4, 2, otherKey),
-		fixture("FLATSTK", 1, keys.Maintenance, keys.SM4, 0, testKey),
-		fixture("STK", 1, keys.Maintenance, keys.SM4, 2, otherKey),
-		fixture("MK", 1, keys.Master, keys.SM4, 0, otherKey),
-		fixture("TRANSPORT", 1, keys.Transport, keys.SM4, 1, testKey),
-		fixture("CHECK", 1, keys.CheckCode, keys.SM4, 0, testKey),
-		fixture(keys.DataKey, 1, keys.FieldEncryption, keys.SM4, 0, testKey),
-		fixture(keys.IndexKey, 1, keys.BlindIndex, keys.HMACSM3, 0, testKey+otherKey),
+		fixture("ZERO", 1, keys.Authentication, algorithm, 0, zeroKey),
+		fixture("FLAT", 1, keys.Authentication, algorithm, 0, testKey),
+		fixture("LEAF", 1, keys.Authentication, algorithm, 0, leaf),
+		fixture("IRK", 1, keys.Authentication, algorithm, 2, testKey),
+		fixture("IRK", 2, keys.Authentication, algorithm, 2, otherKey),
+		fixture("FLATSTK", 1, keys.Maintenance, algorithm, 0, testKey),
+		fixture("FLATDPK", 1, keys.Debit, algorithm, 0, testKey),
+		fixture("STK", 1, keys.Maintenance, algorithm, 2, otherKey),
+		fixture("MK", 1, keys.Master, algorithm, 0, otherKey),
+		fixture("TRANSPORT", 1, keys.Transport, algorithm, 1, testKey),
+		fixture("CHECK", 1, keys.CheckCode, algorithm, 0, testKey),
 	}
 }
 
+// sm4Fixtures are the keys of the SM4 suite.
+func sm4Fixtures() []Fixture { return chipFixtures(keys.SM4, testKeySM4Card) }
+
 // desFixtures are the keys of the 3DES suite.
-func desFixtures() []Fixture {
-	return []Fixture{
-		fixture("ZERO", 1, keys.Authentication, keys.TripleDES, 0, zeroKey),
-		fixture("FLAT", 1, keys.Authentication, keys.TripleDES, 0, testKey),
-		fixture("LEAF", 1, keys.Authentication, keys.TripleDES, 0, testKeyDESCard),
-		fixture("IRK", 1, keys.Authentication, keys.TripleDES, 2, testKey),
-		fixture("FLATSTK", 1, keys.Maintenance, keys.TripleDES, 0, testKey),
-		fixture("MK", 1, keys.Master, keys.SM4, 0, testKey),
-	}
-}
+func desFixtures() []Fixture { return chipFixtures(keys.TripleDES, testKeyDESCard) }
 
 // unhex decodes a vector.
 func unhex(t *testing.T, text string) []byte {

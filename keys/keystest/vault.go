@@ -1,28 +1,29 @@
 package keystest
 
 import (
+	"crypto/aes"
 	"crypto/hmac"
+	"crypto/sha256"
+	"hash"
 	"testing"
 
 	"github.com/emmansun/gmsm/sm3"
+	"github.com/emmansun/gmsm/sm4"
 	"github.com/stretchr/testify/require"
 
 	"onecard/keys"
 )
 
-// RunVault runs what concerns personal data at rest.
-func RunVault(t *testing.T, open Open) {
-	first := fixture(keys.DataKey, 1, keys.FieldEncryption, keys.SM4, 0, testKey)
-	second := fixture(keys.DataKey, 2, keys.FieldEncryption, keys.SM4, 0, otherKey)
-	index := fixture(keys.IndexKey, 1, keys.BlindIndex, keys.HMACSM3, 0, testKey+otherKey)
-	before := open(t, []Fixture{first, index})
-	after := open(t, []Fixture{first, second, index})
+// runVault runs what concerns personal data at rest.
+func runVault(t *testing.T, can Capabilities, open Open) {
+	before := open.must(t, can.vaultFixtures(1))
+	after := open.must(t, can.vaultFixtures(2))
 
 	t.Run("round trip", func(t *testing.T) { testSeal(t, before) })
 	t.Run("versions", func(t *testing.T) { testSealVersions(t, before, after) })
 	t.Run("altered", func(t *testing.T) { testSealAltered(t, before) })
-	t.Run("index", func(t *testing.T) { testIndex(t, before) })
-	t.Run("check values", func(t *testing.T) { testVaultCheckValues(t, after) })
+	t.Run("index", func(t *testing.T) { testIndex(t, before, can.algorithm(keys.BlindIndex)) })
+	t.Run("check values", func(t *testing.T) { testVaultCheckValues(t, after, can) })
 }
 
 // testSeal opens what was sealed and never seals twice alike.
@@ -76,14 +77,14 @@ func testSealAltered(t *testing.T, keeper Vault) {
 }
 
 // testIndex: the same for the same value, different for another purpose.
-func testIndex(t *testing.T, keeper Vault) {
+func testIndex(t *testing.T, keeper Vault, algorithm keys.Algorithm) {
 	index := func(purpose, value string) []byte {
 		out, err := keeper.Index(t.Context(), purpose, []byte(value))
 		require.NoError(t, err)
 		require.Len(t, out, 32)
 		return out
 	}
-	mac := hmac.New(sm3.New, unhex(t, testKey+otherKey))
+	mac := hmac.New(digest(algorithm), unhex(t, testKey+otherKey))
 	mac.Write([]byte("\x00\x00\x00\x04name扎西·多杰"))
 	require.Equal(t, mac.Sum(nil), index("name", "扎西·多杰"))
 	require.NotEqual(t, index("name", "x"), index("name", "y"))
@@ -91,18 +92,36 @@ func testIndex(t *testing.T, keeper Vault) {
 	require.NotEqual(t, index("ab", "c"), index("a", "bc"), "purpose and value are not run together")
 }
 
+// digest returns the hash of an HMAC.
+func digest(algorithm keys.Algorithm) func() hash.Hash {
+	if algorithm == keys.HMACSM3 {
+		return sm3.New
+	}
+	return sha256.New
+}
+
 // testVaultCheckValues: they exist, and give no secret of GCM away.
-func testVaultCheckValues(t *testing.T, keeper Keeper) {
+func testVaultCheckValues(t *testing.T, keeper Keeper, can Capabilities) {
+	data := can.vaultFixtures(1)[1]
+	block, err := sm4.NewCipher(data.Value[:16])
+	if data.Spec.Algorithm != keys.SM4 {
+		block, err = aes.NewCipher(data.Value)
+	}
+	require.NoError(t, err)
+	secret := make([]byte, 16)
+	block.Encrypt(secret, secret)
+
 	kcv, method, err := keeper.CheckValue(t.Context(), flat(keys.DataKey))
 	require.NoError(t, err)
 	require.Equal(t, keys.CheckValueCMAC, method)
 	require.Len(t, kcv, 3)
-	require.NotEqual(t, chain(t, unhex(t, testKey), make([]byte, 16), make([]byte, 16))[:3], kcv)
+	require.NotEqual(t, secret[:3], kcv)
 	other, _, err := keeper.CheckValue(t.Context(), keys.Key{Name: keys.DataKey, Version: 2})
 	require.NoError(t, err)
 	require.NotEqual(t, other, kcv)
+
 	kcv, method, err = keeper.CheckValue(t.Context(), flat(keys.IndexKey))
 	require.NoError(t, err)
-	require.Equal(t, keys.CheckValueHMAC, method)
-	require.Len(t, kcv, 3)
+	require.Equal(t, string(can.algorithm(keys.BlindIndex))+"()[0:3]", method)
+	require.Equal(t, hmac.New(digest(can.algorithm(keys.BlindIndex)), unhex(t, testKey+otherKey)).Sum(nil)[:3], kcv)
 }

@@ -62,6 +62,8 @@ func New(config Config) (*Server, error) {
 	mux.HandleFunc("POST /api/sign-in", s.signIn)
 	mux.HandleFunc("POST /api/sign-out", s.signedIn(s.signOut))
 	mux.HandleFunc("POST /api/chip", s.signedIn(s.chip))
+	mux.HandleFunc("GET /api/areas", s.signedIn(s.areas))
+	mux.HandleFunc("POST /api/bank-number", s.signedIn(s.bankNumber))
 	mux.HandleFunc("POST /api/pin", s.signedIn(s.changePIN))
 	mux.HandleFunc("POST /api/visits", s.signedIn(s.visit))
 	mux.HandleFunc("POST /api/stop", s.signedIn(s.stop))

@@ -85,7 +85,7 @@ func TestSignInFirst(t *testing.T) {
 	t.Parallel()
 	web := page(t)
 	for _, call := range [][2]string{
-		{http.MethodGet, "/api/me"}, {http.MethodPost, "/api/chip"}, {http.MethodPost, "/api/visits"}, {http.MethodPost, "/api/stop"}, {http.MethodPost, "/api/pin"},
+		{http.MethodGet, "/api/me"}, {http.MethodPost, "/api/chip"}, {http.MethodPost, "/api/visits"}, {http.MethodPost, "/api/stop"}, {http.MethodPost, "/api/pin"}, {http.MethodGet, "/api/areas"}, {http.MethodPost, "/api/bank-number"},
 		{http.MethodPost, "/api/sign-out"}, {http.MethodGet, "/platform/v1/persons"}, {http.MethodPost, "/platform/v1/persons"},
 	} {
 		answer, problem := ask(t, web, call[0], call[1], "{}", map[string]string{"Cookie": "onecard-desk=stolen"})

@@ -96,6 +96,8 @@ func status(fault *terminal.Fault) int {
 	switch fault.Code {
 	case errNotSignedIn.Code:
 		return http.StatusUnauthorized
+	case terminal.ErrNoRight.Code:
+		return http.StatusForbidden
 	case terminal.ErrOffline.Code:
 		return http.StatusBadGateway
 	case terminal.ErrUnknownEnd.Code:

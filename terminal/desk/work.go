@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/api/client"
+	"onecard/card"
 	"onecard/terminal"
 )
 
@@ -37,16 +38,46 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 }
 
 // operations is what can be done with a chip, for the words of an error.
-var operations = strings.Join([]string{string(client.Read), string(client.Personalise), string(client.Activate), string(client.Lock), string(client.Unlock)}, ", ")
+var operations = strings.Join([]string{
+	string(client.Read), string(client.Compare), string(client.Personalise), string(client.Activate), string(client.Lock), string(client.Unlock),
+	string(client.Access), string(client.Refresh), string(client.ResetPIN), string(client.UnblockPIN), string(client.Rekey), string(client.BlockCard),
+}, ", ")
+
+// setsPIN are the operations that give the holder a number.
+var setsPIN = []string{string(client.Activate), string(client.ResetPIN)}
+
+// element is what the page asks to read, or to write if it gives a value.
+type element struct {
+	Path  string            `json:"path"`
+	Text  *string           `json:"text"`
+	Parts map[string]string `json:"parts"`
+}
+
+func items(elements []element) []card.Item {
+	var all []card.Item
+	for _, e := range elements {
+		item := card.Item{Path: e.Path}
+		switch {
+		case e.Parts != nil:
+			item.Write = &card.Data{Parts: e.Parts}
+		case e.Text != nil:
+			item.Write = &card.Data{Text: *e.Text}
+		}
+		all = append(all, item)
+	}
+	return all
+}
 
 // chip does work on the chip in the reader and answers when it has ended;
 // progress is in the events meanwhile.
 func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 	var job struct {
-		Operation     string `json:"operation"`
-		ApplicationID string `json:"applicationId"`
-		CardID        string `json:"cardId"`
-		PIN           string `json:"pin"`
+		Operation     string    `json:"operation"`
+		ApplicationID string    `json:"applicationId"`
+		CardID        string    `json:"cardId"`
+		PIN           string    `json:"pin"`
+		Items         []element `json:"items"`
+		Everything    bool      `json:"everything"`
 	}
 	if !s.decode(w, r, &job) {
 		return
@@ -56,7 +87,7 @@ func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 		return
 	}
 	problem := cmp.Or(badID("applicationId", job.ApplicationID), badID("cardId", job.CardID))
-	if problem == nil && job.Operation == string(client.Activate) {
+	if problem == nil && (slices.Contains(setsPIN, job.Operation) || job.PIN != "") {
 		problem = badPIN("pin", job.PIN)
 	}
 	if problem != nil {
@@ -65,6 +96,7 @@ func (s *Server) chip(w http.ResponseWriter, r *http.Request, who session) {
 	}
 	reading, err := s.config.Desk.Station.Perform(r.Context(), s.platform(who), terminal.Job{
 		Operation: job.Operation, ApplicationID: id(job.ApplicationID), CardID: id(job.CardID), PIN: job.PIN,
+		Items: items(job.Items), Everything: job.Everything,
 	})
 	if err != nil {
 		s.fail(w, r, err)
@@ -121,6 +153,27 @@ func (s *Server) changePIN(w http.ResponseWriter, r *http.Request, _ session) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// areas answers what the card in the reader holds by its version, for the page
+// to offer and to name it. It shows nothing of the card's own.
+func (s *Server) areas(w http.ResponseWriter, r *http.Request, _ session) {
+	areas, err := s.config.Desk.Station.Areas(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.answer(w, r, areas)
+}
+
+// bankNumber reads the number of the bank account, masked.
+func (s *Server) bankNumber(w http.ResponseWriter, r *http.Request, who session) {
+	number, err := s.config.Desk.Station.BankNumber(r.Context(), who.operator.Roles)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.answer(w, r, map[string]string{"number": number})
 }
 
 func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ session) {

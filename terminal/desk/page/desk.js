@@ -73,8 +73,8 @@ const guard = (action) => async (event) => {
 function signedOut() {
   operator = null; shown = null;
   for (const form of document.forms) form.reset();
-  for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'person-name', 'result-verdict']) $(id).replaceChildren();
-  for (const id of ['person', 'person-form', 'pin', 'result']) $(id).hidden = true;
+  for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict']) $(id).replaceChildren();
+  for (const id of ['person', 'person-form', 'pin', 'element', 'result']) $(id).hidden = true;
   $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
   $('operator').textContent = '';
   $('sign-in').login.focus();
@@ -93,6 +93,7 @@ function signedIn(who) {
   const office = who.roles.some((role) => role !== 'cashier');
   $('left').hidden = !office;
   if (office) { $('query').focus(); refreshQueue(); }
+  offerBankNumber();
 }
 
 $('sign-in').addEventListener('submit', guard(async () => {
@@ -180,6 +181,7 @@ function eventButton(allowed, fire) {
   if (allowed.chip) { button.dataset.chip = allowed.chip; button.disabled = $('read').disabled; button.title = '请先放入卡 needs the card in the reader'; }
   button.addEventListener('click', guard(async () => {
     let reason;
+    if (allowed.final && !confirm(`${allowed.text.zh}\n此操作不可恢复，确定吗？\n${allowed.text.en}: nothing undoes it`)) return;
     if (allowed.needsReason) {
       reason = prompt(`${allowed.text.zh}：请填写原因 reason`);
       if (!reason) return;
@@ -207,12 +209,38 @@ function cardItem(card) {
   item.dataset.card = card.id;
   item.append(el('span', `${card.number}　`, ''), el('strong', card.statusText.zh, card.status === '1' ? 'good' : card.status === '0' ? 'warn' : 'bad'),
     el('span', `有效期至 ${card.expiresOn}`, 'grow'));
+  const works = el('div', undefined, 'row works');
+  works.append(el('span', '芯片业务 chip'));
   for (const allowed of card.events) {
+    if (allowed.work) {
+      works.append(...workButtons(allowed, card));
+      continue;
+    }
     item.append(eventButton(allowed, (reason) => allowed.chip
       ? chip({ operation: allowed.chip, cardId: card.id }, allowed.text.zh)
       : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reason })));
   }
+  if (works.children.length > 1) item.append(works);
   return item;
+}
+
+// workButtons are those of a line of chip work; reading and writing has one for
+// each thing that a clerk does with it.
+function workButtons(allowed, card) {
+  const button = (text, name, work) => {
+    const made = eventButton({ ...allowed, text }, work);
+    made.dataset.work = name;
+    // There are many of them: the English is in the tip.
+    made.textContent = text.zh;
+    made.title = `${text.en}，${made.title}`;
+    return made;
+  };
+  if (allowed.event !== 'access') return [button(allowed.text, allowed.event, () => chip({ operation: allowed.chip, cardId: card.id }, allowed.text.zh))];
+  return [
+    button({ zh: '读取全部 F8', en: 'read all' }, 'everything', () => readEverything(card)),
+    button({ zh: '更新一项', en: 'write one' }, 'write', () => askElement(card, '更新一项', (target) => target.kind !== 'transparent')),
+    button({ zh: '就业记录', en: 'job record' }, 'append', () => askElement(card, '追加就业记录', (target) => target.path === jobRecords)),
+  ];
 }
 
 async function refreshQueue() {
@@ -224,9 +252,12 @@ $('queue-refresh').addEventListener('click', guard(refreshQueue));
 
 // ---- the chip
 
-function askPIN(title, twice) {
+// askPIN asks the holder for a number: for a new one twice. One that may be
+// left out is empty then.
+function askPIN(title, twice, optional = false) {
   return new Promise((resolve, reject) => {
     const form = $('pin');
+    form.pin.required = !optional;
     const done = () => { form.reset(); form.hidden = true; form.onsubmit = null; };
     $('pin-title').textContent = title;
     $('pin-again-label').hidden = !twice;
@@ -243,13 +274,116 @@ function askPIN(title, twice) {
 }
 
 async function chip(job, title) {
-  if (job.operation === 'activate') job.pin = await askPIN('请持卡人设置社保密码 choose a PIN', true);
+  if (['activate', 'resetPIN'].includes(job.operation)) job.pin = await askPIN('请持卡人设置社保密码 choose a PIN', true);
   busy = true; showState(live);
   try {
-    showResult(await call('POST', '/api/chip', job), title);
+    showResult(await call('POST', '/api/chip', job), title, job.operation === 'access' ? await call('GET', '/api/areas') : null);
   } finally {
     busy = false; showState(live);
   }
+}
+
+// ---- reading and writing elements
+
+const jobRecords = 'DF02/EF07';
+
+async function readEverything(card) {
+  const pin = await askPIN('请持卡人输入社保密码，不在场可不填 PIN, or none', false, true);
+  await chip({ operation: 'access', cardId: card.id, everything: true, pin }, '读取全部');
+}
+
+// limits say in words what an element takes, by its coding.
+const limits = {
+  an: (length) => `至多 ${length} 字节，一个汉字 2 字节`,
+  cn: (length) => `至多 ${2 * length} 位数字`,
+  b: (length) => `${2 * length} 位十六进制`,
+  dec: () => '金额，单位分',
+  hex4: () => '金额，单位分',
+};
+const patterns = { an: '.*', cn: '[0-9]*', b: '[0-9A-Fa-f]*', dec: '[0-9]*', hex4: '[0-9]*' };
+
+// sizeOf is the length of text on a chip: GBK has one byte for ASCII and two
+// for what else it has.
+const sizeOf = (text) => [...text].reduce((sum, c) => sum + (c.charCodeAt(0) < 0x80 ? 1 : 2), 0);
+
+// valueInput asks for one value and counts what is left of its room.
+function valueInput(name, text, part) {
+  const label = el('label', text);
+  const input = Object.assign(el('input'), { name, autocomplete: 'off', pattern: patterns[part.coding] });
+  const limit = limits[part.coding](part.length);
+  const hint = el('small', limit);
+  const count = () => {
+    const used = part.coding === 'an' ? sizeOf(input.value) : Math.ceil(input.value.length / 2);
+    const over = !['dec', 'hex4'].includes(part.coding) && used > part.length;
+    input.setCustomValidity(over ? limit : '');
+    hint.textContent = part.coding === 'an' ? `${limit}（已用 ${used}）` : limit;
+    hint.className = over ? 'bad' : '';
+  };
+  input.addEventListener('input', count);
+  count();
+  label.append(input, hint);
+  return label;
+}
+
+// tentative marks what no public source confirms.
+const tentative = (target) => (target?.assumed ? '（暂定）' : '');
+
+// askElement opens the form for the targets that fit.
+async function askElement(card, title, fits) {
+  const areas = await call('GET', '/api/areas');
+  const form = $('element');
+  const targets = new Map();
+  form.path.replaceChildren(...areas.map((area) => {
+    const group = Object.assign(el('optgroup'), { label: area.zh });
+    for (const target of area.targets.filter((t) => t.write && fits(t))) {
+      targets.set(target.path, target);
+      const inFile = target.file.zh === target.zh ? '' : `${target.file.zh}：`;
+      group.append(Object.assign(el('option', `${inFile}${target.zh}${target.kind === 'cyclic' ? ' 追加一条' : ''}${tentative(target)}`), { value: target.path }));
+    }
+    return group;
+  }).filter((group) => group.children.length > 0));
+  const choose = () => {
+    const target = targets.get(form.path.value);
+    $('element-values').replaceChildren(...(target.parts
+      ? target.parts.map((part) => valueInput(part.name, `${part.zh} ${part.en}`, part))
+      : [valueInput('text', '新值，留空即清除 new value; none clears it', target)]));
+  };
+  if (targets.size === 0) throw new Problem({ title: '此卡没有可写的数据项', titleEn: 'the card has nothing of this kind to write' });
+  $('element-title').textContent = title;
+  form.path.onchange = choose;
+  choose();
+  form.hidden = false;
+  $('element-values').querySelector('input').focus();
+  form.onsubmit = guard(async () => {
+    const target = targets.get(form.path.value);
+    const inputs = [...$('element-values').querySelectorAll('input')];
+    const item = { path: target.path };
+    if (target.parts) item.parts = Object.fromEntries(inputs.filter((input) => input.value !== '').map((input) => [input.name, input.value]));
+    else item.text = inputs[0].value;
+    const job = { operation: 'access', cardId: card.id, items: [item] };
+    if (target.pin) job.pin = await askPIN('请持卡人输入社保密码 PIN', false);
+    await chip(job, `${title}：${target.zh}`);
+    form.hidden = true; $('element-values').replaceChildren();
+  });
+}
+
+function offerBankNumber() {
+  $('bank-number').hidden = live.card.kind !== 'personalised' || !operator?.roles.some((role) => ['clerk', 'supervisor'].includes(role));
+  $('bank-number').disabled = busy;
+}
+
+$('bank-number').addEventListener('click', guard(async () => {
+  const { number } = await call('POST', '/api/bank-number');
+  showMessage('银行卡号 bank account', number);
+}));
+
+// showMessage shows an end that has no fields.
+function showMessage(title, text) {
+  $('result').hidden = false;
+  $('result-title').textContent = title;
+  $('result-verdict').textContent = text;
+  $('result-verdict').className = 'big good';
+  $('result-fields').replaceChildren(); $('result-areas').replaceChildren();
 }
 
 $('read').addEventListener('click', guard(() => chip({ operation: 'read' }, '读卡 card')));
@@ -257,26 +391,58 @@ $('change-pin').addEventListener('click', guard(async () => {
   const old = await askPIN('请持卡人输入原社保密码 old PIN', false);
   const fresh = await askPIN('请持卡人设置新社保密码 new PIN', true);
   await call('POST', '/api/pin', { old, fresh });
-  $('result').hidden = false;
-  $('result-title').textContent = '改社保密码 PIN';
-  $('result-verdict').textContent = '✔ 已修改 changed';
-  $('result-verdict').className = 'big good';
-  $('result-fields').replaceChildren();
+  showMessage('改社保密码 PIN', '✔ 已修改 changed');
 }));
 $('stop').addEventListener('click', guard(() => call('POST', '/api/stop')));
 
-function showResult(result, title) {
+// fieldRow shows an element, the parts of a template or a record in it.
+function fieldRow(field, target) {
+  const row = el('tr');
+  row.dataset.field = field.name;
+  const value = el('td');
+  for (const part of field.parts || []) value.append(el('div', `${part.zh}　${part.value || '（空）'}`));
+  if (!field.parts) value.textContent = [field.value || '（空）', field.meaning].filter(Boolean).join('　');
+  const name = el('td', field.name === 'record' ? `第 ${field.tag} 条` : field.zh);
+  if (target?.assumed) name.append(el('small', ' 暂定', 'warn'));
+  row.append(name, value);
+  if (!field.value && !field.parts) row.className = 'empty';
+  return row;
+}
+
+// areaOf shows what was read of one area, closed while there is nothing in it.
+function areaOf(area, fields) {
+  const targets = new Map(area.targets.map((target) => [target.path, target]));
+  const find = (field) => targets.get(field.name === 'record' ? field.file : `${field.file}/${field.name}`);
+  const mine = fields.filter(find);
+  const filled = mine.filter((field) => field.value || field.parts).length;
+  const details = Object.assign(el('details'), { open: filled > 0 });
+  details.dataset.area = area.zh;
+  details.append(el('summary', `${area.zh}（${filled}/${mine.length}）`));
+  const table = el('table');
+  let file = '';
+  for (const field of mine) {
+    const target = find(field);
+    if (target.file.zh !== file && target.file.zh !== area.zh) {
+      const head = el('tr');
+      head.append(Object.assign(el('th', target.file.zh), { colSpan: 2 }));
+      table.append(head);
+    }
+    file = target.file.zh;
+    table.append(fieldRow(field, target));
+  }
+  details.append(table);
+  return mine.length > 0 ? details : null;
+}
+
+function showResult(result, title, areas) {
   $('result').hidden = false;
   $('result-title').textContent = title;
   const verdict = $('result-verdict');
-  verdict.textContent = `${result.genuine ? '✔ 芯片为真 genuine' : '✘ 芯片未通过认证 not genuine'}${result.statusText ? '　' + result.statusText.zh : ''}`;
+  verdict.textContent = `${result.fields.length === 0 ? '✔ 已完成 done　' : ''}${result.genuine ? '✔ 芯片为真 genuine' : '✘ 芯片未通过认证 not genuine'}${result.statusText ? '　' + result.statusText.zh : ''}`;
   verdict.className = `big ${result.genuine && (result.status || '1') === '1' ? 'good' : result.genuine ? 'warn' : 'bad'}`;
-  $('result-fields').replaceChildren(...result.fields.map((field) => {
-    const row = el('tr');
-    row.dataset.field = field.name;
-    row.append(el('td', field.zh), el('td', [field.value || '（空）', field.meaning].filter(Boolean).join('　')));
-    return row;
-  }));
+  $('result-fields').replaceChildren(...(areas ? [] : result.fields.map((field) => fieldRow(field))));
+  $('result-areas').replaceChildren(...(areas || []).map((area) => areaOf(area, result.fields)).filter(Boolean));
+  $('result').scrollIntoView({ block: 'nearest' });
 }
 
 // ---- a visit at a hospital or a pharmacy
@@ -296,6 +462,7 @@ $('visit').addEventListener('submit', guard(async () => {
   $('result-title').textContent = '结算 settlement';
   $('result-verdict').textContent = done.stateText.zh;
   $('result-verdict').className = `big ${done.state === 'confirmed' ? 'good' : 'bad'}`;
+  $('result-areas').replaceChildren();
   $('result-fields').replaceChildren(...done.lines.map((line) => {
     const row = el('tr');
     row.append(el('td', line.text.zh), el('td', yuan(line.fen), 'money'));
@@ -332,6 +499,7 @@ function showState(state) {
   $('read').disabled = busy || state.card.kind === 'none';
   $('change-pin').hidden = state.card.kind !== 'personalised';
   $('change-pin').disabled = busy;
+  offerBankNumber();
   for (const button of document.querySelectorAll('[data-chip]')) button.disabled = $('read').disabled;
 }
 
@@ -344,7 +512,11 @@ $('problem').querySelector('button').addEventListener('click', clearProblem);
 document.addEventListener('keydown', (event) => {
   if (event.key === 'F2') { event.preventDefault(); $('query').focus(); $('query').select(); }
   if (event.key === 'F4') { event.preventDefault(); $('read').click(); }
-  if (event.key === 'Escape') clearProblem();
+  if (event.key === 'F8') { event.preventDefault(); document.querySelector('[data-work="everything"]')?.click(); }
+  if (event.key === 'Escape') {
+    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #element:not([hidden])');
+    if (form) form.querySelector('[data-close]').click(); else clearProblem();
+  }
 });
 
 call('GET', '/api/me').then(signedIn, signedOut);
