@@ -55,9 +55,6 @@ type channelKeeper interface {
 	UnwrapResponses(ctx context.Context, state, chip []byte, responses [][]byte) (plain [][]byte, next []byte, err error)
 }
 
-// errNoChannel says that the keeper cannot do what the make of blanks needs.
-var errNoChannel = errors.New("the keeper of keys holds no secure channels")
-
 // channel is a secure channel of an operation as it is stored.
 type channel struct {
 	HostChallenge []byte `json:"hostChallenge,omitempty"`
@@ -131,6 +128,6 @@ func (c *channel) unwrap(ctx context.Context, keeper channelKeeper, responses []
 // wrongChip says whether an error of the keeper is the chip's: it does not hold
 // the keys that it should.
 func wrongChip(err error) bool {
-	var judged interface{ WrongChip() bool }
-	return errors.As(err, &judged) && judged.WrongChip()
+	var judged interface{ WrongChip() }
+	return errors.As(err, &judged)
 }

@@ -3,6 +3,7 @@ package card
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,7 +46,7 @@ type platform struct{ maker *profile.BlankMaker }
 func (l platform) next(ctx context.Context, o *Personalise, keeper Keeper, in Input) (*Script, error) {
 	channels, ok := keeper.(channelKeeper)
 	if !ok {
-		return nil, errNoChannel
+		return nil, ErrNoChannel
 	}
 	switch o.Phase {
 	case phaseStart:
@@ -94,6 +95,9 @@ func (l platform) write(ctx context.Context, o *Personalise, keeper Keeper, chan
 	raw, state, err := channels.OpenChannel(ctx, request)
 	if wrongChip(err) {
 		return nil, fmt.Errorf("%w: %w", ErrTransportKey, err)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
 	if err != nil {
 		return nil, keeperError("open secure channel", err)

@@ -5,29 +5,9 @@ import (
 	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 )
-
-// What can go wrong on a secure channel.
-var (
-	// ErrCardCryptogram: the chip did not prove that it holds the channel's keys.
-	ErrCardCryptogram error = chipError("芯片未通过安全通道认证 the chip did not authenticate on the secure channel")
-	// ErrResponseMAC: an answer is not the chip's, or not to this command.
-	ErrResponseMAC error = chipError("应答的校验不符 MAC of the response is wrong")
-	// ErrChannelAborted: the session ended with a security error or before its
-	// script did; a new one must be opened.
-	ErrChannelAborted = errors.New("安全通道会话已中止，需重新建立 the secure channel session is aborted; open a new one")
-)
-
-// chipError is an error that is the chip's. Package card tells it by its method.
-type chipError string
-
-func (e chipError) Error() string { return string(e) }
-
-// WrongChip says that the chip does not hold the keys that it should.
-func (chipError) WrongChip() bool { return true }
 
 // The secure channel protocols of GlobalPlatform (安全通道协议).
 const (
@@ -214,7 +194,8 @@ func (k *Keeper) WrapCommands(ctx context.Context, state, chip []byte, commands 
 // UnwrapResponses verifies and deciphers the answers to the last script, each
 // data and status word. Fewer answers than commands, or a status word that
 // tells a security error, abort the session; a wrong MAC aborts it and is
-// ErrResponseMAC. The new state is valid with an ErrResponseMAC, too.
+// ErrResponseMAC. A keeper in the caller's process returns the new state with an
+// ErrResponseMAC, too: nothing more goes through it.
 func (k *Keeper) UnwrapResponses(ctx context.Context, state, chip []byte, responses [][]byte) (plain [][]byte, next []byte, err error) {
 	s, p, err := k.openSession(state, chip)
 	if err != nil {
