@@ -60,7 +60,7 @@ func (l platform) next(ctx context.Context, o *Personalise, keeper Keeper, in In
 		}
 		return l.compare(ctx, o, channels, responses)
 	case phaseFinish:
-		responses, err := o.Domain.unwrap(ctx, channels, in.Responses)
+		responses, err := o.Domain.unwrap(ctx, channels, in.Responses[:len(in.Responses)-1]) // without SELECT's
 		if err != nil {
 			return nil, err
 		}
@@ -206,5 +206,5 @@ func (l platform) compare(ctx context.Context, o *Personalise, channels channelK
 		return nil, err
 	}
 	o.Phase = phaseFinish
-	return o.out(steps...), nil
+	return o.out(append(steps, selectEnvironment(o.profile))...), nil // which ends the session
 }

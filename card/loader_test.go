@@ -226,14 +226,110 @@ func sessionCommands(t testing.TB, v province, m *profile.BlankMaker) map[int]bo
 	require.NoError(t, err)
 	require.NoError(t, v.through(t, line, contents(t, "马秀兰")))
 	commands := map[int]bool{}
-	for at := opening.count + 1; at <= line.count; at++ {
+	end := bytes.LastIndexByte(line.sent, 0xA4) // the SELECT that ends the session
+	for at := opening.count + 1; at <= end; at++ {
 		commands[at] = line.sent[at-1] == 0xC0
 	}
 	return commands
 }
 
-// TestPlatformWrongBlanks: a blank with other keys is told by its cryptogram,
-// before anything is written.
+// makes says for each make and version how many scripts and APDUs a
+// personalisation takes, the opening included, and whether answers are
+// enciphered, too.
+var makes = []struct {
+	maker, version, name string
+	want                 measure
+	answers              bool
+}{
+	{"gp-scp03", "3.00", longName, measure{4, 63}, true},
+	{"gp-scp03", "2.00", longName, measure{4, 64}, true},
+	{"gp-scp03", "1.00", "阿旺洛桑图登嘉措", measure{4, 58}, true},
+	{"gp-scp02", "3.00", longName, measure{4, 61}, false},
+	{"gp-scp02", "2.00", longName, measure{4, 62}, false},
+	{"gp-scp02", "1.00", "阿旺洛桑图登嘉措", measure{4, 56}, false},
+}
+
+// heard is a counter that listens.
+type heard struct {
+	apdu.Transmitter
+	commands, answers [][]byte
+}
+
+func (h *heard) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	answer, err := h.Transmitter.Transmit(ctx, command)
+	h.commands, h.answers = append(h.commands, bytes.Clone(command)), append(h.answers, bytes.Clone(answer))
+	return answer, err
+}
+
+// TestPlatformMakes makes a card of each version on each make in four
+// exchanges at most, and looks at all that passed the counter on the way: of
+// the card's keys and of its holder there is nothing in it but ciphertext. Then
+// the card is used, and its keys are replaced as any card's.
+func TestPlatformMakes(t *testing.T) {
+	t.Parallel()
+	for i, test := range makes {
+		t.Run(test.maker+" "+test.version, func(t *testing.T) {
+			t.Parallel()
+			v := newProvinceOf(t, test.version).withPlatform(t)
+			socket := &chip.Socket{Chip: v.platformBlank(t, v.maker(t, test.maker), byte(0x40+i))}
+			socket.Chip.PowerOn()
+			counter, intended := &heard{Transmitter: socket}, contents(t, test.name)
+			op, m, err := v.driveOn(t.Context(), counter, socket.Chip.ATR(), "personalise", func(id *card.Identity) (card.Operation, error) {
+				return card.NewPersonalise(v.profile, id, intended, 1)
+			}, "")
+			require.NoError(t, err)
+			require.Equal(t, test.want, m, "scripts and APDUs")
+			require.LessOrEqual(t, m.scripts, 4)
+			image, err := socket.Chip.Image()
+			require.NoError(t, err)
+			secrets := [][]byte{[]byte(intended.IDNumber.String()), encoded(t, v, "name", image), platformKeys["KMC"], platformKeys["GPENC"], platformKeys["GPMAC"], platformKeys["GPDEK"]}
+			for _, slot := range image.Keys {
+				secrets = append(secrets, slot.Key)
+			}
+			passed := slices.Concat(counter.commands...)
+			if test.answers {
+				passed = append(passed, slices.Concat(counter.answers...)...)
+			}
+			for _, secret := range secrets {
+				require.GreaterOrEqual(t, len(secret), 8)
+				require.NotContains(t, string(passed), string(secret[:8]))
+				require.NotContains(t, string(passed), string(secret[len(secret)-8:]))
+			}
+			v.use(t, socket, op.(*card.Personalise).CardID, lives[test.version].activate)
+			v.rekeyed(t, socket)
+		})
+	}
+}
+
+// encoded is an element of the holder as the chip holds it.
+func encoded(t testing.TB, v province, name string, image *chip.Image) []byte {
+	t.Helper()
+	file, ok := v.profile.File("SSSE/EF06")
+	require.True(t, ok)
+	e, ok := file.Element(name)
+	require.True(t, ok)
+	return image.Records["SSSE/EF06"][e.Record-1]
+}
+
+// rekeyed replaces a card's keys by those of version 2.
+func (v province) rekeyed(t testing.TB, socket *chip.Socket) {
+	t.Helper()
+	for _, scope := range v.profile.Scopes {
+		for _, key := range scope.Keys {
+			_, err := v.keeper.Rotate(v.profile.KeeperKey(key.Name))
+			require.NoError(t, err)
+		}
+	}
+	socket.Chip.PowerOn()
+	_, _, err := v.drive(t.Context(), socket, "rekey", func(id *card.Identity) (card.Operation, error) { return card.NewRekey(v.profile, id, 2) }, "")
+	require.NoError(t, err)
+	read, _, err := v.read(t.Context(), socket)
+	require.NoError(t, err)
+	require.True(t, read.Genuine())
+}
+
+// TestPlatformWrongBlanks: a blank with other static keys is told by its
+// cryptogram, before anything is sent that a chip may count.
 func TestPlatformWrongBlanks(t *testing.T) {
 	t.Parallel()
 	v := newProvince(t).withPlatform(t)
@@ -242,13 +338,57 @@ func TestPlatformWrongBlanks(t *testing.T) {
 		other := bytes.Repeat([]byte{7}, 16)
 		image, err := chip.PlatformBlank(v.profile, m, [4]byte{9}, other, other, other)
 		require.NoError(t, err)
-		_, _, err = v.personalise(t.Context(), &chip.Socket{Chip: v.insert(t, image)}, contents(t, "韩世英"))
+		line := &meddler{socket: &chip.Socket{Chip: v.insert(t, image)}}
+		err = v.through(t, line, contents(t, "韩世英"))
 		require.ErrorIs(t, err, card.ErrTransportKey)
 		require.ErrorIs(t, err, keys.ErrCardCryptogram)
+		require.Equal(t, 1, bytes.Count(line.sent, []byte{0x50}), "one INITIALIZE UPDATE")
+		require.NotContains(t, line.sent, byte(0x82), "no EXTERNAL AUTHENTICATE")
 	}
 	socket := &chip.Socket{Chip: v.platformBlank(t, v.maker(t, "gp-scp03"), 3)}
 	_, _, err := v.personalise(t.Context(), socket, contents(t, "马秀兰"))
 	require.NoError(t, err)
 	_, _, err = v.personalise(t.Context(), socket, contents(t, "韩世英"))
 	require.ErrorIs(t, err, card.ErrAlreadyPersonalised)
+}
+
+// withoutChannels is a keeper who holds none, as one over a token.
+type withoutChannels struct{ *keys.Keeper }
+
+func (withoutChannels) OpenChannel(context.Context, keys.ChannelRequest) (command, state []byte, err error) {
+	return nil, nil, keys.ErrNoChannel
+}
+
+// TestPlatformRefused: what a blank lacks at the province's side is named.
+func TestPlatformRefused(t *testing.T) {
+	t.Parallel()
+	v := newProvince(t)
+	begin := func(v province, m *profile.BlankMaker, keeper card.Keeper) error {
+		c := v.platformBlank(t, m, 1)
+		c.PowerOn()
+		channel := apdu.NewChannel(&chip.Socket{Chip: c})
+		opened, err := card.Open(t.Context(), channel, v.profiles, c.ATR(), func(p *profile.Profile) (*card.Script, error) { return card.Opening(p, 16), nil })
+		require.NoError(t, err)
+		op, err := card.NewPersonalise(opened.Profile, opened.Identity, contents(t, "马秀兰"), 1)
+		if err != nil {
+			return err
+		}
+		for in := (card.Input{}); ; {
+			script, err := op.Next(t.Context(), keeper, in)
+			if err != nil {
+				return err
+			}
+			require.NotNil(t, script, "it came to an end")
+			in.Responses, err = card.Run(t.Context(), channel, script, nil)
+			require.NoError(t, err)
+		}
+	}
+	m := v.maker(t, "gp-scp03")
+	require.ErrorIs(t, begin(v, m, v.keeper), card.ErrUnknownKeys, "the maker's keys were not imported")
+	require.ErrorIs(t, begin(v, m, withoutChannels{v.keeper}), card.ErrNoChannel)
+	require.ErrorIs(t, begin(v, m, struct{ card.Keeper }{v.keeper}), card.ErrNoChannel)
+	unknown := *m
+	unknown.ATR.Value = slices.Clone(m.ATR.Value)
+	unknown.ATR.Value[5]++
+	require.ErrorIs(t, begin(v, &unknown, v.keeper), card.ErrUnknownMaker)
 }
