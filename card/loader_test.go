@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -247,6 +248,22 @@ var makes = []struct {
 	{"gp-scp02", "3.00", longName, measure{4, 61}, false},
 	{"gp-scp02", "2.00", longName, measure{4, 62}, false},
 	{"gp-scp02", "1.00", "阿旺洛桑图登嘉措", measure{4, 56}, false},
+}
+
+// TestCountsOnThePage: docs/blanks.md says what the tests count.
+func TestCountsOnThePage(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/blanks.md")
+	require.NoError(t, err)
+	line := func(maker, version string, m measure) {
+		require.Contains(t, string(text), fmt.Sprintf("\n| %s | %s | %d | %d |\n", maker, version, m.scripts, m.apdus))
+	}
+	for _, test := range makes {
+		line(test.maker, test.version, test.want)
+	}
+	for version, life := range lives {
+		line("laboratory", version, life.personalise)
+	}
 }
 
 // heard is a counter that listens.
