@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"onecard/apdu"
 	"onecard/card"
+	"onecard/card/order"
 	"onecard/issuance"
 	"onecard/issuance/session"
 )
@@ -41,7 +43,7 @@ func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (tur
 	if err != nil {
 		return Turn{}, "", err
 	}
-	turn, err = turnView(opened)
+	turn, err = s.turnView(opened)
 	return turn, "chip-session:" + opened.Session.String(), err
 }
 
@@ -56,7 +58,7 @@ func (s *Server) StepChipSession(ctx context.Context, request StepChipSessionReq
 	if err != nil {
 		return nil, err
 	}
-	view, err := turnView(turn)
+	view, err := s.turnView(turn)
 	if err != nil {
 		return nil, err
 	}
@@ -78,18 +80,15 @@ func responses(field string, encoded []ResponseAPDU) ([]apdu.Response, error) {
 	return decoded, nil
 }
 
-func turnView(t session.Turn) (Turn, error) {
+func (s *Server) turnView(t session.Turn) (Turn, error) {
 	view := Turn{
 		Session: t.Session, Seq: t.Seq, Done: t.Script == nil, NeedsPin: &t.NeedsPIN,
 		Progress: &Progress{Done: t.Done, Total: t.Total, Label: t.Label},
 	}
 	if t.Script != nil {
-		script, err := scriptView(t.Script)
-		if err != nil {
-			return Turn{}, err
-		}
-		view.Script = &script
-		return view, nil
+		signed, err := s.order(t)
+		view.Order = &signed
+		return view, err
 	}
 	var result issuance.Result
 	if err := json.Unmarshal(t.Result, &result); err != nil {
@@ -99,18 +98,24 @@ func turnView(t session.Turn) (Turn, error) {
 	return view, nil
 }
 
-// scriptView writes a script as the counter reads it: package card says how a
-// step travels.
-func scriptView(script *card.Script) (Script, error) {
-	view := Script{Steps: []ScriptStep{}}
-	wire, err := json.Marshal(script.Steps)
+// How long a counter may wait before it begins an order, and how many seconds
+// the order may take: some, and some for each command.
+const (
+	orderLife    = 2 * time.Minute
+	orderSeconds = 30
+	stepSeconds  = 2
+)
+
+// order signs the script of a turn (指令单).
+func (s *Server) order(t session.Turn) (string, error) {
+	with, err := s.orders()
 	if err != nil {
-		return Script{}, fmt.Errorf("api: script: %w", err)
+		return "", fmt.Errorf("api: certificate of orders: %w", err)
 	}
-	if err := json.Unmarshal(wire, &view.Steps); err != nil {
-		return Script{}, fmt.Errorf("api: script: %w", err)
-	}
-	return view, nil
+	return order.Sign(order.Order{
+		Session: t.Session, Seq: t.Seq, ATR: t.ATR, NotAfter: s.db.Now().Add(orderLife), Budget: orderSeconds + stepSeconds*len(t.Script.Steps),
+		Steps: t.Script.Steps,
+	}, with)
 }
 
 func resultView(r issuance.Result) *ChipResult {

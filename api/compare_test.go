@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"onecard/apdu"
 	"onecard/card"
 	softchip "onecard/card/chip"
+	"onecard/card/order"
 	"onecard/card/profile"
 )
 
@@ -41,6 +43,13 @@ func (r *reader) insert(image *softchip.Image) {
 	r.socket = &softchip.Socket{Chip: c}
 }
 
+// orders opens what this province signs.
+func (r *reader) orders() order.Reader {
+	roots := x509.NewCertPool()
+	require.True(r.t, roots.AppendCertsFromPEM(r.authority.CA()))
+	return order.Reader{Roots: roots, Now: r.clock.Now}
+}
+
 // run runs a script and returns the answers as they travel.
 func (r *reader) run(script *card.Script) []string {
 	r.t.Helper()
@@ -66,10 +75,9 @@ func (r *reader) work(as, operation, rest string, challenge int) answer {
 		if turn.Done {
 			return got
 		}
-		var script card.Script
-		wire, err := json.Marshal(turn.Script)
+		given, err := r.orders().Open(*turn.Order, order.Place{Session: turn.Session, Seq: turn.Seq, ATR: atr})
 		require.NoError(r.t, err)
-		require.NoError(r.t, json.Unmarshal(wire, &script))
+		script := card.Script{Steps: given.Steps}
 		answers, err := json.Marshal(r.run(&script))
 		require.NoError(r.t, err)
 		got = r.do(call{method: http.MethodPost, path: fmt.Sprintf("/v1/chip-sessions/%s/steps/%d", turn.Session, turn.Seq), as: as, body: fmt.Sprintf(`{"responses":%s}`, answers)})

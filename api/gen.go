@@ -619,30 +619,6 @@ type Reversal struct {
 	Reason string `json:"reason"`
 }
 
-// Script defines model for Script.
-type Script struct {
-	Steps []ScriptStep `json:"steps"`
-}
-
-// ScriptStep defines model for ScriptStep.
-type ScriptStep struct {
-	// Accept status words besides 9000 that do not end the script
-	Accept *[]string `json:"accept,omitempty"`
-
-	// Apdu command APDU in hex
-	Apdu string `json:"apdu"`
-
-	// Expect the script ends at any answer but one; the first four bytes in hex of the SHA-256 of the command's data field and that answer
-	Expect *string `json:"expect,omitempty"`
-	Label  *string `json:"label,omitempty"`
-
-	// Pin the terminal puts the holder's number into the data field and tells nobody
-	Pin *bool `json:"pin,omitempty"`
-
-	// Secret the data field is shown nowhere
-	Secret *bool `json:"secret,omitempty"`
-}
-
 // SignIn defines model for SignIn.
 type SignIn struct {
 	Login    string `json:"login"`
@@ -710,10 +686,14 @@ type Turn struct {
 	Done bool `json:"done"`
 
 	// NeedsPin the answers to this script must carry the PIN
-	NeedsPin *bool              `json:"needsPin,omitempty"`
+	NeedsPin *bool `json:"needsPin,omitempty"`
+
+	// Order 指令单: the script, signed for this step of this session, for the chip
+	// in the reader and for a short time. A JWS in compact form (RFC 7515,
+	// ES256, certificate in x5c); what it carries is in docs/orders.md.
+	Order    *string            `json:"order,omitempty"`
 	Progress *Progress          `json:"progress,omitempty"`
 	Result   *ChipResult        `json:"result,omitempty"`
-	Script   *Script            `json:"script,omitempty"`
 	Seq      int                `json:"seq"`
 	Session  openapi_types.UUID `json:"session"`
 }

@@ -25,8 +25,10 @@ type Config struct {
 	Issuance       *issuance.Service
 	Exchange       *exchange.Service
 	Authentication *authentication.Service
-	Logger         *slog.Logger // default: nothing is logged
-	Rand           io.Reader    // for reference numbers; default crypto/rand.Reader
+	// Orders returns the certificate and key that sign what a counter is to do.
+	Orders func() (*tls.Certificate, error)
+	Logger *slog.Logger // default: nothing is logged
+	Rand   io.Reader    // for reference numbers; default crypto/rand.Reader
 }
 
 // Server answers the operations of the contract. It is safe for concurrent use.
@@ -35,6 +37,7 @@ type Server struct {
 	issuance       *issuance.Service
 	exchange       *exchange.Service
 	authentication *authentication.Service
+	orders         func() (*tls.Certificate, error)
 	logger         *slog.Logger
 	rand           io.Reader
 	echo           *echo.Echo
@@ -44,12 +47,12 @@ var _ StrictServerInterface = (*Server)(nil)
 
 // New makes a server. It fails when contract and policy do not agree.
 func New(config Config) (*Server, error) {
-	if config.DB == nil || config.Issuance == nil || config.Exchange == nil || config.Authentication == nil {
-		return nil, errors.New("api: DB, Issuance, Exchange and Authentication are needed")
+	if config.DB == nil || config.Issuance == nil || config.Exchange == nil || config.Authentication == nil || config.Orders == nil {
+		return nil, errors.New("api: DB, Issuance, Exchange, Authentication and Orders are needed")
 	}
 	s := &Server{
 		db: config.DB, issuance: config.Issuance, exchange: config.Exchange, authentication: config.Authentication,
-		logger: config.Logger, rand: config.Rand,
+		orders: config.Orders, logger: config.Logger, rand: config.Rand,
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

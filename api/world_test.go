@@ -204,7 +204,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	require.NoError(w.t, err)
 	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w.chips, Keeper: flat{zero}, NoKey: keys.ErrNoKey, Profiles: profiles})
 	require.NoError(w.t, err)
-	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

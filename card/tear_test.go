@@ -303,6 +303,32 @@ func tears(name string) []tornTest {
 				return card.ChangePIN(ctx, channel, v.profile, pin, "314159")
 			}}
 		}},
+		{"unblock the number", spentNumber, func(_ *testing.T, v province) *tear {
+			return &tear{v: v, holds: func(image *chip.Image) error {
+				if fmt.Sprintf("%X", []byte(image.PIN)) != pin || image.PINTries != v.profile.PIN.Tries {
+					return fmt.Errorf("PIN of %d bytes, %d attempts", len(image.PIN), image.PINTries)
+				}
+				return complete(1, 1)(image)
+			}, resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {
+				return v.work(ctx, reader, on, "unblockPIN", "", func(id *card.Identity) (card.Operation, error) { return card.NewUnblockPIN(v.profile, id) })
+			}}
+		}},
+		{"block the card", made, func(_ *testing.T, v province) *tear {
+			return &tear{v: v, holds: func(image *chip.Image) error {
+				if !image.CardBlocked || image.LifeCycle != 0x7F {
+					return errors.New("the card is not blocked")
+				}
+				ended := *image
+				ended.LifeCycle = 3 // else as it was
+				return complete(1, 0)(&ended)
+			}, resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {
+				err := v.work(ctx, reader, on, "blockCard", "", func(id *card.Identity) (card.Operation, error) { return card.NewBlockCard(v.profile, id) })
+				if errors.Is(err, card.ErrCardBlocked) {
+					return nil // that is what was wanted
+				}
+				return err
+			}}
+		}},
 		{"lock and unlock", made, func(_ *testing.T, v province) *tear {
 			return &tear{v: v, holds: complete(1, 0), resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {
 				image, err := on.Image()
@@ -323,6 +349,13 @@ func tears(name string) []tornTest {
 			}}
 		}},
 	}
+}
+
+// spentNumber is a card whose number is blocked.
+func spentNumber(t *testing.T, v province) *chip.Image {
+	image := image(t, v.made(t, 0x7C))
+	image.PINTries = 0
+	return image
 }
 
 // blankMade is a card before it was handed over.

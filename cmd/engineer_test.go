@@ -128,7 +128,7 @@ func TestEngineerChip(t *testing.T) {
 		{"append", "zhangying", "", []string{"append", "DF02/EF07", "from=20260301", "employer=青海牧业"}, 0, []string{"单位名称：青海牧业", "起始日期：20260301"}},
 		{"all", "zhangying", "", []string{"read", "--all"}, 0, []string{"姓名：卓玛措", "单位名称：青海牧业", "DF07/EF07"}},
 		{"with the number", "zhangying", "314159\n", []string{"read", "--all", "--pin"}, 0, []string{"DF04/EF06 92"}},
-		{"asked for the number", "zhangying", "314159\n", []string{"write", "DF04/EF06/tag92=12345"}, 0, []string{"数据项 92：12345"}},
+		{"asked for the number", "zhangying", "314159\n", []string{"write", "DF04/EF06/tag93=12"}, 0, []string{"数据项 93：12"}},
 		{"a wrong number", "zhangying", "000000\n", []string{"read", "DF04/EF06/tag92"}, 1, []string{"还可再试 5 次"}},
 		{"the record's", "zhangying", "", []string{"write", "SSSE/EF06/name=马秀兰"}, 1, []string{"只能按本省记录写入"}},
 		{"no such element", "zhangying", "", []string{"read", "DF01/EF06/fax"}, 1, []string{"卡规范中没有此数据项"}},
@@ -140,6 +140,10 @@ func TestEngineerChip(t *testing.T) {
 		{"reset", "zhangying", "271828\n271828\n", []string{"reset-pin"}, 0, []string{"已完成"}},
 		{"mistyped", "zhangying", "271828\n271829\n", []string{"reset-pin"}, 1, []string{"两次输入的密码不一致"}},
 		{"unblock", "zhangying", "", []string{"unblock-pin"}, 0, []string{"已完成"}},
+		{"load", "zhangying", "271828\n", []string{"credit", "--amount", "100", "--terminal", "630102000001", "--serial", "7"}, 0, []string{"已完成 done", "余额 balance 0.00 → 100.00", "TAC"}},
+		{"load again", "zhangying", "271828\n", []string{"credit", "--amount", "100", "--terminal", "630102000001", "--serial", "7"}, 1, []string{"已有结果"}},
+		{"pay", "zhangying", "271828\n", []string{"debit", "--amount", "45.80", "--terminal", "630102000001", "--serial", "8"}, 1, []string{"岗位不能办理"}},
+		{"no amount", "zhangying", "", []string{"debit", "--amount", "45.805", "--terminal", "630102000001", "--serial", "8"}, 80, []string{"元为单位"}},
 		{"bank", "zhangying", "", []string{"bank-number"}, 0, []string{"***************"}},
 		{"not sure", "limin", "", []string{"block-card"}, 1, []string{"--yes"}},
 		{"in use", "limin", "", []string{"block-card", "--yes"}, 1, []string{"当前状态下不能办理此项"}},
@@ -151,7 +155,17 @@ func TestEngineerChip(t *testing.T) {
 			require.Contains(t, out, wanted, step.name)
 		}
 	}
-	out, code := s.runCounter("", "chip", "--config", config, "refresh")
+	// A cashier pays from it, at a pharmacy's workstation.
+	config = filepath.Join(s.data, "workstations", "W-P630102001-01", "counter.yaml")
+	out, code := as("zhaolei", "271828\n", "debit", "--reader", "00 00", "--amount", "45.80", "--total", "58.40", "--terminal", "630102000009", "--serial", "1")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "账户支付 amount 45.80，总额 total 58.40，余额 balance 100.00 → 54.20")
+	out, code = as("zhaolei", "271828\n", "debit", "--reader", "00 00", "--amount", "54.21", "--terminal", "630102000009", "--serial", "2")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "余额不足")
+	config = filepath.Join(s.data, "workstations", "W-O630102-01", "counter.yaml")
+
+	out, code = s.runCounter("", "chip", "--config", config, "refresh")
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "--login")
 

@@ -32,6 +32,7 @@ type line struct {
 	// cutAfter counts the answers that still come through; below zero none is
 	// counted.
 	cutAfter atomic.Int32
+	delay    atomic.Int64 // in one direction, of a time.Duration
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -95,7 +96,7 @@ func (l *line) accept() {
 		l.mu.Lock()
 		l.open[near], l.open[far] = true, true
 		l.mu.Unlock()
-		go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
+		go func() { _, _ = io.Copy(slowly{l, far}, near); _ = far.Close() }()
 		go l.answers(near, far)
 	}
 }
@@ -124,10 +125,21 @@ func (l *line) answers(near, far net.Conn) {
 			}
 		}
 		handshake = false
-		if _, err := near.Write(buffer[:n]); err != nil {
+		if _, err := (slowly{l, near}).Write(buffer[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// slowly delays what passes.
+type slowly struct {
+	line *line
+	to   io.Writer
+}
+
+func (s slowly) Write(p []byte) (int, error) {
+	time.Sleep(time.Duration(s.line.delay.Load()))
+	return s.to.Write(p)
 }
 
 // behind starts another counter program for a post of the trial, which reaches

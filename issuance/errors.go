@@ -27,26 +27,27 @@ func (e *Error) Is(target error) bool {
 
 // The refusals.
 var (
-	ErrHasCard       = &Error{"has-card", profile.Text{ZH: "此人已有有效的社会保障卡", EN: "this person has a card in force"}, profile.Text{ZH: "遗失、损坏请办理挂失补卡或换卡。", EN: "Report the loss or ask for a replacement."}}
-	ErrRunning       = &Error{"application-running", profile.Text{ZH: "此人已有正在办理的申领", EN: "this person has an application under way"}, profile.Text{ZH: "请在该申领上继续办理。", EN: "Continue with that application."}}
-	ErrDead          = &Error{"not-alive", profile.Text{ZH: "此人已登记死亡，不能申领", EN: "this person is recorded as dead"}, profile.Text{ZH: "登记有误的，请先更正。", EN: "If the record is wrong, correct it first."}}
-	ErrTooYoung      = &Error{"too-young", profile.Text{ZH: "未达到申领年龄", EN: "below the age for an application"}, profile.Text{ZH: "请核对出生日期。", EN: "Check the date of birth."}}
-	ErrNotAllowed    = &Error{"not-allowed", profile.Text{ZH: "当前状态下不能办理此项", EN: "not possible in the present state"}, profile.Text{ZH: "请刷新后按可办事项办理。", EN: "Refresh and choose among what is possible."}}
-	ErrNoRight       = &Error{"no-right", profile.Text{ZH: "您的岗位不能办理此项", EN: "your role does not allow this"}, profile.Text{ZH: "请由有权限的人员办理。", EN: "Ask somebody who may."}}
-	ErrSamePerson    = &Error{"same-person", profile.Text{ZH: "录入人不能复核自己录入的申领", EN: "whoever entered an application may not review it"}, profile.Text{ZH: "请由另一人复核。", EN: "Let another person review it."}}
-	ErrNeedsReason   = &Error{"needs-reason", profile.Text{ZH: "请填写原因", EN: "a reason is needed"}, profile.Text{}}
-	ErrNeedsChip     = &Error{"needs-chip", profile.Text{ZH: "此项须插卡办理", EN: "this is done with the card in the reader"}, profile.Text{ZH: "请插入卡后点相应按钮。", EN: "Insert the card and press the button."}}
-	ErrUnknownCard   = &Error{"unknown-card", profile.Text{ZH: "本省没有此卡的记录", EN: "the province has no record of this card"}, profile.Text{ZH: "请核对卡面；外省卡请按跨省流程办理。", EN: "Check the card; cards of other provinces take another way."}}
-	ErrOtherChip     = &Error{"other-chip", profile.Text{ZH: "这不是此申领正在制作的芯片", EN: "not the chip that this application is being made on"}, profile.Text{ZH: "请插入原来的芯片；原芯片损坏的，请主管先作废芯片。", EN: "Insert the original chip, or let a supervisor spoil it first."}}
-	ErrRecordDiffers = &Error{"record-differs", profile.Text{ZH: "芯片内的卡号与本省记录不一致", EN: "the chip says another card number than the province's record"}, profile.Text{ZH: "请勿受理，并按规定报告。", EN: "Do not accept the card; report it."}}
-	ErrOtherCard     = &Error{"other-card", profile.Text{ZH: "读卡器中的不是这张卡", EN: "not the card that is in the reader"}, profile.Text{ZH: "请插入所办业务的卡。", EN: "Insert the card that this is about."}}
-	ErrChipUsed      = &Error{"chip-used", profile.Text{ZH: "此芯片已用于另一申领或已作废", EN: "the chip belongs to another application or was spoiled"}, profile.Text{ZH: "请换一张空白卡。", EN: "Take another blank."}}
-	ErrNoProof       = &Error{"no-proof", profile.Text{ZH: "没有有效的读卡鉴权记录", EN: "there is no valid reading of the card"}, profile.Text{ZH: "请重新读卡。", EN: "Read the card again."}}
-	ErrNoOperation   = &Error{"no-operation", profile.Text{ZH: "没有这种芯片操作，或缺少申领、卡的编号", EN: "no such chip operation, or the application or card is missing"}, profile.Text{}}
-	ErrOwnedByRecord = &Error{"owned-by-record", profile.Text{ZH: "发卡和持卡人信息只能按本省记录写入", EN: "issuer and holder are written from the province's record only"}, profile.Text{ZH: "请先更正记录，再办理“按记录更新”。", EN: "Correct the record first, then bring the card up to date."}}
-	ErrMovementKnown = &Error{"movement-known", profile.Text{ZH: "此终端交易序号的账户交易已有结果", EN: "the movement with this terminal serial number has ended already"}, profile.Text{ZH: "请查询该笔交易；新交易请用新的终端交易序号。", EN: "Look it up; a new one needs a new serial number."}}
-	ErrSpecVersion   = &Error{"spec-version", profile.Text{ZH: "此地不发行该规范版本的卡", EN: "no new cards of this specification version are made here"}, profile.Text{ZH: "请换一张规定版本的空白卡。", EN: "Take a blank of a version that is."}}
-	ErrNumbersEnded  = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
+	ErrHasCard        = &Error{"has-card", profile.Text{ZH: "此人已有有效的社会保障卡", EN: "this person has a card in force"}, profile.Text{ZH: "遗失、损坏请办理挂失补卡或换卡。", EN: "Report the loss or ask for a replacement."}}
+	ErrRunning        = &Error{"application-running", profile.Text{ZH: "此人已有正在办理的申领", EN: "this person has an application under way"}, profile.Text{ZH: "请在该申领上继续办理。", EN: "Continue with that application."}}
+	ErrDead           = &Error{"not-alive", profile.Text{ZH: "此人已登记死亡，不能申领", EN: "this person is recorded as dead"}, profile.Text{ZH: "登记有误的，请先更正。", EN: "If the record is wrong, correct it first."}}
+	ErrTooYoung       = &Error{"too-young", profile.Text{ZH: "未达到申领年龄", EN: "below the age for an application"}, profile.Text{ZH: "请核对出生日期。", EN: "Check the date of birth."}}
+	ErrNotAllowed     = &Error{"not-allowed", profile.Text{ZH: "当前状态下不能办理此项", EN: "not possible in the present state"}, profile.Text{ZH: "请刷新后按可办事项办理。", EN: "Refresh and choose among what is possible."}}
+	ErrNoRight        = &Error{"no-right", profile.Text{ZH: "您的岗位不能办理此项", EN: "your role does not allow this"}, profile.Text{ZH: "请由有权限的人员办理。", EN: "Ask somebody who may."}}
+	ErrSamePerson     = &Error{"same-person", profile.Text{ZH: "录入人不能复核自己录入的申领", EN: "whoever entered an application may not review it"}, profile.Text{ZH: "请由另一人复核。", EN: "Let another person review it."}}
+	ErrNeedsReason    = &Error{"needs-reason", profile.Text{ZH: "请填写原因", EN: "a reason is needed"}, profile.Text{}}
+	ErrNeedsChip      = &Error{"needs-chip", profile.Text{ZH: "此项须插卡办理", EN: "this is done with the card in the reader"}, profile.Text{ZH: "请插入卡后点相应按钮。", EN: "Insert the card and press the button."}}
+	ErrUnknownCard    = &Error{"unknown-card", profile.Text{ZH: "本省没有此卡的记录", EN: "the province has no record of this card"}, profile.Text{ZH: "请核对卡面；外省卡请按跨省流程办理。", EN: "Check the card; cards of other provinces take another way."}}
+	ErrOtherChip      = &Error{"other-chip", profile.Text{ZH: "这不是此申领正在制作的芯片", EN: "not the chip that this application is being made on"}, profile.Text{ZH: "请插入原来的芯片；原芯片损坏的，请主管先作废芯片。", EN: "Insert the original chip, or let a supervisor spoil it first."}}
+	ErrRecordDiffers  = &Error{"record-differs", profile.Text{ZH: "芯片内的卡号与本省记录不一致", EN: "the chip says another card number than the province's record"}, profile.Text{ZH: "请勿受理，并按规定报告。", EN: "Do not accept the card; report it."}}
+	ErrOtherCard      = &Error{"other-card", profile.Text{ZH: "读卡器中的不是这张卡", EN: "not the card that is in the reader"}, profile.Text{ZH: "请插入所办业务的卡。", EN: "Insert the card that this is about."}}
+	ErrChipUsed       = &Error{"chip-used", profile.Text{ZH: "此芯片已用于另一申领或已作废", EN: "the chip belongs to another application or was spoiled"}, profile.Text{ZH: "请换一张空白卡。", EN: "Take another blank."}}
+	ErrNoProof        = &Error{"no-proof", profile.Text{ZH: "没有有效的读卡鉴权记录", EN: "there is no valid reading of the card"}, profile.Text{ZH: "请重新读卡。", EN: "Read the card again."}}
+	ErrNoOperation    = &Error{"no-operation", profile.Text{ZH: "没有这种芯片操作，或缺少申领、卡的编号", EN: "no such chip operation, or the application or card is missing"}, profile.Text{}}
+	ErrOwnedByRecord  = &Error{"owned-by-record", profile.Text{ZH: "发卡和持卡人信息只能按本省记录写入", EN: "issuer and holder are written from the province's record only"}, profile.Text{ZH: "请先更正记录，再办理“按记录更新”。", EN: "Correct the record first, then bring the card up to date."}}
+	ErrOwnedByAccount = &Error{"owned-by-account", profile.Text{ZH: "账户余额和交易记录只能由账户交易改变", EN: "the account's balance and transactions change by debit and credit only"}, profile.Text{ZH: "请办理个人账户消费或圈存。", EN: "Debit or credit the account."}}
+	ErrMovementKnown  = &Error{"movement-known", profile.Text{ZH: "此终端交易序号的账户交易已有结果", EN: "the movement with this terminal serial number has ended already"}, profile.Text{ZH: "请查询该笔交易；新交易请用新的终端交易序号。", EN: "Look it up; a new one needs a new serial number."}}
+	ErrSpecVersion    = &Error{"spec-version", profile.Text{ZH: "此地不发行该规范版本的卡", EN: "no new cards of this specification version are made here"}, profile.Text{ZH: "请换一张规定版本的空白卡。", EN: "Take a blank of a version that is."}}
+	ErrNumbersEnded   = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 
 // otherChip is ErrOtherChip with the chip that is expected, by the end of its

@@ -110,7 +110,7 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 	case !slices.Contains(w.Status, c.Status):
 		return job{}, ErrNotAllowed
 	}
-	if err := ownedByRecord(w, o.Items); err != nil {
+	if err := byHand(w, b.profile, o.Items); err != nil {
 		return job{}, err
 	}
 	b.card, b.items, b.id.KeyVersion, b.name = c, o.Items, c.KeyVersion, w.Name
@@ -162,12 +162,16 @@ func auditOf(work session.Work) map[string]string {
 	return details
 }
 
-// ownedByRecord refuses values typed by hand for what the province's record
-// owns: issuer and holder are written from it alone.
-func ownedByRecord(w Work, items []card.Item) error {
+// byHand refuses values typed by hand for what has an owner: issuer and holder
+// are written from the province's record alone, the account by its movements.
+func byHand(w Work, p *profile.Profile, items []card.Item) error {
 	for _, item := range items {
-		if item.Write != nil && (w.Name != WorkAccess || strings.HasPrefix(item.Path, "SSSE/")) {
+		switch {
+		case item.Write == nil:
+		case w.Name != WorkAccess || p.Owner(item.Path) == profile.OwnedByRecord:
 			return ErrOwnedByRecord
+		case p.Owner(item.Path) == profile.OwnedByAccount:
+			return ErrOwnedByAccount
 		}
 	}
 	return nil

@@ -148,10 +148,11 @@ func TestAccess(t *testing.T) {
 		}{
 			"the holder's name by hand": {write("SSSE/EF06/name", "马秀兰"), socket, issuance.ErrOwnedByRecord},
 			"the issuer by hand":        {write("SSSE/EF05/cardType", "2"), socket, issuance.ErrOwnedByRecord},
+			"the balance by hand":       {write("DF04/EF06/tag92", "12345"), socket, issuance.ErrOwnedByAccount},
 			"the photograph by hand":    {write("SSSE/EF08", "FFD8"), socket, issuance.ErrOwnedByRecord},
 			"no such element":           {card.Item{Path: "DF01/EF06/fax"}, socket, card.ErrNoTarget},
 			"no such file":              {write("DF09/EF05/x", "1"), socket, card.ErrNoTarget},
-			"only the card writes it":   {card.Item{Path: "DF04/EF08", Write: &card.Data{}}, socket, card.ErrNotAllowed},
+			"only the card writes it":   {card.Item{Path: "DF04/EF08", Write: &card.Data{}}, socket, issuance.ErrOwnedByAccount},
 			"another card":              {card.Item{Path: telephone}, other, issuance.ErrOtherCard},
 		} {
 			_, err := w.clerk().open(t, test.socket, issuance.WorkAccess, c.ID, test.item)
@@ -183,7 +184,7 @@ func TestAccessWithPIN(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w world) {
 		c, socket := w.activated(t)
-		amount := write("DF04/EF06/tag92", "12345")
+		amount := write("DF04/EF06/tag93", "12")
 		turn, err := w.clerk().open(t, socket, issuance.WorkAccess, c.ID, amount)
 		require.NoError(t, err)
 		for turn.Script != nil {
@@ -194,7 +195,7 @@ func TestAccessWithPIN(t *testing.T) {
 			turn, err = w.clerk().Step(t.Context(), w.clerk().actor, turn.Session, turn.Seq, answerWithPIN(t, socket, turn, pin), "")
 			require.NoError(t, err)
 		}
-		require.Equal(t, "12345", values(result(t, turn).Fields)["tag92"])
+		require.Equal(t, "12", values(result(t, turn).Fields)["tag93"])
 
 		_, _, err = w.clerk().work(t, socket, issuance.WorkAccess, c.ID, "999999", card.Item{Path: amount.Path})
 		var refused *card.PINError

@@ -96,8 +96,7 @@ func partsOf(elements []profile.Element) []Part {
 	return parts
 }
 
-// permitted says what may be done to a target. What issuer and holder are is
-// written from the province's record only.
+// permitted says what may be done to a target by hand.
 func (t Target) permitted(p *profile.Profile) Target {
 	found, err := card.Find(p, t.Path)
 	if err != nil {
@@ -106,7 +105,7 @@ func (t Target) permitted(p *profile.Profile) Target {
 	var toRead, toWrite bool
 	t.Read, toRead = found.May(false)
 	t.Write, toWrite = found.May(true)
-	t.Write = t.Write && !strings.HasPrefix(t.Path, p.Scopes[0].Name+"/")
+	t.Write = t.Write && p.Owner(t.Path) == profile.OwnedByNobody
 	t.PIN = toRead || t.Write && toWrite
 	return t
 }

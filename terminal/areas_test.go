@@ -43,13 +43,13 @@ func TestHoldersNumber(t *testing.T) {
 		reading, err := desk.station.Perform(t.Context(), desk.platform, job)
 		return reading, w.gate.bodies(), err
 	}
-	settlement := card.Item{Path: "DF04/EF06/tag92", Write: &card.Data{Text: "12345"}}
+	settlement := card.Item{Path: "DF04/EF06/tag93", Write: &card.Data{Text: "12"}}
 	reading, sent, err := do(terminal.Job{Operation: "access", PIN: pin, Items: []card.Item{settlement, {Path: telephone}}})
 	require.NoError(t, err)
-	require.Contains(t, sent, "DF04/EF06/tag92")
+	require.Contains(t, sent, "DF04/EF06/tag93")
 	require.NotContains(t, sent, `"pin"`)
 	require.NotContains(t, sent, `"`+pin)
-	require.Equal(t, "12345", valueOf(t, reading, "tag92"))
+	require.Equal(t, "12", valueOf(t, reading, "tag93"))
 
 	_, sent, err = do(terminal.Job{Operation: "access", PIN: "000000", Items: []card.Item{settlement}})
 	require.Contains(t, terminal.Explain(err).ZH, "社保密码错误，还可再试 5 次")

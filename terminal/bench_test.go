@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/card/chip"
+	"onecard/card/order"
 	"onecard/card/profile"
 	"onecard/terminal"
 )
@@ -69,11 +70,11 @@ type bench struct {
 func newBench(t *testing.T) *bench { return &bench{t: t} }
 
 // newStation brings a station with a bench to life.
-func newStation(t *testing.T, kind string) (*terminal.Station, *bench) {
+func newStation(t *testing.T, kind string, orders order.Reader) (*terminal.Station, *bench) {
 	t.Helper()
 	b := newBench(t)
 	station := terminal.NewStation(terminal.StationConfig{
-		Readers: b, Profiles: profiles(t), Kind: kind, Logger: slog.New(slog.DiscardHandler),
+		Readers: b, Profiles: profiles(t), Kind: kind, Logger: slog.New(slog.DiscardHandler), Orders: orders,
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error)

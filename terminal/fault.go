@@ -16,6 +16,8 @@ var (
 	ErrMute         = &Fault{Code: "card-mute", ZH: "卡无应答", EN: "the card does not answer", RemedyZH: "请擦拭触点、确认插卡方向后重插；仍不行请换卡。", RemedyEN: "Clean the contacts and insert the card the right way round; else take another card."}
 	ErrNoReader     = &Fault{Code: "no-reader", ZH: "没有读卡器", EN: "no reader", RemedyZH: "请接好读卡器。", RemedyEN: "Plug the reader in."}
 	ErrNoCard       = &Fault{Code: "no-card", ZH: "读卡器中没有卡", EN: "no card in the reader", RemedyZH: "请插入卡。", RemedyEN: "Insert the card."}
+	ErrOrder        = &Fault{Code: "order-refused", ZH: "收到的指令单不可信，未执行", EN: "the order is not to be trusted: nothing was done", RemedyZH: "请勿继续办理，并报告省平台。", RemedyEN: "Do not go on; report it to the province."}
+	ErrOrderLate    = &Fault{Code: "order-late", ZH: "指令单已过期，或执行超时", EN: "the order came too late, or took too long", RemedyZH: "请核对本机时钟和网络，再执行一次；已写入的部分会自动接续。", RemedyEN: "Check this machine's clock and the line, and run the step again; it continues where it was."}
 	ErrRemoved      = &Fault{Code: "card-removed", ZH: "卡在操作中被拔出", EN: "the card was taken out during the work", RemedyZH: "请重新插入同一张卡，再执行一次；已写入的部分会自动接续。", RemedyEN: "Insert the same card and run the step again; it continues where it was."}
 	ErrReset        = &Fault{Code: "card-reset", ZH: "卡被其他程序复位", EN: "another program reset the card", RemedyZH: "请关闭占用读卡器的其他程序，再执行一次。", RemedyEN: "Close the other program and run the step again."}
 	ErrShared       = &Fault{Code: "card-shared", ZH: "卡被其他程序占用", EN: "another program holds the card", RemedyZH: "请关闭占用读卡器的其他程序。", RemedyEN: "Close the program that holds the reader."}

@@ -2,6 +2,7 @@ package terminal_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +34,7 @@ type gate struct {
 	left  int    // how many of them pass before
 	asked []string
 	sent  []string // the bodies of requests
+	alter func(turn *client.Turn)
 }
 
 // set lets the requests whose path contains a text fail, after some passed.
@@ -40,6 +42,13 @@ func (g *gate) set(fault fault, path string, after int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fault, g.path, g.left = fault, path, after
+}
+
+// change has what a turn of chip work says altered on its way.
+func (g *gate) change(alter func(turn *client.Turn)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alter = alter
 }
 
 // mend makes the line good again.
@@ -94,7 +103,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fate := g.pass(r)
 	switch fate {
 	case lineGood:
-		g.next.ServeHTTP(w, r)
+		g.hand(w, r)
 		return
 	case lineAway:
 		panic(http.ErrAbortHandler)
@@ -110,4 +119,28 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// hand lets a request through, and its answer altered where that is wanted.
+func (g *gate) hand(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	alter := g.alter
+	g.mu.Unlock()
+	if alter == nil || !strings.Contains(r.URL.Path, "/v1/chip-sessions") {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	recorder := httptest.NewRecorder()
+	g.next.ServeHTTP(recorder, r)
+	body := recorder.Body.Bytes()
+	var turn client.Turn
+	if err := json.Unmarshal(body, &turn); err == nil {
+		alter(&turn)
+		if changed, err := json.Marshal(turn); err == nil {
+			body = changed
+		}
+	}
+	w.Header().Set("Content-Type", recorder.Header().Get("Content-Type"))
+	w.WriteHeader(recorder.Code)
+	_, _ = w.Write(body)
 }

@@ -2,14 +2,17 @@ package terminal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"onecard/apdu"
 	"onecard/api/client"
 	"onecard/card"
+	"onecard/card/order"
 	"onecard/card/profile"
 )
 
@@ -104,12 +107,9 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		return Reading{}, err
 	}
 	channel := apdu.NewChannel(chip)
-	for !turn.Done {
-		script, err := decodeScript(turn.Script)
-		if err != nil {
-			return Reading{}, err
-		}
-		responses, err := card.RunWithPIN(ctx, channel, script, job.PIN, s.scriptProgress(turn.Progress))
+	place := order.Place{Session: turn.Session, Seq: turn.Seq, ATR: chip.ATR()}
+	for ; !turn.Done; place.Seq++ {
+		responses, err := s.carryOut(ctx, channel, turn, place, job.PIN)
 		if err != nil {
 			return Reading{}, err
 		}
@@ -125,6 +125,29 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		return Reading{}, fmt.Errorf("platform ended the work without a result: %w", errUnreadable)
 	}
 	return Reading{Session: turn.Session, Result: *turn.Result, profile: opened.Profile}, nil
+}
+
+// carryOut runs the order of a turn, if it is one of the province's, for this
+// chip and this place, and while it has time.
+func (s *Station) carryOut(ctx context.Context, channel *apdu.Channel, turn client.Turn, place order.Place, pin string) ([]apdu.Response, error) {
+	var token string
+	if turn.Order != nil {
+		token = *turn.Order
+	}
+	given, err := s.config.Orders.Open(token, place)
+	switch {
+	case errors.Is(err, order.ErrLate):
+		return nil, ErrOrderLate.Because(err)
+	case err != nil:
+		return nil, ErrOrder.Because(err)
+	}
+	within, cancel := context.WithTimeout(ctx, time.Duration(given.Budget)*time.Second)
+	defer cancel()
+	responses, err := card.RunWithPIN(within, channel, &card.Script{Steps: given.Steps}, pin, s.scriptProgress(turn.Progress))
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return nil, ErrOrderLate.Because(err)
+	}
+	return responses, err
 }
 
 // scriptProgress shows the script's own steps within the whole operation: the

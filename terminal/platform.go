@@ -3,8 +3,6 @@ package terminal
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -107,19 +105,6 @@ func encodeResponses(responses []apdu.Response) []client.ResponseAPDU {
 		encoded[i] = upperHex(r.Bytes())
 	}
 	return encoded
-}
-
-// decodeScript takes a script from the wire. Both ends share its JSON form.
-func decodeScript(script *client.Script) (*card.Script, error) {
-	wire, err := json.Marshal(script)
-	if err != nil {
-		return nil, fmt.Errorf("encode script: %w", err)
-	}
-	var decoded card.Script
-	if err := json.Unmarshal(wire, &decoded); err != nil {
-		return nil, fmt.Errorf("decode script: %w", err)
-	}
-	return &decoded, nil
 }
 
 // Authenticate hands a request of the national driver's form to the province's

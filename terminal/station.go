@@ -11,6 +11,7 @@ import (
 
 	"onecard/apdu"
 	"onecard/card"
+	"onecard/card/order"
 	"onecard/card/profile"
 )
 
@@ -60,6 +61,8 @@ type StationConfig struct {
 	// Kind of the workstation: counter, hospital or pharmacy.
 	Kind   string
 	Logger *slog.Logger
+	// Orders opens what the province wants done to a chip; nothing else is.
+	Orders order.Reader
 }
 
 // Station is one reader with whatever card is in it. Its methods may be called

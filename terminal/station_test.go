@@ -11,6 +11,7 @@ import (
 
 	"onecard/card"
 	"onecard/card/chip"
+	"onecard/card/order"
 	"onecard/terminal"
 )
 
@@ -41,7 +42,7 @@ func TestCards(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			station, bench := newStation(t, "counter")
+			station, bench := newStation(t, "counter", order.Reader{})
 			require.Equal(t, terminal.CardNone, station.State().Card.Kind)
 			bench.insert(test.card(t))
 			state := shows(t, station, test.kind)
@@ -69,7 +70,7 @@ func TestMute(t *testing.T) {
 	for _, fault := range []*terminal.Fault{terminal.ErrMute, terminal.ErrShared, terminal.ErrReset} {
 		t.Run(fault.Code, func(t *testing.T) {
 			t.Parallel()
-			station, bench := newStation(t, "counter")
+			station, bench := newStation(t, "counter", order.Reader{})
 			bench.fail(fault.Because(errors.New("of the reader")))
 			card := blank(t)
 			bench.insert(card)
@@ -86,7 +87,7 @@ func TestMute(t *testing.T) {
 // missing.
 func TestService(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	work := func() error { return station.ChangePIN(t.Context(), pin, pin) }
 	require.ErrorIs(t, work(), terminal.ErrNoCard)
 	bench.report(terminal.Change{Service: terminal.ErrNoPermission})
@@ -107,7 +108,7 @@ func TestService(t *testing.T) {
 // identification: it is shown as gone, never as mute, and known when it is back.
 func TestRemovedWhileIdentifying(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	card := blank(t)
 	commands := bench.insert(card)
 	shows(t, station, terminal.CardBlank)
@@ -137,7 +138,7 @@ func TestRemovedWhileIdentifying(t *testing.T) {
 // again: one connection is open at a time.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	plastic := blank(t)
 	bench.insert(plastic)
 	var group sync.WaitGroup
@@ -175,7 +176,7 @@ func held(t *testing.T, bench *bench) (reached <-chan struct{}, release func()) 
 // that could not be looked at meanwhile is looked at afterwards.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	plastic := blank(t)
 	bench.insert(plastic)
 	shows(t, station, terminal.CardBlank)
@@ -199,7 +200,7 @@ func TestBusy(t *testing.T) {
 // stopping an identification does not make a card mute.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	station.Stop()
 	reached, release := held(t, bench)
 	bench.insert(blank(t))
@@ -223,7 +224,7 @@ func TestStop(t *testing.T) {
 // TestPINForm: a number that is none costs no attempt.
 func TestPINForm(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "counter")
+	station, bench := newStation(t, "counter", order.Reader{})
 	bench.insert(blank(t))
 	for _, wrong := range []string{"", "31415", "3141592", "31415a", "３１４１５９"} {
 		require.ErrorIs(t, station.ChangePIN(t.Context(), wrong, pin), card.ErrPINFormat)
@@ -234,7 +235,7 @@ func TestPINForm(t *testing.T) {
 // TestSubscribe: a slow page sees the latest state, and the end.
 func TestSubscribe(t *testing.T) {
 	t.Parallel()
-	station, bench := newStation(t, "pharmacy")
+	station, bench := newStation(t, "pharmacy", order.Reader{})
 	ctx, cancel := context.WithCancel(t.Context())
 	changes := station.Subscribe(ctx)
 	require.Equal(t, "pharmacy", (<-changes).Kind)

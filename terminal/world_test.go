@@ -3,6 +3,7 @@ package terminal_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"onecard/api"
 	"onecard/api/client"
 	"onecard/api/pki"
+	"onecard/card/order"
 	"onecard/card/profile"
 	"onecard/exchange"
 	"onecard/exchange/authentication"
@@ -87,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w, Keeper: keeper(t), NoKey: keys.ErrNoKey, Profiles: profiles(t)})
 	require.NoError(t, err)
-	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions, Authentication: authenticating})
+	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders})
 	require.NoError(t, err)
 	w.serve(server)
 	return w
@@ -167,6 +169,13 @@ func (w *world) CardStatus(tx *registry.Tx, id uuid.UUID) (string, error) {
 	return w.issuance.CardStatus(tx, id)
 }
 
+// orders opens what this province signs.
+func (w *world) orders() order.Reader {
+	roots := x509.NewCertPool()
+	require.True(w.t, roots.AppendCertsFromPEM(w.authority.CA()))
+	return order.Reader{Roots: roots, Now: time.Now}
+}
+
 // dial enrols a workstation and connects as it.
 func (w *world) dial(station string) *client.ClientWithResponses {
 	w.t.Helper()
@@ -203,7 +212,7 @@ type post struct {
 
 func (w *world) at(station, kind, login string) *post {
 	w.t.Helper()
-	s, b := newStation(w.t, kind)
+	s, b := newStation(w.t, kind, w.orders())
 	return &post{w, w.signIn(w.dial(station), login), s, b}
 }
 

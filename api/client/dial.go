@@ -62,7 +62,8 @@ func Dial(c Config) (*ClientWithResponses, error) {
 // noRedirect: the platform never redirects; the token goes nowhere else.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func (c Config) tls() (*tls.Config, error) {
+// Roots returns the platform's certificate authority.
+func (c Config) Roots() (*x509.CertPool, error) {
 	authority, err := os.ReadFile(c.CA)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w: %w", ErrCertificate, err)
@@ -70,6 +71,14 @@ func (c Config) tls() (*tls.Config, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(authority) {
 		return nil, fmt.Errorf("client: %w: %s", ErrCertificate, c.CA)
+	}
+	return roots, nil
+}
+
+func (c Config) tls() (*tls.Config, error) {
+	roots, err := c.Roots()
+	if err != nil {
+		return nil, err
 	}
 	own, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 	if err != nil {

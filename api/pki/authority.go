@@ -36,15 +36,15 @@ type Authority struct {
 	cert  *x509.Certificate
 	key   crypto.Signer // nil when it is kept elsewhere
 
-	mu     sync.Mutex
-	server *tls.Certificate
+	mu             sync.Mutex
+	server, orders *own
 }
 
 // Open opens the authority in dir and makes it when there is none. names are
 // the DNS names and IP addresses by which the platform is reached; the names of
 // this machine's loopback interface are always added.
 func Open(dir string, names []string, now func() time.Time) (*Authority, error) {
-	a := &Authority{dir: dir, names: withLoopback(names), now: now}
+	a := &Authority{dir: dir, names: withLoopback(names), now: now, server: serverPair(), orders: ordersPair()}
 	if _, err := os.Stat(a.path("ca.pem")); errors.Is(err, fs.ErrNotExist) {
 		if err := a.create(); err != nil {
 			return nil, err
@@ -136,7 +136,7 @@ func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) ([
 // whether the platform is alive can be asked; package api refuses it anything
 // else. One program at a time serves from a directory.
 func (a *Authority) TLS() (*tls.Config, error) {
-	if _, err := a.current(); err != nil {
+	if _, err := a.current(a.server); err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
@@ -147,7 +147,7 @@ func (a *Authority) TLS() (*tls.Config, error) {
 		ClientCAs:      pool,
 		Time:           a.now,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.current() },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.current(a.server) },
 	}, nil
 }
 

@@ -18,68 +18,95 @@ import (
 	"time"
 )
 
-// current returns the server's certificate and makes a new one when there is
-// none, when it soon ends, or when it does not bear all names. When it cannot be
-// made anew because the authority's key is elsewhere, the old one serves while
-// it is valid.
-func (a *Authority) current() (*tls.Certificate, error) {
+// own is a certificate of the platform itself, in two files of its name.
+type own struct {
+	name     string
+	template func(*Authority) *x509.Certificate
+	pair     *tls.Certificate
+}
+
+// The platform's own certificates.
+func serverPair() *own {
+	return &own{name: "server", template: func(a *Authority) *x509.Certificate {
+		template := &x509.Certificate{Subject: pkix.Name{CommonName: "OneCard 平台"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		for _, name := range a.names {
+			if address := net.ParseIP(name); address != nil {
+				template.IPAddresses = append(template.IPAddresses, address)
+			} else {
+				template.DNSNames = append(template.DNSNames, name)
+			}
+		}
+		return template
+	}}
+}
+
+func ordersPair() *own {
+	return &own{name: "orders", template: func(*Authority) *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: "OneCard 指令单"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}
+	}}
+}
+
+// Orders returns the certificate and key with which the province signs what a
+// counter is to do with a chip (指令单).
+func (a *Authority) Orders() (*tls.Certificate, error) { return a.current(a.orders) }
+
+// current returns a certificate of the platform's own and makes a new one when
+// there is none, when it soon ends, or when it does not bear all names. When it
+// cannot be made anew because the authority's key is elsewhere, the old one
+// serves while it is valid.
+func (a *Authority) current(o *own) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.server == nil {
-		pair, err := readPair(a.path("server.pem"), a.path("server.key"))
+	if o.pair == nil {
+		pair, err := readPair(a.path(o.name+".pem"), a.path(o.name+".key"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		a.server = pair
+		o.pair = pair
 	}
-	if a.server != nil && (a.fits(a.server.Leaf) || a.key == nil) {
-		return a.server, nil
+	template := o.template(a)
+	if o.pair != nil && (a.fits(o.pair.Leaf, template) || a.key == nil) {
+		return o.pair, nil
 	}
-	fresh, err := a.newServer()
+	fresh, err := a.renew(o.name, template)
 	if err != nil {
 		return nil, err
 	}
-	a.server = fresh
+	o.pair = fresh
 	return fresh, nil
 }
 
-func (a *Authority) fits(leaf *x509.Certificate) bool {
+func (a *Authority) fits(leaf, template *x509.Certificate) bool {
 	if a.now().Add(renewBefore).After(leaf.NotAfter) || leaf.CheckSignatureFrom(a.cert) != nil {
 		return false
 	}
-	for _, name := range a.names {
+	for _, name := range template.DNSNames {
 		if leaf.VerifyHostname(name) != nil {
+			return false
+		}
+	}
+	for _, address := range template.IPAddresses {
+		if leaf.VerifyHostname(address.String()) != nil {
 			return false
 		}
 	}
 	return true
 }
 
-func (a *Authority) newServer() (*tls.Certificate, error) {
+func (a *Authority) renew(name string, template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "OneCard 平台"},
-		NotAfter:    a.now().Add(serverLife),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, name := range a.names {
-		if address := net.ParseIP(name); address != nil {
-			template.IPAddresses = append(template.IPAddresses, address)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
+	template.NotAfter = a.now().Add(serverLife)
 	der, err := a.sign(template, key.Public())
 	if err != nil {
 		return nil, err
 	}
-	if err := replacePair(a.path("server.pem"), a.path("server.key"), der, key); err != nil {
+	if err := replacePair(a.path(name+".pem"), a.path(name+".key"), der, key); err != nil {
 		return nil, err
 	}
-	return readPair(a.path("server.pem"), a.path("server.key"))
+	return readPair(a.path(name+".pem"), a.path(name+".key"))
 }
 
 // workstationScheme begins the URI in a workstation's certificate.

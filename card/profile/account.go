@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 func (f *fileAccount) build() (*Account, error) {
@@ -85,4 +86,30 @@ func (p *Profile) AccountBalance() (*File, *Element, bool) {
 		}
 	}
 	return nil, nil, false
+}
+
+// Owner is who alone changes what a path names; what has none is written by hand.
+type Owner string
+
+// The owners.
+const (
+	OwnedByNobody  Owner = ""
+	OwnedByRecord  Owner = "record"  // issuer and holder: the province's record
+	OwnedByAccount Owner = "account" // balance and transactions: debit and credit
+)
+
+// Owner returns the owner of an element or a file.
+func (p *Profile) Owner(path string) Owner {
+	if strings.HasPrefix(path, p.Scopes[0].Name+"/") {
+		return OwnedByRecord
+	}
+	if p.Account == nil {
+		return OwnedByNobody
+	}
+	file := p.Account.Scope + "/" + p.Account.Records
+	balance, element, ok := p.AccountBalance()
+	if path == file || strings.HasPrefix(path, file+"/") || ok && path == p.Account.Scope+"/"+balance.Name()+"/"+element.Name {
+		return OwnedByAccount
+	}
+	return OwnedByNobody
 }

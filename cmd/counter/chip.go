@@ -20,16 +20,18 @@ import (
 type chipCommand struct {
 	atReader
 
-	Read       chipRead  `cmd:"" help:"Read elements, records and files. 读数据项。"`
-	Write      chipWrite `cmd:"" help:"Write an element and read it back. 写一个数据项。"`
-	Append     chipParts `cmd:"" help:"Append a record to a cyclic file, or write the parts of a template. 追加记录。"`
-	Refresh    chipWork  `cmd:"" help:"Bring the holder's data up to date with the record. 按记录更新持卡人信息。"`
-	Rekey      chipWork  `cmd:"" help:"Change the card's keys. 更换卡内密钥。"`
-	ResetPIN   chipReset `cmd:"" name:"reset-pin" help:"Set a new PIN. 重置社保密码。"`
-	UnblockPIN chipWork  `cmd:"" name:"unblock-pin" help:"Give the attempts for the PIN back. 解锁社保密码。"`
-	BlockCard  chipBlock `cmd:"" name:"block-card" help:"Block a cancelled card for ever. 锁定卡片（不可恢复）。"`
-	BankNumber chipBank  `cmd:"" name:"bank-number" help:"Show the bank account's number, masked. 银行卡号（遮蔽）。"`
-	Areas      chipAreas `cmd:"" help:"List what the card in the reader can hold. 列出数据项。"`
+	Read       chipRead     `cmd:"" help:"Read elements, records and files. 读数据项。"`
+	Write      chipWrite    `cmd:"" help:"Write an element and read it back. 写一个数据项。"`
+	Append     chipParts    `cmd:"" help:"Append a record to a cyclic file, or write the parts of a template. 追加记录。"`
+	Refresh    chipWork     `cmd:"" help:"Bring the holder's data up to date with the record. 按记录更新持卡人信息。"`
+	Rekey      chipWork     `cmd:"" help:"Change the card's keys. 更换卡内密钥。"`
+	ResetPIN   chipReset    `cmd:"" name:"reset-pin" help:"Set a new PIN. 重置社保密码。"`
+	UnblockPIN chipWork     `cmd:"" name:"unblock-pin" help:"Give the attempts for the PIN back. 解锁社保密码。"`
+	BlockCard  chipBlock    `cmd:"" name:"block-card" help:"Block a cancelled card for ever. 锁定卡片（不可恢复）。"`
+	Debit      chipMovement `cmd:"" help:"Pay from the account on the card. 个人账户消费。"`
+	Credit     chipMovement `cmd:"" help:"Load the account on the card. 个人账户圈存。"`
+	BankNumber chipBank     `cmd:"" name:"bank-number" help:"Show the bank account's number, masked. 银行卡号（遮蔽）。"`
+	Areas      chipAreas    `cmd:"" help:"List what the card in the reader can hold. 列出数据项。"`
 }
 
 // onCard does a job on the card in the reader: which of the province's it is, a

@@ -14,6 +14,8 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"onecard/api/client"
 )
 
 // config is what a counter is told; every key may also come from the
@@ -89,4 +91,9 @@ func checkListen(address string) error {
 		return errors.New("configuration: listen must be an address of this machine alone, such as 127.0.0.1:8480")
 	}
 	return nil
+}
+
+// connection says how the platform is reached, and whose word counts.
+func (c config) connection() client.Config {
+	return client.Config{URL: c.Platform, CA: c.CA, Cert: c.Cert, Key: c.Key}
 }

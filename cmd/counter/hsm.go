@@ -84,7 +84,7 @@ func (s hsmSettings) with(ctx context.Context, work func(hsm) error, pinPad func
 
 // platform reaches the province, with an operator where one is named.
 func (s hsmSettings) platform(ctx context.Context, config config) (terminal.Platform, error) {
-	api, err := client.Dial(client.Config{URL: config.Platform, CA: config.CA, Cert: config.Cert, Key: config.Key})
+	api, err := client.Dial(config.connection())
 	if err != nil || s.Login == "" {
 		return terminal.Platform{API: api}, err
 	}

@@ -34,6 +34,7 @@ func main() {
 	defer stop()
 	var c commands
 	c.Chip.Refresh.operation, c.Chip.Rekey.operation, c.Chip.UnblockPIN.operation = client.Refresh, client.Rekey, client.UnblockPIN
+	c.Chip.Debit.operation, c.Chip.Credit.operation = client.Debit, client.Credit
 	parser := kong.Parse(&c, kong.Name("counter"), kong.Description("一卡通柜台程序 OneCard counter"), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.BindTo(os.Stdin, (*io.Reader)(nil)), kong.BindTo(os.Stdout, (*io.Writer)(nil)))
 	if err := parser.Run(); err != nil {

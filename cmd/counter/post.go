@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"onecard/api/client"
+	"onecard/card/order"
 	"onecard/card/profile"
 	"onecard/terminal"
 )
@@ -52,7 +53,7 @@ func (c *atReader) signedIn(ctx context.Context, in io.Reader, do func(ctx conte
 	if err != nil {
 		return err
 	}
-	api, err := client.Dial(client.Config{URL: config.Platform, CA: config.CA, Cert: config.Cert, Key: config.Key})
+	api, err := client.Dial(config.connection())
 	if err != nil {
 		return err
 	}
@@ -78,9 +79,13 @@ func (c *atReader) withCard(ctx context.Context, config config, do func(ctx cont
 	if err != nil {
 		return err
 	}
+	roots, err := config.connection().Roots()
+	if err != nil {
+		return err
+	}
 	station := terminal.NewStation(terminal.StationConfig{
 		Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: cmp.Or(c.Reader, config.Reader), Kind: config.Kind,
-		Logger: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+		Logger: slog.New(slog.NewJSONHandler(os.Stderr, nil)), Orders: order.Reader{Roots: roots, Now: time.Now},
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	watched := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onecard/api/client"
+	"onecard/card/order"
 	"onecard/card/profile"
 	"onecard/terminal"
 	"onecard/terminal/desk"
@@ -65,7 +66,7 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 	if err != nil {
 		return nil, nil, err
 	}
-	api, err := client.Dial(client.Config{URL: config.Platform, CA: config.CA, Cert: config.Cert, Key: config.Key})
+	api, err := client.Dial(config.connection())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,7 +78,11 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 	if err != nil {
 		return nil, nil, err
 	}
-	station := terminal.NewStation(terminal.StationConfig{Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: config.Reader, Kind: config.Kind, Logger: logger})
+	roots, err := config.connection().Roots()
+	if err != nil {
+		return nil, nil, err
+	}
+	station := terminal.NewStation(terminal.StationConfig{Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: config.Reader, Kind: config.Kind, Logger: logger, Orders: order.Reader{Roots: roots, Now: time.Now}})
 	work := &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(), Now: time.Now}
 	page, err := desk.New(desk.Config{Desk: work, API: api, Logger: logger})
 	return work, page, err

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,4 +158,33 @@ func TestAgreedCodes(t *testing.T) {
 	}
 	_, err := codesFlag{filepath.Join(t.TempDir(), "none")}.read()
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestKeysComplete: a key file of before has not all the keys of today.
+func TestKeysComplete(t *testing.T) {
+	t.Parallel()
+	side := delivered(t)
+	complete := func(names ...string) (string, error) {
+		out, printed := terminalWith("")
+		err := (&keysCompleteCommand{settings: side, Names: names}).Run(t.Context(), out)
+		return printed.String(), err
+	}
+	printed, err := complete("DPK", "DLK_3DES")
+	require.NoError(t, err)
+	require.Contains(t, printed, "DPK")
+	require.Contains(t, printed, "DLK_3DES")
+	require.NotContains(t, printed, "IRK")
+	for _, name := range []string{"DPK", "TRANSPORT", "NONE"} {
+		_, err = complete(name)
+		require.ErrorIs(t, err, keys.ErrExists, name)
+	}
+	_, err = complete()
+	require.NoError(t, err)
+	keeper, err := openKeeper(loaded(t, side))
+	require.NoError(t, err)
+	require.Equal(t, []string{"TRANSPORT", "TRANSPORT_3DES"}, slices.Sorted(slices.Values(namesOf(missingFrom(keeper)))))
+	printed, err = complete()
+	require.NoError(t, err)
+	require.Contains(t, printed, "密钥齐全")
+	require.Contains(t, audited(t, side), "keys.complete keys")
 }

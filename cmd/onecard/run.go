@@ -158,6 +158,9 @@ func (t *trial) prepareKeys(context.Context) error {
 			return err
 		}
 	}
+	if err := completeKeys(config, t.transportKey()); err != nil {
+		return err
+	}
 	return importLaboratory(config, t.transportKey())
 }
 

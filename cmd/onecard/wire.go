@@ -185,7 +185,7 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Logger: p.logger})
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Orders: p.authority.Orders, Logger: p.logger})
 	return err
 }
 

@@ -44,6 +44,7 @@ type Turn struct {
 	Session  uuid.UUID       `json:"session"`
 	Seq      int             `json:"seq"`
 	Script   *card.Script    `json:"script,omitempty"` // nil at the end
+	ATR      string          `json:"atr,omitempty"`    // of the chip that it is for
 	NeedsPIN bool            `json:"needsPin"`         // the answers must come with the holder's number
 	Done     int             `json:"done"`             // scripts, of Total
 	Total    int             `json:"total"`
@@ -179,7 +180,7 @@ func (s *Store) insert(tx *registry.Tx, r row, b Beginning, script *card.Script)
 // turn makes the answer to a step and puts it, with the operation's new state,
 // into the row. At the end it lets the owner draw the consequences.
 func (s *Store) turn(tx *registry.Tx, r *row, seq int, script *card.Script, work Work) (Turn, error) {
-	turn := Turn{Session: r.ID, Seq: seq, Script: script, NeedsPIN: script != nil && work.NeedsPIN()}
+	turn := Turn{Session: r.ID, Seq: seq, Script: script, ATR: r.ATR, NeedsPIN: script != nil && work.NeedsPIN()}
 	turn.Done, turn.Total, turn.Label = work.Progress()
 	r.Status, r.State = statusOpen, []byte{}
 	var err error

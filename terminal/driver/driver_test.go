@@ -49,18 +49,18 @@ func (b *bench) CardOfChip(*registry.Tx, string) (authentication.Card, error) {
 	return authentication.Card{ID: uuid.NewSHA1(uuid.Nil, []byte("card")), ATR: hexOf(b.chip.ATR()), Status: "1", StatusText: exchange.Text{ZH: "正常", EN: "normal"}, KeyVersion: 1}, nil
 }
 
-func newBench(t *testing.T, db *registry.DB) *bench {
+func newBench(t *testing.T, db *registry.DB, version, name string) *bench {
 	t.Helper()
 	profiles, err := profile.Load()
 	require.NoError(t, err)
-	p, err := profile.ByVersion(profiles, "3.00")
+	p, err := profile.ByVersion(profiles, version)
 	require.NoError(t, err)
 	kek, err := keys.GenerateKEK(rand.Reader)
 	require.NoError(t, err)
 	keeper, err := keys.Create(filepath.Join(t.TempDir(), "keys.json"), kek, keys.Provincial())
 	require.NoError(t, err)
 	for _, spec := range keys.Provincial() {
-		if spec.Name == p.Maker.Transport {
+		if spec.Name == p.KeeperKey(p.Maker.Transport) {
 			require.NoError(t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
@@ -72,7 +72,7 @@ func newBench(t *testing.T, db *registry.DB) *bench {
 	b.chip, err = chip.New(profiles, store, nil)
 	require.NoError(t, err)
 	b.channel = apdu.NewChannel(&chip.Socket{Chip: b.chip})
-	b.personalise(keeper)
+	b.personalise(keeper, name)
 
 	require.NoError(t, db.MarkTrial(t.Context(), registry.Actor{Operator: "test", Place: "630000"}))
 	require.NoError(t, sample.Load(t.Context(), db))
@@ -87,11 +87,11 @@ func newBench(t *testing.T, db *registry.DB) *bench {
 }
 
 // personalise makes a card of the blank.
-func (b *bench) personalise(keeper card.Keeper) {
+func (b *bench) personalise(keeper card.Keeper, name string) {
 	b.t.Helper()
 	ctx := b.t.Context()
 	atr := b.chip.PowerOn()
-	responses, err := card.Run(ctx, b.channel, card.Opening(b.profile, 16), nil)
+	responses, err := card.Run(ctx, b.channel, card.Opening(b.profile, b.profile.BlockSize()), nil)
 	require.NoError(b.t, err)
 	id, err := card.Identify(b.profile, atr, responses)
 	require.NoError(b.t, err)
@@ -104,7 +104,7 @@ func (b *bench) personalise(keeper card.Keeper) {
 	expires, err := gb.NewDate(2036, 11, 23)
 	require.NoError(b.t, err)
 	op, err := card.NewPersonalise(b.profile, id, card.Contents{CardType: "3", Issuer: "915600000263000063000000", IssuedOn: issued, ExpiresOn: expires,
-		CardNumber: "X00000019", IDNumber: number, Name: holder, Sex: number.Sex(), Ethnic: "04", BirthPlace: "632221"}, 1)
+		CardNumber: "X00000019", IDNumber: number, Name: name, Sex: number.Sex(), Ethnic: "04", BirthPlace: "632221"}, 1)
 	require.NoError(b.t, err)
 	in := card.Input{}
 	for {
@@ -154,7 +154,7 @@ func (b *bench) info() string {
 
 func each(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	registrytest.Each(t, func(t *testing.T, db *registry.DB) { test(t, newBench(t, db)) })
+	registrytest.Each(t, func(t *testing.T, db *registry.DB) { test(t, newBench(t, db, "3.00", holder)) })
 }
 
 func hexOf(raw []byte) string { return strings.ToUpper(hex.EncodeToString(raw)) }
@@ -205,6 +205,48 @@ func TestWriteAndRead(t *testing.T) {
 		require.True(t, strings.HasPrefix(line, "MFEF06|63222119810101123"), line)
 		require.True(t, strings.HasSuffix(line, "|$SSSEEF05|X00000019|$"), line)
 	})
+}
+
+// TestOlderVersions: the same steps on cards with 3DES, which give the holder's
+// data without any key.
+func TestOlderVersions(t *testing.T) {
+	t.Parallel()
+	for version, test := range map[string]struct{ name, ask, tell string }{
+		"1.00": {"阿旺洛桑图登嘉措", "DF01EF06|27|28|$", "DF01EF06|810000|0971123|$"},
+		"2.00": {holder, "DF01EF06|23|24|$", "DF01EF06|西宁市城东区|630102|$"},
+	} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, registrytest.Open(t, registrytest.Config("sqlite:"+filepath.Join(t.TempDir(), "onecard.db"), registrytest.NewClock())), version, test.name)
+			ctx, line := t.Context(), b.line()
+			fields := strings.Split(line, "|")
+			require.Equal(t, []string{test.name, version}, []string{fields[4], fields[6]})
+			info := fields[3] + "|" + fields[2] + "|"
+
+			step, err := b.WriteCardStep1(ctx, info, test.ask)
+			require.NoError(t, err)
+			require.NoError(t, b.WriteCardStep2(ctx, b.must("02", step), test.tell))
+			step, err = b.ReadCardStep1(ctx, info, test.ask)
+			require.NoError(t, err)
+			read, err := b.ReadCardStep2(ctx, b.must("02", step))
+			require.NoError(t, err)
+			require.Equal(t, test.tell, read)
+
+			b.pin = "314159"
+			step, err = b.ReloadPINStep1(ctx, info)
+			require.NoError(t, err)
+			step, err = b.ReloadPINStep2(ctx, b.must("03", step))
+			require.NoError(t, err)
+			require.NoError(t, b.ReloadPINStep3(ctx, b.must("03", step)))
+			require.NoError(t, card.VerifyPIN(ctx, b.channel, b.profile, "314159"))
+
+			step, err = b.ReadCardBasStep1(ctx)
+			require.NoError(t, err)
+			answer := b.must("01", step)
+			_, err = b.ReadCardBasStep2(ctx, spoilt(answer, 0))
+			require.ErrorIs(t, err, driver.ErrNotGenuine)
+		})
+	}
 }
 
 // TestReloadPIN sets a number in three steps, lets the holder lock it, and

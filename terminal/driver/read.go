@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -204,7 +205,7 @@ func (c *Card) prepare(ctx context.Context, cardInfo, fileAddr string, rule func
 	if err != nil {
 		return "", translated(err)
 	}
-	if _, _, err := c.plan(candidates[0], fileAddr, rule); err != nil {
+	if err := c.plannable(candidates, fileAddr, rule); err != nil {
 		return "", err
 	}
 	if err := c.identify(ctx); err != nil {
@@ -221,6 +222,18 @@ func (c *Card) prepare(ctx context.Context, cardInfo, fileAddr string, rule func
 		return "", err
 	}
 	return c.ask(ctx, key, address)
+}
+
+// plannable refuses what no card with this answer to reset has.
+func (c *Card) plannable(candidates []*profile.Profile, fileAddr string, rule func(*profile.File, *profile.Element) string) (first error) {
+	for _, p := range candidates {
+		_, _, err := c.plan(p, fileAddr, rule)
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
 }
 
 // plan reads the file addresses and finds the key and its address.
