@@ -13,7 +13,7 @@
 //	                 scripts, opening included
 //	Read             2   identity, proof that the chip is genuine, all elements
 //	Inspect          3   what a reading refuses is here a result
-//	Personalise      5   keys, data, read back and compare, finish
+//	Personalise      5   keys, data, read back and compare, finish; 4 on a GlobalPlatform blank
 //	Activate         3   the holder's first PIN
 //	Lock             2   application block and unblock
 //	VerifyPIN        1   local: the number goes to the chip only
@@ -26,5 +26,8 @@
 // What the chip looks like is data in card/profile. Keys are with a Keeper,
 // which computes and never gives one out. Access conditions, record forms and
 // the authentication follow LD/T 32-2015 parts 3 to 7 as far as they are
-// public; the loading of keys is the maker's (profile, part maker).
+// public; the loading of keys is the maker's (profile, part maker, and the makes
+// of blanks in card/profile/makers): in a chain of MACs under a transport key, or
+// through a secure channel of GlobalPlatform, in which every command and, where
+// the make can, every answer is protected from the province to the chip.
 package card

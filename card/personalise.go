@@ -46,6 +46,7 @@ type Personalise struct {
 	Proof      proof    `json:"proof"`
 	Opened     int      `json:"opened,omitempty"` // steps before the first element that is read back
 	Proven     bool     `json:"proven"`
+	Domain     *channel `json:"domain,omitempty"` // to a GlobalPlatform blank
 	All        []Value  `json:"values,omitempty"`
 }
 
@@ -58,6 +59,9 @@ func NewPersonalise(p *profile.Profile, id *Identity, contents Contents, keyVers
 	if keyVersion < 1 || keyVersion > 254 {
 		return nil, fmt.Errorf("key version %d: 1 to 254", keyVersion)
 	}
+	if _, known := profile.MakerOf(p.Makers, id.ATR); id.Blank() && !known {
+		return nil, ErrUnknownMaker
+	}
 	if err := contents.Check(p); err != nil {
 		return nil, err
 	}
@@ -69,35 +73,13 @@ func (o *Personalise) Next(ctx context.Context, keeper Keeper, in Input) (*Scrip
 	if err := o.check(in); err != nil {
 		return nil, err
 	}
-	last := lastData(in.Responses)
-	switch o.Phase {
-	case phaseStart:
-		return o.start(ctx, keeper)
-	case phaseKeys:
-		if o.NextKey < len(keyOrder(o.profile)) {
-			return o.loadKeys(ctx, keeper, last)
-		}
-		o.takeKeys()
-		return o.write(ctx, keeper, last)
-	case phaseChallenge:
-		if o.Identity.Blank() {
-			return o.write(ctx, keeper, last)
-		}
-		return o.readBack(ctx, keeper, last)
-	case phaseWrite:
-		return o.readBack(ctx, keeper, last)
-	case phaseReadBack:
-		return o.compare(ctx, keeper, in.Responses)
-	case phaseFinish:
-		return nil, o.finished(in.Responses)
-	}
-	return nil, nil
+	return o.loader().next(ctx, o, keeper, in)
 }
 
 // check judges the answers, the proof first. A refused first key is turned into
 // the finding that it is.
 func (o *Personalise) check(in Input) error {
-	if o.Phase == phaseWrite || o.Phase == phaseReadBack {
+	if o.Domain == nil && (o.Phase == phaseWrite || o.Phase == phaseReadBack) {
 		if err := o.judge(&o.Proof, 0, in.Responses); err != nil {
 			return err
 		}
@@ -109,15 +91,23 @@ func (o *Personalise) check(in Input) error {
 	return err
 }
 
-// start looks how far the chip is.
-func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error) {
+// identify makes the card identification with its check code (卡识别码).
+func (o *Personalise) identify(ctx context.Context, keeper Keeper) error {
 	serial := o.Identity.CardID[8:12]
 	body := slices.Concat(o.Identity.CardID[:8], serial)
 	check, err := keeper.DirectMAC(ctx, Key{Name: o.profile.KeeperKey("CHECK")}, make([]byte, o.profile.BlockSize()), body)
 	if err != nil {
-		return nil, keeperError("check code of the card identification", err)
+		return keeperError("check code of the card identification", err)
 	}
 	o.CardID = append(body, check...)
+	return nil
+}
+
+// start looks how far the chip is.
+func (o *Personalise) start(ctx context.Context, keeper Keeper) (*Script, error) {
+	if err := o.identify(ctx, keeper); err != nil {
+		return nil, err
+	}
 	switch {
 	case !o.Identity.Blank() && !bytes.Equal(o.Identity.CardID, o.CardID):
 		return nil, ErrAlreadyPersonalised
@@ -240,34 +230,43 @@ func (o *Personalise) finishReading(steps []Step) *Script {
 	return o.out(append(steps, challengeCommand(o.profile.BlockSize()))...)
 }
 
-// compare holds what the chip says against what was intended.
+// compare ends the personalisation of a chip that says what was intended.
 func (o *Personalise) compare(ctx context.Context, keeper Keeper, responses []apdu.Response) (*Script, error) {
-	intended, err := o.Contents.encode(o.profile, o.CardID)
-	if err != nil {
+	if err := o.same(responses[o.Opened:]); err != nil {
 		return nil, err
 	}
-	read := responses[o.Opened : o.Opened+len(intended)]
-	for i, w := range intended {
-		value, err := elementValue(w.element, read[i].Data)
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(value, w.value) {
-			if !o.Identity.Blank() {
-				return nil, ErrAlreadyPersonalised
-			}
-			return nil, &ReadBackError{Element: w.element.Title}
-		}
-	}
-	if o.All, err = o.values(true, read); err != nil {
-		return nil, err
-	}
-	o.Proven = true
 	if !o.Identity.Blank() {
 		o.Phase, o.Steps = phaseDone, nil
 		return nil, nil
 	}
 	return o.finish(ctx, keeper, lastData(responses))
+}
+
+// same holds what the chip says, element for element, against what was
+// intended; its proof was judged before.
+func (o *Personalise) same(responses []apdu.Response) error {
+	intended, err := o.Contents.encode(o.profile, o.CardID)
+	if err != nil {
+		return err
+	}
+	read := responses[:len(intended)]
+	for i, w := range intended {
+		value, err := elementValue(w.element, read[i].Data)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(value, w.value) {
+			if !o.Identity.Blank() {
+				return ErrAlreadyPersonalised
+			}
+			return &ReadBackError{Element: w.element.Title}
+		}
+	}
+	if o.All, err = o.values(true, read); err != nil {
+		return err
+	}
+	o.Proven = true
+	return nil
 }
 
 // finish is the last write: it makes the blank a card.
@@ -307,10 +306,13 @@ func (o *Personalise) NeedsPIN() bool { return false }
 // Progress says how many scripts are done, of how many, and what comes.
 func (o *Personalise) Progress() (done, total int, label string) {
 	total = PersonaliseScripts - 1
-	if !o.guarded() {
+	switch {
+	case o.Domain != nil:
+		total = PlatformScripts - 1
+	case !o.guarded():
 		total--
 	}
 	return min(o.Turn, total), total, map[string]string{
-		phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",
+		phaseOpen: "建立安全通道", phaseKeys: "装载密钥", phaseChallenge: "接续制卡", phaseWrite: "写入数据", phaseReadBack: "读回核对", phaseFinish: "结束制卡", phaseDone: "制卡完成",
 	}[o.Phase]
 }

@@ -220,7 +220,7 @@ func TestTearOfPlainChip(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			failures := 0
-			for _, test := range tears(life.name)[1:] {
+			for _, test := range tears(life.name)[2:] {
 				v := newProvinceOf(t, version)
 				r := test.search(t, v)
 				r.plain = true
@@ -243,7 +243,19 @@ type tornTest struct {
 func tears(name string) []tornTest {
 	blank := func(t *testing.T, v province) *chip.Image { return image(t, &chip.Socket{Chip: v.blank(t, 0x7E)}) }
 	made := func(t *testing.T, v province) *chip.Image { return image(t, v.made(t, 0x7F)) }
+	channelled := func(t *testing.T, v province) *chip.Image {
+		return image(t, &chip.Socket{Chip: v.platformBlank(t, v.maker(t, "gp-scp03"), 0x7D)})
+	}
 	return []tornTest{
+		{"personalise through a channel", channelled, func(t *testing.T, v province) *tear {
+			v.withPlatform(t)
+			intended := contents(t, name)
+			return &tear{v: v, holds: complete(1, 0), resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {
+				return v.work(ctx, reader, on, "personalise", "", func(id *card.Identity) (card.Operation, error) {
+					return card.NewPersonalise(v.profile, id, intended, 1)
+				})
+			}}
+		}},
 		{"personalise", blank, func(t *testing.T, v province) *tear {
 			intended := contents(t, name)
 			return &tear{v: v, holds: complete(1, 0), resume: func(ctx context.Context, reader apdu.Transmitter, on *chip.Chip) error {

@@ -15,6 +15,14 @@ type Chip interface {
 	DirectMAC(ctx context.Context, key Key, iv, message []byte) ([]byte, error)
 }
 
+// Channels is what the personalisation of GlobalPlatform blanks asks of a keeper
+// (安全通道). One that holds none answers ErrNoChannel.
+type Channels interface {
+	OpenChannel(ctx context.Context, request ChannelRequest) (command, state []byte, err error)
+	WrapCommands(ctx context.Context, state, chip []byte, commands []ChannelCommand) (wrapped [][]byte, next []byte, err error)
+	UnwrapResponses(ctx context.Context, state, chip []byte, responses [][]byte) (plain [][]byte, next []byte, err error)
+}
+
 // Vault is what protects personal data at rest.
 type Vault interface {
 	Seal(ctx context.Context, aad, plain []byte) ([]byte, error)
@@ -22,13 +30,19 @@ type Vault interface {
 	Index(ctx context.Context, purpose string, value []byte) ([]byte, error)
 }
 
+// Cards is all that a keeper does for work on cards.
+type Cards interface {
+	Chip
+	Channels
+	TransactionMAC(ctx context.Context, key Key, factor, message []byte) ([]byte, error)
+	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
+}
+
 // Service is all that a keeper does for its callers, whether it stands in
 // their process or in one of its own.
 type Service interface {
-	Chip
+	Cards
 	Vault
-	TransactionMAC(ctx context.Context, key Key, factor, message []byte) ([]byte, error)
-	CipherCommand(ctx context.Context, key Key, r, header, plain []byte) ([]byte, error)
 	CheckValue(ctx context.Context, key Key) (kcv []byte, method string, err error)
 }
 

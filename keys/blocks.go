@@ -40,7 +40,7 @@ func (k *Keeper) ExportBlock(ctx context.Context, under, key Key, codes Codes) (
 	}
 	defer clear(value)
 	err = k.use(ctx, under, func(algorithm Algorithm, protection []byte) error {
-		kbpk, err := protects(algorithm, protection, h.Algorithm)
+		kbpk, err := protects(algorithm, protection, h.Spec)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (k *Keeper) ImportBlock(ctx context.Context, under Key, spec Spec, version 
 	}
 	var value []byte
 	err := k.use(ctx, under, func(algorithm Algorithm, protection []byte) error {
-		kbpk, err := protects(algorithm, protection, spec.Algorithm)
+		kbpk, err := protects(algorithm, protection, spec)
 		if err != nil {
 			return err
 		}
@@ -132,13 +132,13 @@ func (s Spec) matches(header keyblock.Header, version, size int, codes Codes) er
 	return nil
 }
 
-// protects returns the protection key for a key of that algorithm. One of
-// 3DES has 112 bits: it protects no key of 128.
-func protects(algorithm Algorithm, value []byte, protected Algorithm) (keyblock.KBPK, error) {
+// protects returns the protection key for a key of that description. One of 3DES
+// has 112 bits and protects no key of 128; one of AES none that is longer.
+func protects(algorithm Algorithm, value []byte, protected Spec) (keyblock.KBPK, error) {
 	switch {
-	case algorithm != TripleDES:
+	case algorithm != TripleDES && len(value) >= protected.size():
 		return keyblock.KBPK{Algorithm: 'A', Key: value}, nil
-	case protected == TripleDES:
+	case algorithm == TripleDES && protected.Algorithm == TripleDES:
 		return keyblock.KBPK{Algorithm: 'T', Key: value}, nil
 	}
 	return keyblock.KBPK{}, ErrWeak

@@ -68,6 +68,8 @@ func TestBlockBetweenKeepers(t *testing.T) {
 		{keys.TripleDES, exportable("MK_3DES", keys.Master, keys.TripleDES, 2), nil},
 		{keys.AES128, exportable("TRANSPORT", keys.Transport, keys.SM4, 1), nil},
 		{keys.AES256, exportable("CHECK", keys.CheckCode, keys.SM4, 0), nil},
+		{keys.AES128, exportable("GPENC", keys.Channel, keys.AES128, 0), nil},
+		{keys.TripleDES, exportable("KMC", keys.Channel, keys.TripleDES, 0), nil},
 	} {
 		t.Run(c.spec.Name+" "+string(c.exchange), func(t *testing.T) {
 			t.Parallel()
@@ -104,6 +106,8 @@ func TestExportBlockRefuses(t *testing.T) {
 	require.NoError(t, keeper.Import(exportable("IRK", keys.Authentication, keys.SM4, 2), 100, strings.NewReader(testRoot)))
 	require.NoError(t, keeper.SetLife("IRK", 100, keys.Life{Status: keys.Field}))
 	weak := withExchange(t, keys.TripleDES, exportable("IRK", keys.Authentication, keys.SM4, 2))
+	short := withExchange(t, keys.AES128)
+	require.NoError(t, short.Import(exportable("GPENC", keys.Channel, keys.AES192, 0), 1, strings.NewReader(testRoot+testRoot[:16])))
 
 	key := func(name string, factors ...[]byte) keys.Key { return keys.Key{Name: name, Factors: factors} }
 	for name, c := range map[string]struct {
@@ -121,6 +125,7 @@ func TestExportBlockRefuses(t *testing.T) {
 		"too many factors":  {keeper, under(), key("IRK", cityFactor, cardFactor, cardFactor), keys.ErrFactors},
 		"short factor":      {keeper, under(), key("IRK", cityFactor[:7]), keys.ErrFactors},
 		"weak KBPK":         {weak, under(), key("IRK"), keys.ErrWeak},
+		"short KBPK":        {short, under(), key("GPENC"), keys.ErrWeak},
 		"nothing below":     {keeper, under(), key("FLAT"), keys.ErrNotInBlock},
 		"derived check key": {keeper, under(), key("CHECK2"), keys.ErrNotInBlock},
 		"version of three":  {keeper, under(), keys.Key{Name: "IRK", Version: 100}, keys.ErrNotInBlock},
@@ -242,6 +247,9 @@ func TestCodes(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, agreed.Assumed)
 	require.Equal(t, "S", agreed.Algorithms[keys.SM4])
+	channels, err := keys.ParseCodes(strings.NewReader(algorithms + usages + "  channel: {usage: D0, mode: N}\n"))
+	require.NoError(t, err, "with a code for a maker's channel, too")
+	require.Equal(t, "D0", channels.Usages[keys.Channel].Usage)
 	for name, text := range map[string]string{
 		"empty":             "",
 		"unknown field":     algorithms + usages + "x: 1\n",
@@ -256,6 +264,7 @@ func TestCodes(t *testing.T) {
 		"unknown usage":     algorithms + usages + "  other: {usage: D0, mode: N}\n",
 		"personal data":     algorithms + usages + "  field-encryption: {usage: D0, mode: N}\n",
 		"unknown algorithm": strings.Replace(algorithms, "S}", "S, AES-128: A}", 1) + usages,
+		"the code of AES":   strings.Replace(algorithms, "S}", "A}", 1) + usages,
 		"missing usage":     algorithms + strings.Replace(usages, "  master: {usage: E5, mode: X}\n", "", 1),
 	} {
 		_, err := keys.ParseCodes(strings.NewReader(text))

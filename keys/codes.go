@@ -30,6 +30,9 @@ type UsageCode struct {
 	Mode  string `yaml:"mode"`
 }
 
+// aesCode is the standard's code of AES of any length.
+const aesCode = "A"
+
 // derives is the mode of keys from which others are derived.
 const derives = "X"
 
@@ -75,22 +78,27 @@ func (c Codes) check() error {
 		usages[code.Usage] = true
 	}
 	for algorithm, code := range c.Algorithms {
-		if !codeForm.MatchString(code) || algorithms[code] {
+		if !codeForm.MatchString(code) || algorithms[code] || code == aesCode {
 			return wrong(algorithm)
 		}
 		algorithms[code] = true
 	}
-	for _, usage := range []Usage{Authentication, Maintenance, Master, Transport, CheckCode} {
+	needed := []Usage{Authentication, Maintenance, Master, Transport, CheckCode}
+	for _, usage := range needed {
 		if _, known := c.Usages[usage]; !known {
 			return wrong(usage)
 		}
+	}
+	// Who buys no GlobalPlatform blanks has agreed on no code for their keys.
+	if _, known := c.Usages[Channel]; known {
+		needed = append(needed, Channel)
 	}
 	for _, algorithm := range []Algorithm{SM4, TripleDES} {
 		if _, known := c.Algorithms[algorithm]; !known {
 			return wrong(algorithm)
 		}
 	}
-	if len(c.Usages) != 5 || len(c.Algorithms) != 2 {
+	if len(c.Usages) != len(needed) || len(c.Algorithms) != 2 {
 		return wrong("unknown")
 	}
 	return nil
@@ -101,6 +109,9 @@ func (c Codes) check() error {
 func (c Codes) code(usage Usage, algorithm Algorithm, depth int) (UsageCode, byte, error) {
 	code, known := c.Usages[usage]
 	letter := c.Algorithms[algorithm]
+	if algorithm.aes() {
+		letter = aesCode
+	}
 	if !known || letter == "" || (code.Mode == derives) != (depth > 0) {
 		return UsageCode{}, 0, ErrNotInBlock
 	}

@@ -26,7 +26,7 @@ func newCipher(algorithm Algorithm, key []byte) (cipher.Block, error) {
 	switch {
 	case algorithm == SM4:
 		return sm4.NewCipher(key)
-	case algorithm == AES128 || algorithm == AES256:
+	case algorithm.aes():
 		return aes.NewCipher(key)
 	case algorithm == TripleDES && len(key) == 16:
 		triple := append(append(make([]byte, 0, 24), key...), key[:8]...)

@@ -27,6 +27,15 @@
 // province's own key never computes for a card directly and can never be
 // wrapped out. A key leaves in a key block only if it came as exportable.
 //
+// # Secure channels
+//
+// A GlobalPlatform blank is personalised through a secure channel (安全通道):
+// OpenChannel judges the chip's cryptogram, WrapCommands protects a whole
+// script, UnwrapResponses judges the answers. Between two turns the caller
+// keeps the state, which is sealed and holds no key: the keys of the session
+// are derived again at each turn. Exactly once is the caller's part: what was
+// wrapped is sent once, and a session that broke off is opened anew.
+//
 // # Sealed key file
 //
 // JSON. Each key is sealed with SM4-GCM whose associated data are the entry's
@@ -45,5 +54,7 @@
 // and 2.0), RFC 2104, RFC 5869, NIST SP 800-38D; padding and MAC: ISO/IEC 9797-1
 // algorithm 1 with padding method 2; TR-31 / X9.143 key blocks and check values
 // of AES keys; RFC 9106 (Argon2id) for custodians' passphrases; diversification and authentication: the
-// social security card's specification (LB/T, 社会保障（个人）卡规范).
+// social security card's specification (LB/T, 社会保障（个人）卡规范). Secure channels:
+// GlobalPlatform Card Specification appendix E (SCP02) and Amendment D (SCP03),
+// NIST SP 800-38B and 800-108.
 package keys

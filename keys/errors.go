@@ -42,6 +42,19 @@ var (
 	ErrBlock = errors.New("密钥块无效 key block is not valid")
 )
 
+// What can go wrong on a secure channel.
+var (
+	// ErrNoChannel: the keeper holds no secure channels.
+	ErrNoChannel error = unsupported("密钥保管方不支持安全通道 this keeper of keys holds no secure channels")
+	// ErrCardCryptogram: the chip did not prove that it holds the channel's keys.
+	ErrCardCryptogram error = chipError("芯片未通过安全通道认证 the chip did not authenticate on the secure channel")
+	// ErrResponseMAC: an answer is not the chip's, or not to this command.
+	ErrResponseMAC error = chipError("应答的校验不符 MAC of the response is wrong")
+	// ErrChannelAborted: the session ended with a security error or before its
+	// script did; a new one must be opened.
+	ErrChannelAborted = errors.New("安全通道会话已中止，需重新建立 the secure channel session is aborted; open a new one")
+)
+
 // What can go wrong with the files.
 var (
 	// ErrWrongKEK: the key-encryption key is not the one the file was sealed with.
@@ -71,6 +84,23 @@ func (e unknownKey) Error() string { return string(e) }
 
 // UnknownKey marks the error.
 func (unknownKey) UnknownKey() {}
+
+// unsupported is an error about something that the keeper does not do.
+type unsupported string
+
+func (e unsupported) Error() string { return string(e) }
+
+// Is makes errors.Is find errors.ErrUnsupported.
+func (unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// chipError is an error that is the chip's. Whoever may not import this package
+// knows it by its method.
+type chipError string
+
+func (e chipError) Error() string { return string(e) }
+
+// WrongChip marks the error: the chip does not hold the keys that it should.
+func (chipError) WrongChip() {}
 
 // keyError says which key an error is about.
 func keyError(name string, version int, err error) error {

@@ -33,6 +33,11 @@ const (
 	// Transport is the chip maker's key in blanks (传输密钥): as Master, but it is
 	// imported, never made here, and never loaded into a card.
 	Transport Usage = "transport"
+	// Channel is one of the static keys with which the secure channel of a
+	// GlobalPlatform blank is opened (安全通道静态密钥): as Transport it is the chip
+	// maker's and imported, never made here; it serves OpenChannel and what
+	// follows from it, and nothing else.
+	Channel Usage = "channel"
 	// CheckCode computes the check code of the card's identification (卡识别码校验码).
 	CheckCode Usage = "check-code"
 	// FieldEncryption protects personal data at rest (字段加密).
@@ -44,11 +49,14 @@ const (
 	KeyExchange Usage = "key-exchange"
 )
 
+// imported tells whether keys of this usage come from the chip maker.
+func (u Usage) imported() bool { return u == Transport || u == Channel }
+
 // Algorithm is the cipher a key is for.
 type Algorithm string
 
-// The algorithms. All keys are 16 bytes, but AES-256's and the blind index's
-// of 32.
+// The algorithms. All keys are 16 bytes, but AES-192's of 24 and AES-256's and
+// the blind index's of 32.
 const (
 	// SM4 is the cipher of cards of specification 3.00.
 	SM4 Algorithm = "SM4"
@@ -56,10 +64,15 @@ const (
 	TripleDES Algorithm = "3DES"
 	// HMACSM3 is for the blind index.
 	HMACSM3 Algorithm = "HMAC-SM3"
-	// AES128 and AES256 are for key blocks of version D.
+	// AES128, AES192 and AES256 are for key blocks of version D, and for the
+	// channels of GlobalPlatform blanks.
 	AES128 Algorithm = "AES-128"
+	AES192 Algorithm = "AES-192"
 	AES256 Algorithm = "AES-256"
 )
+
+// aes tells whether the algorithm is AES with one of its key lengths.
+func (a Algorithm) aes() bool { return a == AES128 || a == AES192 || a == AES256 }
 
 // The keys which protect personal data.
 const (
@@ -147,6 +160,7 @@ func (s Spec) check() error {
 		Maintenance:     {SM4, TripleDES},
 		Master:          {SM4, TripleDES},
 		Transport:       {SM4, TripleDES},
+		Channel:         {TripleDES, AES128, AES192, AES256},
 		CheckCode:       {SM4, TripleDES},
 		FieldEncryption: {SM4},
 		BlindIndex:      {HMACSM3},
@@ -177,7 +191,7 @@ func (s Spec) homebound() bool {
 func (s Spec) checkDepth() error {
 	highest := 2
 	switch {
-	case s.homebound():
+	case s.homebound(), s.Usage == Channel:
 		highest = 0
 	case s.forCards():
 		highest = 3
@@ -190,8 +204,11 @@ func (s Spec) checkDepth() error {
 
 // size returns the length of the key in bytes.
 func (s Spec) size() int {
-	if s.Algorithm == HMACSM3 || s.Algorithm == AES256 {
+	switch s.Algorithm {
+	case HMACSM3, AES256:
 		return 32
+	case AES192:
+		return 24
 	}
 	return 16
 }

@@ -128,7 +128,7 @@ func (k *Keeper) Add(specs ...Spec) error {
 			}
 			continue
 		}
-		if spec.Usage == Transport {
+		if spec.Usage.imported() {
 			continue
 		}
 		made, err := k.generate(spec, 1)
@@ -152,7 +152,7 @@ func (k *Keeper) Rotate(name string) (version int, err error) {
 		return 0, keyError(name, 0, ErrNoKey)
 	}
 	last := versions[len(versions)-1]
-	if last.Usage == Transport || last.Usage == BlindIndex {
+	if last.Usage.imported() || last.Usage == BlindIndex {
 		return 0, keyError(name, last.Version, ErrWrongUsage)
 	}
 	if last.Version == maxVersion {

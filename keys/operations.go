@@ -228,7 +228,7 @@ func checkValue(spec Spec, value []byte) ([]byte, string, error) {
 	if spec.Usage == FieldEncryption {
 		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:3], CheckValueCMAC, nil
 	}
-	if spec.Algorithm == AES128 || spec.Algorithm == AES256 {
+	if spec.Algorithm.aes() {
 		return cbcmac.NewCMAC(block, block.BlockSize()).MAC(zero)[:5], CheckValueAES, nil
 	}
 	block.Encrypt(zero, zero)

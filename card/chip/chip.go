@@ -45,7 +45,8 @@ type ram struct {
 	challenge []byte // latest, not used yet
 	chain     []byte // last MAC block of a run of key loads
 	waiting   []byte // for GET RESPONSE
-	bank      bool   // the bank's application is selected
+	session   *channelSession
+	bank      bool // the bank's application is selected
 	movement  *movement
 }
 
@@ -54,6 +55,10 @@ func (r ram) clone() ram {
 	r.rights = maps.Clone(r.rights)
 	if r.movement != nil {
 		r.movement = &movement{credit: r.movement.credit, values: maps.Clone(r.movement.values)}
+	}
+	if r.session != nil {
+		session := *r.session
+		r.session = &session
 	}
 	return r
 }
@@ -204,6 +209,13 @@ func (c *Chip) process(raw []byte) ([]byte, apdu.SW) {
 	cmd, err := apdu.ParseCommand(raw)
 	if err != nil || len(raw) > 5 && raw[4] == 0 { // the latter is extended
 		return nil, 0x6700
+	}
+	if c.domain() {
+		c.waiting = waiting
+		if cmd.INS != insGetResponse {
+			c.waiting = nil
+		}
+		return c.platform(cmd)
 	}
 	known, ok := commands[cmd.INS]
 	switch {

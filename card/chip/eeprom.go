@@ -31,7 +31,7 @@ type EEPROM struct {
 	Plain bool
 
 	profile *profile.Profile
-	fixed   Image // what never changes: answer to reset, version, area, bank
+	fixed   Image // what never changes: answer to reset, version, area, bank, the maker's keys
 	mem     []byte
 	events  int  // bytes programmed so far
 	cut     int  // event at which the power goes; 0 never
@@ -55,7 +55,7 @@ func NewEEPROM(p *profile.Profile, image *Image) (*EEPROM, error) {
 	if err := image.check(p); err != nil {
 		return nil, err
 	}
-	e := &EEPROM{profile: p, fixed: Image{ATR: image.ATR, Version: image.Version, Area: image.Area, Bank: image.Bank}}
+	e := &EEPROM{profile: p, fixed: Image{ATR: image.ATR, Version: image.Version, Area: image.Area, Bank: image.Bank, Platform: image.Platform}}
 	data := e.encode(image)
 	e.mem = append(bytes.Repeat([]byte{0xFF}, dataStart), data...)
 	e.mem[bufferFlag] = 0
@@ -212,6 +212,9 @@ func (e *EEPROM) encode(image *Image) []byte {
 	data = append(data, pad(image.PIN, pinRoom)...)
 	data = binary.BigEndian.AppendUint16(data, image.AccountSerial)
 	data = append(append(data, byte(len(image.AccountProof))), pad(image.AccountProof, proofRoom)...)
+	if image.Platform != nil {
+		data = binary.BigEndian.AppendUint32(data, image.Platform.Sequence)
+	}
 	for _, scope := range e.profile.Scopes {
 		for _, key := range scope.Keys {
 			slot := image.Keys[key.Name]
@@ -270,6 +273,11 @@ func (e *EEPROM) decode() (*Image, error) {
 		return nil, fmt.Errorf("account: %w", ErrImage)
 	}
 	image.AccountProof = proof[:size]
+	if e.fixed.Platform != nil {
+		platform := *e.fixed.Platform
+		platform.Sequence = binary.BigEndian.Uint32(take(4))
+		image.Platform = &platform
+	}
 	for _, scope := range e.profile.Scopes {
 		for _, key := range scope.Keys {
 			slot := take(slotSize)

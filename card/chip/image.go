@@ -34,6 +34,8 @@ type Image struct {
 	// Answers are those of a foreign chip, by command in hexadecimal.
 	Answers map[string]Hex `json:"answers,omitempty"`
 
+	// Platform is what a GlobalPlatform blank keeps of its maker.
+	Platform *Platform `json:"platform,omitempty"`
 	// AccountSerial is the number of the medical account's last movement, and
 	// AccountProof that number with what the chip answered.
 	AccountSerial uint16 `json:"accountSerial,omitempty"`
@@ -82,19 +84,26 @@ func Blank(p *profile.Profile, serial [4]byte, maker [16]byte) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	return structured(p, atr, p.Maker.Area, serial, func(key profile.Key) *Slot {
+		return &Slot{Key: transport, Tries: key.Tries, Most: key.Tries}
+	})
+}
+
+// structured lays a blank out, with what stands in a key slot.
+func structured(p *profile.Profile, atr, area []byte, serial [4]byte, slot func(profile.Key) *Slot) (*Image, error) {
 	image := &Image{ATR: atr, Version: p.Version, LifeCycle: lifeBlank, PINTries: p.PIN.Tries, Keys: map[string]*Slot{}, Records: map[string][]Hex{}, Binary: map[string]Hex{}}
 	if p.Finance != nil {
 		image.Bank = testAccount(serial)
 	}
 	for _, scope := range p.Scopes {
 		for _, key := range scope.Keys {
-			image.Keys[key.Name] = &Slot{Key: transport, Tries: key.Tries, Most: key.Tries}
+			image.Keys[key.Name] = slot(key)
 		}
 		for _, file := range scope.Files {
 			image.format(scope.Name+"/"+file.Name(), file)
 		}
 	}
-	identification := bytes.Join([][]byte{p.Maker.Area, {0xD1, 0x56, 0x00, 0x00, 0x05}, serial[:], {0xFF, 0xFF, 0xFF, 0xFF}}, nil)
+	identification := bytes.Join([][]byte{area, {0xD1, 0x56, 0x00, 0x00, 0x05}, serial[:], {0xFF, 0xFF, 0xFF, 0xFF}}, nil)
 	for name, value := range map[string][]byte{"cardID": identification, "specVersion": []byte(p.Version)} {
 		if err := image.preset(p, name, value); err != nil {
 			return nil, err
@@ -142,6 +151,9 @@ func (i *Image) check(p *profile.Profile) error {
 	}
 	if p == nil {
 		return nil
+	}
+	if err := i.Platform.check(); err != nil {
+		return err
 	}
 	if i.PINTries < 0 || i.PINTries > p.PIN.Tries || len(i.PIN) != 0 && len(i.PIN) != p.PIN.Digits/2 {
 		return fmt.Errorf("PIN: %w: %d digits or none, 0 to %d attempts", ErrImage, p.PIN.Digits, p.PIN.Tries)

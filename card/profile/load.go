@@ -66,6 +66,10 @@ func newestFirst(profiles []*Profile) {
 }
 
 func extend(profiles []*Profile, from fs.FS, pattern string) ([]*Profile, error) {
+	makers, err := knownMakers()
+	if err != nil {
+		return nil, err
+	}
 	names, err := fs.Glob(from, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("card profiles: %w", err)
@@ -79,6 +83,7 @@ func extend(profiles []*Profile, from fs.FS, pattern string) ([]*Profile, error)
 		if err != nil {
 			return nil, fmt.Errorf("card profile %s: %w", name, err)
 		}
+		p.Makers = makers
 		profiles = append(profiles, p)
 	}
 	return profiles, nil
@@ -190,15 +195,20 @@ func Parse(text []byte, known ...*Profile) (*Profile, error) {
 	if err == nil {
 		err = p.check(f)
 	}
-	var at *fault
-	if errors.As(err, &at) {
-		var root yaml.Node
-		if err := yaml.Unmarshal(text, &root); err != nil {
-			return nil, fmt.Errorf("profile: %w", err)
-		}
-		return nil, &Error{line(&root, at.path), at.reason}
+	if err != nil {
+		return nil, located(text, err)
 	}
-	return p, err
+	return p, nil
+}
+
+// located says in which line of the file a fault is.
+func located(text []byte, err error) error {
+	var at *fault
+	var root yaml.Node
+	if !errors.As(err, &at) || yaml.Unmarshal(text, &root) != nil {
+		return err
+	}
+	return &Error{line(&root, at.path), at.reason}
 }
 
 // build makes the profile of the file, or the extended one.

@@ -26,6 +26,7 @@ type Profile struct {
 	Account     *Account // the medical account on the chip; nil for none
 	Finance     *Finance // the bank's application on the same chip; nil for none
 	Maker       Maker
+	Makers      []*BlankMaker // the makes of blanks; the same for all versions
 }
 
 // The algorithms of a profile.

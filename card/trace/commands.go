@@ -47,7 +47,7 @@ func lines() []line {
 		{0x80, class, 0x70, nil, "INIT SAM FOR PURCHASE", "安全模块：消费初始化", "security module: begin a purchase", closedData},
 		{0x80, class, 0x72, nil, "CREDIT SAM FOR PURCHASE", "安全模块：消费确认", "security module: confirm a purchase", closedData},
 		// GlobalPlatform.
-		{0x80, class, 0x50, dataOf(8), "INITIALIZE UPDATE", "GP：建立安全通道", "GlobalPlatform: open a secure channel", (*decoder).initializeUpdate},
+		{0x80, class, 0x50, func(c *call) bool { return len(c.Data) == 8 || len(c.Data) == 16 }, "INITIALIZE UPDATE", "GP：建立安全通道", "GlobalPlatform: open a secure channel", (*decoder).initializeUpdate},
 		{0x84, 0xFC, 0x82, nil, "EXTERNAL AUTHENTICATE (GP)", "GP：安全通道认证", "GlobalPlatform: authenticate the secure channel", (*decoder).channelAuthenticate},
 		{0x80, class, 0xD8, nil, "PUT KEY", "GP：装载密钥", "GlobalPlatform: load keys", closedData},
 		{0x80, class, 0xE2, nil, "STORE DATA", "GP：写入个人化数据", "GlobalPlatform: store data", closedData},
@@ -106,6 +106,10 @@ func (d *decoder) command(c *call) {
 	for _, l := range known {
 		if c.CLA&l.mask == l.cla&l.mask && c.INS == l.ins && (l.when == nil || l.when(c)) {
 			c.step.Name, c.step.Text = l.name, profile.Text{ZH: l.zh, EN: l.en}
+			if d.channel && c.CLA&claSecure != 0 {
+				d.inChannel(c, l)
+				return
+			}
 			l.decode(d, c)
 			c.addMAC(d)
 			return
@@ -117,8 +121,6 @@ func (d *decoder) command(c *call) {
 	c.addMAC(d)
 }
 
-func dataOf(n int) func(*call) bool { return func(c *call) bool { return len(c.Data) == n } }
-
 // about says what a command is about, after what it does.
 func (c *call) about(zh, en string) {
 	c.step.Text.ZH += " " + zh
@@ -126,11 +128,12 @@ func (c *call) about(zh, en string) {
 }
 
 var (
-	textData   = profile.Text{ZH: "数据", EN: "data"}
-	textMAC    = profile.Text{ZH: "报文鉴别码 MAC", EN: "MAC"}
-	textCipher = profile.Text{ZH: "密文", EN: "enciphered"}
-	textR2     = profile.Text{ZH: "原始信息", EN: "original information"}
-	textAUTH   = profile.Text{ZH: "鉴别数据", EN: "cryptogram"}
+	textData    = profile.Text{ZH: "数据", EN: "data"}
+	textMAC     = profile.Text{ZH: "报文鉴别码 MAC", EN: "MAC"}
+	textChannel = profile.Text{ZH: "安全通道内的数据", EN: "data in the secure channel"}
+	textCipher  = profile.Text{ZH: "密文", EN: "enciphered"}
+	textR2      = profile.Text{ZH: "原始信息", EN: "original information"}
+	textAUTH    = profile.Text{ZH: "鉴别数据", EN: "cryptogram"}
 )
 
 // macLength is the length of the MAC at the end of a protected command.

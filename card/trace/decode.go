@@ -35,6 +35,7 @@ type decoder struct {
 	profile *profile.Profile // nil where not known
 	scope   *profile.Scope   // nil outside of the social security application
 	file    *profile.File    // the current elementary file; nil where not known
+	channel bool             // a GlobalPlatform session is open
 	totals  Totals
 }
 

@@ -39,6 +39,7 @@ func (d *decoder) selectFile(c *call) {
 		c.sent(d.open("", profile.Text{ZH: "名称或标识", EN: "name or identifier"}, c.data, nameText))
 	}
 	d.fci(c)
+	d.channel = d.channel && c.P1 != 0x04 // another application ends a session
 	if !whole {
 		d.selected(c, nil, nil)
 		return

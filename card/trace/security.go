@@ -228,10 +228,34 @@ func (d *decoder) moduleCompute(c *call) {
 }
 
 func (d *decoder) initializeUpdate(c *call) {
+	d.channel = false
 	c.about(fmt.Sprintf("密钥版本 %d", c.P1), fmt.Sprintf("key version %d", c.P1))
 	c.sent(d.plainHex("", profile.Text{ZH: "主机随机数", EN: "host challenge"}, c.data))
 	if c.answer.len() > 0 {
 		c.received(d.secret("", profile.Text{ZH: "密钥信息、卡随机数和密文", EN: "key information, card challenge and cryptogram"}, c.answer))
+	}
+}
+
+// channelMAC is the length of the MAC of a command in a session, in the mode S8.
+const channelMAC = 8
+
+// inChannel decodes a command of an open session as far as its header tells:
+// what it carries and what it brings is protected as the level says.
+func (d *decoder) inChannel(c *call, l line) {
+	data, answer := c.data, c.answer
+	c.data, c.answer = part{}, part{}
+	l.decode(d, c)
+	c.data, c.answer = data, answer
+	c.step.Sent, c.step.Received = nil, nil
+	end := max(0, data.len()-channelMAC)
+	if body := data.cut(0, end); body.len() > 0 {
+		c.sent(d.secret("", textChannel, body))
+	}
+	if mac := data.cut(end, data.len()); mac.len() > 0 {
+		c.sent(d.secret("", textMAC, mac))
+	}
+	if answer.len() > 0 {
+		c.received(d.secret("", textChannel, answer))
 	}
 }
 
@@ -245,6 +269,7 @@ func (d *decoder) channelAuthenticate(c *call) {
 			levels = append(levels, name)
 		}
 	}
+	d.channel = c.sw == apdu.OK
 	level := strings.Join(levels, "+")
 	if level == "" {
 		level = "-"

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"onecard/card/chip"
@@ -11,10 +12,11 @@ import (
 )
 
 type blankCommand struct {
-	Card             string `required:"" help:"File of the new card."`
-	Serial           string `required:"" help:"Serial number of the chip, 8 hexadecimal digits."`
-	Version          string `default:"3.00" help:"Specification version. 规范版本。"`
-	TransportKeyFile string `required:"" help:"File with the maker's transport key, 32 hexadecimal digits."`
+	Card             string   `required:"" help:"File of the new card."`
+	Serial           string   `required:"" help:"Serial number of the chip, 8 hexadecimal digits."`
+	Version          string   `default:"3.00" help:"Specification version. 规范版本。"`
+	Maker            string   `default:"laboratory" help:"Make of the blank: laboratory, gp-scp03, gp-scp02. 卡商。"`
+	TransportKeyFile []string `required:"" help:"File with the maker's transport key, 32 hexadecimal digits; for a GlobalPlatform make, one for all or one each for ENC, MAC and DEK."`
 }
 
 // Run makes a blank of the maker's.
@@ -31,15 +33,37 @@ func (c *blankCommand) Run() error {
 	if err != nil || len(serial) != 4 {
 		return fmt.Errorf("serial: 8 hexadecimal digits")
 	}
-	key, err := readKey(c.TransportKeyFile)
-	if err != nil {
-		return err
-	}
-	image, err := chip.Blank(p, [4]byte(serial), key)
+	image, err := c.image(p, [4]byte(serial))
 	if err != nil {
 		return err
 	}
 	return chip.File(c.Card).Create(image)
+}
+
+// image makes the blank's memory, as its make has it.
+func (c *blankCommand) image(p *profile.Profile, serial [4]byte) (*chip.Image, error) {
+	i := slices.IndexFunc(p.Makers, func(m *profile.BlankMaker) bool { return m.Name == c.Maker })
+	if i < 0 {
+		return nil, fmt.Errorf("maker %q is not known", c.Maker)
+	}
+	maker := p.Makers[i]
+	var keys [][16]byte
+	for _, path := range c.TransportKeyFile {
+		key, err := readKey(path)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	switch {
+	case len(keys) == 1 && !maker.Platform():
+		return chip.Blank(p, serial, keys[0])
+	case len(keys) == 1:
+		keys = [][16]byte{keys[0], keys[0], keys[0]}
+	case len(keys) != 3 || !maker.Platform():
+		return nil, fmt.Errorf("transport key: maker %s: one file, or three for GlobalPlatform", maker.Name)
+	}
+	return chip.PlatformBlank(p, maker, serial, keys[0][:], keys[1][:], keys[2][:])
 }
 
 // readKey reads a key file: hexadecimal, with lines of comment.

@@ -175,6 +175,9 @@ func TestMakeRefused(t *testing.T) {
 		"serial of an odd length": {"serial: 8 hexadecimal digits", blank("00BF7C7", good)},
 		"serial no number":        {"serial: 8 hexadecimal digits", blank("00BF7CZZ", good)},
 		"no serial":               {"--serial", []string{"blank", "--card", card, "--transport-key-file", good}},
+		"unknown maker":           {`maker "other" is not known`, blank("00BF7C7A", good, "--maker", "other")},
+		"two keys":                {"one file, or three", blank("00BF7C7A", good, "--maker", "gp-scp03", "--transport-key-file", good)},
+		"three keys for one":      {"one file, or three", blank("00BF7C7A", good, "--transport-key-file", good, "--transport-key-file", good)},
 		"unknown version":         {`no profile of specification version "9.00"`, blank("00BF7C7A", good, "--version", "9.00")},
 		"missing key file":        {"transport key: open " + filepath.Join(dir, "none"), blank("00BF7C7A", filepath.Join(dir, "none"))},
 		"short key":               {"32 hexadecimal digits", blank("00BF7C7A", write("short", "404142\n"))},
@@ -195,6 +198,20 @@ func TestMakeRefused(t *testing.T) {
 	text, err := os.ReadFile(made)
 	require.NoError(t, err)
 	require.Equal(t, "a card", string(text))
+}
+
+// TestMakes makes a blank of each make; its answer to reset tells which.
+func TestMakes(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	file := key(t, s.dir, keyText)
+	for name, code := range map[string]string{"laboratory": "\x81NC1", "gp-scp03": "\x82GP3", "gp-scp02": "\x82GP2"} {
+		require.Empty(t, run(t, s.slot("insert", 0, "--card", s.file(name, "blank", "--serial", "00BF7C7A", "--maker", name, "--transport-key-file", file))...))
+		s.readers[0].inserted()
+		require.Equal(t, code, string(s.readers[0].answers(messageATR)[5:9]))
+		require.Empty(t, run(t, s.slot("remove", 0)...))
+		s.readers[0].gone()
+	}
 }
 
 // TestControl speaks to the socket as no cardsim does.

@@ -28,6 +28,7 @@ type commands struct {
 	Keys struct {
 		Init      keysInitCommand      `cmd:"" help:"Make the province's keys. 生成省级密钥。"`
 		Transport keysTransportCommand `cmd:"" help:"Import the chip maker's transport key. 导入卡商传输密钥。"`
+		Channel   keysChannelCommand   `cmd:"" help:"Import a static key of a GlobalPlatform maker's channel. 导入卡商安全通道静态密钥。"`
 		List      keysListCommand      `cmd:"" help:"List keys, versions and check values. 列出密钥和校验值。"`
 		Life      keysLifeCommand      `cmd:"" help:"Say what a version of a key is still for. 设置密钥版本的状态和日期。"`
 		Rotate    keysRotateCommand    `cmd:"" help:"Make the next version of a key. 生成密钥的下一版本。"`

@@ -154,9 +154,14 @@ func (t *trial) prepareKeys(context.Context) error {
 		return err
 	}
 	if _, err := os.Stat(config.keyFile()); errors.Is(err, os.ErrNotExist) {
-		return initKeys(config, t.transportKey())
+		if err := initKeys(config, t.transportKey()); err != nil {
+			return err
+		}
 	}
-	return completeKeys(config, t.transportKey())
+	if err := completeKeys(config, t.transportKey()); err != nil {
+		return err
+	}
+	return importLaboratory(config, t.transportKey())
 }
 
 // prepare fills the database and enrols the workstations: on a second run it

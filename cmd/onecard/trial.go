@@ -16,7 +16,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"onecard/api/pki"
+	"onecard/card/profile"
 	"onecard/internal/rig"
+	"onecard/keys"
 )
 
 // makeTransportKey makes the key of the laboratory maker's blanks, once.
@@ -29,6 +31,38 @@ func makeTransportKey(path string) error {
 	text := "# 实验室卡商的传输密钥，仅供试用 transport key of the laboratory maker, for trials only\n" + hex.EncodeToString(key) + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("transport key: %w", err)
+	}
+	return nil
+}
+
+// importLaboratory imports the laboratory's key as the static keys of the
+// secure channels, too, where they are not there yet: in a trial its blanks of
+// every make hold the same.
+func importLaboratory(c config, path string) error {
+	keeper, err := openKeeper(c)
+	if err != nil {
+		return err
+	}
+	profiles, err := profile.Load()
+	if err != nil {
+		return err
+	}
+	for _, maker := range profiles[0].Makers {
+		if !maker.Platform() {
+			continue
+		}
+		spec := keys.Spec{Usage: keys.Channel, Algorithm: keys.AES128}
+		if maker.Protocol == profile.SCP02 {
+			spec.Algorithm = keys.TripleDES
+		}
+		for _, spec.Name = range []string{maker.ENC, maker.MAC, maker.DEK} {
+			if _, err := keeper.Current(spec.Name); !errors.Is(err, keys.ErrNoKey) {
+				continue
+			}
+			if err := keeper.ImportFile(spec, 1, path); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -67,7 +67,10 @@ func (c Capabilities) vaultFixtures(versions int) []Fixture {
 func Software() Capabilities {
 	return Capabilities{Rotates: true, Usages: map[keys.Algorithm][]keys.Usage{
 		keys.SM4:       {keys.Authentication, keys.Maintenance, keys.Debit, keys.Master, keys.Transport, keys.CheckCode, keys.FieldEncryption},
-		keys.TripleDES: {keys.Authentication, keys.Maintenance, keys.Debit, keys.Master, keys.Transport, keys.CheckCode},
+		keys.TripleDES: {keys.Authentication, keys.Maintenance, keys.Debit, keys.Master, keys.Transport, keys.CheckCode, keys.Channel},
+		keys.AES128:    {keys.Channel},
+		keys.AES192:    {keys.Channel},
+		keys.AES256:    {keys.Channel},
 		keys.HMACSM3:   {keys.BlindIndex},
 	}}
 }

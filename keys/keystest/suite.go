@@ -12,6 +12,7 @@ import (
 func Run(t *testing.T, can Capabilities, open Open) {
 	t.Run("SM4", func(t *testing.T) { runSM4(t, can, open) })
 	t.Run("3DES", func(t *testing.T) { runTripleDES(t, can, open) })
+	t.Run("channel", func(t *testing.T) { runChannel(t, can, open) })
 	t.Run("vault", func(t *testing.T) { runVault(t, can, open) })
 	t.Run("shows no key", func(t *testing.T) { testShowsNoKey(t, can, open) })
 	if can.Rotates {

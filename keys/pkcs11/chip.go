@@ -129,6 +129,29 @@ func (k *Keeper) DirectMAC(ctx context.Context, key keys.Key, _, _ []byte) ([]by
 	return nil, k.use(ctx, key, nil)
 }
 
+// OpenChannel is refused (keys.ErrNoChannel), as are the two below: the package
+// comment says why.
+func (k *Keeper) OpenChannel(ctx context.Context, _ keys.ChannelRequest) (command, state []byte, err error) {
+	return nil, nil, noChannel(ctx)
+}
+
+// WrapCommands is refused.
+func (k *Keeper) WrapCommands(ctx context.Context, _, _ []byte, _ []keys.ChannelCommand) (wrapped [][]byte, next []byte, err error) {
+	return nil, nil, noChannel(ctx)
+}
+
+// UnwrapResponses is refused.
+func (k *Keeper) UnwrapResponses(ctx context.Context, _, _ []byte, _ [][]byte) (plain [][]byte, next []byte, err error) {
+	return nil, nil, noChannel(ctx)
+}
+
+func noChannel(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("pkcs11: %w", keys.ErrNoChannel)
+}
+
 // CheckValue returns the key check value (密钥校验值), and how it was computed,
 // at every level of the hierarchy.
 func (k *Keeper) CheckValue(ctx context.Context, key keys.Key) (kcv []byte, method string, err error) {

@@ -33,6 +33,12 @@
 // the left half of the key by itself: there is no such object. The token thus
 // takes no master, transport or check-code key.
 //
+// Secure channels of GlobalPlatform blanks (OpenChannel): the session's keys of
+// SCP03 come from a KDF in counter mode with CMAC, those of SCP02 from the
+// channel's own constants; PKCS#11 2.40 has no mechanism for either, and PUT KEY
+// wants the card's key under them with its check value. The token takes no key
+// of that usage.
+//
 // # Objects
 //
 //	CKA_LABEL        name/version, for example IRK_3DES/1

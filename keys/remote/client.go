@@ -167,6 +167,37 @@ func (k *Keeper) WrapKeys(ctx context.Context, under keys.Key, loads []keys.Load
 	return answer.Data, answer.Next, nil
 }
 
+// OpenChannel implements keys.Channels.
+func (k *Keeper) OpenChannel(ctx context.Context, request keys.ChannelRequest) (command, state []byte, err error) {
+	data, state, err := k.channel(ctx, "open-channel", 1, &openChannelRequest{request})
+	if err != nil {
+		return nil, nil, err
+	}
+	return data[0], state, nil
+}
+
+// WrapCommands implements keys.Channels.
+func (k *Keeper) WrapCommands(ctx context.Context, state, chip []byte, commands []keys.ChannelCommand) (wrapped [][]byte, next []byte, err error) {
+	return k.channel(ctx, "wrap-commands", len(commands), &wrapCommandsRequest{state, chip, commands})
+}
+
+// UnwrapResponses implements keys.Channels.
+func (k *Keeper) UnwrapResponses(ctx context.Context, state, chip []byte, responses [][]byte) (plain [][]byte, next []byte, err error) {
+	return k.channel(ctx, "unwrap-responses", len(responses), &unwrapResponsesRequest{state, chip, responses})
+}
+
+// channel asks for so many pieces of data and the channel's next state.
+func (k *Keeper) channel(ctx context.Context, operation string, pieces int, q request) (data [][]byte, state []byte, err error) {
+	answer, err := ask[channelAnswer](ctx, k, operation, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(answer.Data) != pieces {
+		return nil, nil, ErrProtocol
+	}
+	return answer.Data, answer.State, nil
+}
+
 // DirectMAC implements keys.Chip.
 func (k *Keeper) DirectMAC(ctx context.Context, key keys.Key, iv, message []byte) ([]byte, error) {
 	return ask[[]byte](ctx, k, "direct-mac", &directMACRequest{key, iv, message})

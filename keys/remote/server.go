@@ -80,6 +80,7 @@ func (s *Server) handler() http.Handler {
 		data, next, err := keys.WrapChain(ctx, s.Backend, q.Under, q.Loads, q.IV)
 		return wrapKeysAnswer{data, next}, err
 	})
+	s.channels(mux)
 	on(s, mux, "direct-mac", func(ctx context.Context, q *directMACRequest) ([]byte, error) {
 		return s.Backend.DirectMAC(ctx, q.Key, q.IV, q.Message)
 	})
@@ -100,6 +101,25 @@ func (s *Server) handler() http.Handler {
 		s.answer(r.Context(), w, nil, ErrProtocol)
 	})
 	return s.guard(mux)
+}
+
+// channels routes the operations of secure channels.
+func (s *Server) channels(mux *http.ServeMux) {
+	on(s, mux, "open-channel", func(ctx context.Context, q *openChannelRequest) (channelAnswer, error) {
+		command, state, err := s.Backend.OpenChannel(ctx, q.Request)
+		return channelAnswer{[][]byte{command}, state}, err
+	})
+	on(s, mux, "wrap-commands", func(ctx context.Context, q *wrapCommandsRequest) (channelAnswer, error) {
+		if len(q.Commands) > maxLoads || len(q.uses()) > maxLoads {
+			return channelAnswer{}, keys.InputError("commands, loads", fmt.Sprintf("≤ %d", maxLoads))
+		}
+		wrapped, state, err := s.Backend.WrapCommands(ctx, q.State, q.Chip, q.Commands)
+		return channelAnswer{wrapped, state}, err
+	})
+	on(s, mux, "unwrap-responses", func(ctx context.Context, q *unwrapResponsesRequest) (channelAnswer, error) {
+		plain, state, err := s.Backend.UnwrapResponses(ctx, q.State, q.Chip, q.Responses)
+		return channelAnswer{plain, state}, err
+	})
 }
 
 // guard refuses other users before anything of what they send is looked at.

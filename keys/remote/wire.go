@@ -64,6 +64,28 @@ type wrapKeysAnswer struct {
 	Next []byte   `json:"next"`
 }
 
+type wrapCommandsRequest struct {
+	State    []byte                `json:"state"`
+	Chip     []byte                `json:"chip"`
+	Commands []keys.ChannelCommand `json:"commands"`
+}
+
+type unwrapResponsesRequest struct {
+	State     []byte   `json:"state"`
+	Chip      []byte   `json:"chip"`
+	Responses [][]byte `json:"responses"`
+}
+
+// channelAnswer is one command or many, and the channel's next state.
+type channelAnswer struct {
+	Data  [][]byte `json:"data"`
+	State []byte   `json:"state"`
+}
+
+type openChannelRequest struct {
+	Request keys.ChannelRequest `json:"request"`
+}
+
 type directMACRequest struct {
 	Key     keys.Key `json:"key"`
 	IV      []byte   `json:"iv"`
@@ -110,6 +132,23 @@ func (q *wrapKeysRequest) uses() []*keys.Key {
 	return list
 }
 
+func (q *openChannelRequest) uses() []*keys.Key {
+	return []*keys.Key{&q.Request.ENC, &q.Request.MAC, &q.Request.DEK}
+}
+
+func (q *wrapCommandsRequest) uses() []*keys.Key {
+	var list []*keys.Key
+	for _, command := range q.Commands {
+		for i := range command.Loads {
+			list = append(list, &command.Loads[i].Target)
+		}
+	}
+	return list
+}
+
+// uses is empty: which keys the channel has is sealed in its state.
+func (q *unwrapResponsesRequest) uses() []*keys.Key { return nil }
+
 func (q *sealRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.DataKey}} }
 
 func (q *openRequest) uses() []*keys.Key {
@@ -145,6 +184,10 @@ var codes = []struct {
 	{"factors", keys.ErrFactors, http.StatusUnprocessableEntity},
 	{"algorithm", keys.ErrAlgorithm, http.StatusUnprocessableEntity},
 	{"input", keys.ErrInput, http.StatusUnprocessableEntity},
+	{"no-channel", keys.ErrNoChannel, http.StatusNotImplemented},
+	{"card-cryptogram", keys.ErrCardCryptogram, http.StatusUnprocessableEntity},
+	{"response-mac", keys.ErrResponseMAC, http.StatusUnprocessableEntity},
+	{"channel-aborted", keys.ErrChannelAborted, http.StatusConflict},
 	{"sealed", keys.ErrSealed, http.StatusUnprocessableEntity},
 	{"caller", ErrCaller, http.StatusForbidden},
 	{"protocol", ErrProtocol, http.StatusBadRequest},
