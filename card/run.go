@@ -83,3 +83,9 @@ func (s *Script) Labels() []string {
 	}
 	return labels
 }
+
+// Counted says whether the chip counts an attempt of the script: a wrong one
+// brings it nearer to its end.
+func (s *Script) Counted() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Command.INS == insExternalAuthenticate })
+}

@@ -43,7 +43,7 @@ func (s *Service) CardsOf(ctx context.Context, personID uuid.UUID) ([]Card, erro
 			return nil, err
 		}
 	}
-	return cards, nil
+	return cards, s.markHeld(ctx, cards)
 }
 
 // CardStatus reads a card's status (AAZ502) and holds it until the transaction
@@ -61,7 +61,11 @@ func lockCard(tx *registry.Tx, id uuid.UUID) (cardRow, error) {
 
 // CardEvents returns what an operator may do with a card now.
 func (s *Service) CardEvents(c Card, roles []string) []Rule {
-	return Cards.possible(c.Status, roles)
+	possible := Cards.possible(c.Status, roles)
+	if c.Held && resume.Allows(roles) {
+		possible = append(possible, resume)
+	}
+	return possible
 }
 
 // FireCard lets an event happen to a card (挂失、解挂、注销). Events that belong to
@@ -72,6 +76,9 @@ func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, event, reason string, 
 	row, err := lockCard(tx, id)
 	if err != nil {
 		return Card{}, err
+	}
+	if event == EventResume {
+		return s.askAgain(tx, row, roles)
 	}
 	rule, err := Cards.permitted(tx, row.Status, subject{person: row.PersonID}, request{event: event, reason: reason, roles: roles})
 	switch {

@@ -98,10 +98,14 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 	if err != nil {
 		return session.Turn{}, err
 	}
-	return s.sessions.Open(ctx, actor, session.Beginning{
+	turn, err := s.sessions.Open(ctx, actor, session.Beginning{
 		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: id.ATR, Opening: o.Opening,
-		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Prepare: j.prepare,
+		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Attempts: policy.Attempts, Prepare: j.prepare,
 	})
+	if errors.Is(err, session.ErrAttempts) {
+		err = ErrAttempts
+	}
+	return turn, err
 }
 
 // profileOf finds the profile of the chip in a reader. One whose application is

@@ -30,8 +30,11 @@ type Policy struct {
 	ValidYears     int     `yaml:"validYears"`     // of a card
 	ProofMinutes   int     `yaml:"proofMinutes"`   // how long a reading proves the card
 	SessionMinutes int     `yaml:"sessionMinutes"` // a chip session between two scripts
-	CardType       string  `yaml:"cardType"`       // 卡的类别
-	Issuer         string  `yaml:"issuer"`         // 初始化机构编号, 24 hexadecimal digits
+	// Attempts is how many authentications in a row may go without a good answer
+	// of the chip before a supervisor has to look at it (认证尝试下限).
+	Attempts int    `yaml:"attempts"`
+	CardType string `yaml:"cardType"` // 卡的类别
+	Issuer   string `yaml:"issuer"`   // 初始化机构编号, 24 hexadecimal digits
 	// SpecVersions are the specification versions that new cards may be of
 	// (规范版本); whether a chip can hold what an application says is asked of the
 	// first.
@@ -92,6 +95,7 @@ func (p Policy) check() error {
 		{"validYears: 1 to 30", p.ValidYears >= 1 && p.ValidYears <= 30},
 		{"proofMinutes: 1 to 120", p.ProofMinutes >= 1 && p.ProofMinutes <= 120},
 		{"sessionMinutes: 1 to 120", p.SessionMinutes >= 1 && p.SessionMinutes <= 120},
+		{"attempts: 1 to 14", p.Attempts >= 1 && p.Attempts <= 14},
 		{"cardType: one character", len(p.CardType) == 1},
 		{"issuer: 24 hexadecimal digits", err == nil && len(issuer) == 12},
 		{"specVersions: at least one, such as 3.00, none twice", versions(p.SpecVersions)},

@@ -13,7 +13,7 @@ import (
 )
 
 // line is a policy that is as it should be.
-const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1}
+const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1}
 `
 
 func TestParsePolicies(t *testing.T) {
@@ -38,6 +38,7 @@ func TestParsePolicies(t *testing.T) {
 		"years":              strings.Replace(line, "validYears: 10", "validYears: 0", 1),
 		"proof":              strings.Replace(line, "proofMinutes: 15", "proofMinutes: 121", 1),
 		"session":            strings.Replace(line, "sessionMinutes: 10", "sessionMinutes: 0", 1),
+		"attempts":           strings.Replace(line, "attempts: 8", "attempts: 15", 1),
 		"card type":          strings.Replace(line, `cardType: "3"`, `cardType: "33"`, 1),
 		"issuer too short":   strings.Replace(line, "915600000263000063000000", "9156", 1),
 		"issuer of letters":  strings.Replace(line, "915600000263000063000000", "91560000026300006300000g", 1),

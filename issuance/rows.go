@@ -37,6 +37,9 @@ type Card struct {
 	Status      string // 卡应用状态 AAZ502
 	IssuedOn    gb.Date
 	ExpiresOn   gb.Date
+	// Held says that the chip did not authenticate several times in a row and is
+	// not asked until a supervisor has looked at it; of a list of cards only.
+	Held bool
 }
 
 // applicationRow is a row of applications.

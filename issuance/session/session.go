@@ -105,6 +105,9 @@ type Beginning struct {
 	Kind string
 	// Age is how long the session may lie between two scripts.
 	Age time.Duration
+	// Attempts is how often in a row the chip may be asked for what it counts
+	// without a good answer; 0 sets no floor.
+	Attempts int
 	// Prepare runs first in the transaction: what must stand, or be recorded,
 	// before anything is done with the chip. It may be nil.
 	Prepare func(tx *registry.Tx) error
@@ -167,6 +170,9 @@ func (s *Store) insert(tx *registry.Tx, r row, b Beginning, script *card.Script)
 		return Turn{}, fmt.Errorf("session: new id: %w", err)
 	}
 	r.CreatedAt, r.ChangedAt, r.ExpiresAt = tx.Now(), tx.Now(), tx.Now().Add(b.Age)
+	if err := asking(tx, r.ATR, script, b.Attempts); err != nil {
+		return Turn{}, err
+	}
 	turn, err := s.turn(tx, &r, 0, script, b.Work)
 	if err != nil {
 		return Turn{}, err

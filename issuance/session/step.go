@@ -105,6 +105,13 @@ func (s *Store) advance(ctx context.Context, actor registry.Actor, r row, asked 
 		if claim.RowsAffected != 1 {
 			return errRaced
 		}
+		// The chip has taken what the last script asked.
+		if err := answered(tx, r.ATR); err != nil {
+			return err
+		}
+		if err := asking(tx, r.ATR, script, 0); err != nil {
+			return err
+		}
 		var err error
 		if turn, err = s.turn(tx, &next, r.Seq+1, script, work); err != nil {
 			return err
