@@ -330,3 +330,10 @@ func checkAnswers(steps []Step, responses []apdu.Response) error {
 	}
 	return nil
 }
+
+// ModuleFactors returns the diversification factors as a terminal's security
+// module takes them: the card's, the city's and the province's (卡片因子、行政区划因子、
+// 省级因子).
+func (id *Identity) ModuleFactors(p *profile.Profile) [][]byte {
+	return [][]byte{id.cardFactor(p), []byte(id.Area() + "sx"), []byte(id.Area()[:2] + "0000sx")}
+}

@@ -206,6 +206,9 @@ func (s *simulator) do(ctx context.Context, r request) ([]string, error) {
 
 // card reads the card of an insertion.
 func (s *simulator) card(r request) (hostile.Card, error) {
+	if module, err := chip.OpenModule(r.Card); module != nil || err != nil {
+		return module, err
+	}
 	c, err := chip.New(s.profiles, chip.File(r.Card), nil)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type commands struct {
 	Tear    tearCommand    `cmd:"" help:"Take the card out at its n-th next command. 在第 n 条命令时断电。"`
 	List    listCommand    `cmd:"" help:"What is in the slots. 查看卡槽。"`
 	Blank   blankCommand   `cmd:"" help:"Make a maker's blank. 制作空白卡。"`
+	PSAM    psamCommand    `cmd:"" name:"psam" help:"Make a terminal's security module. 制作 PSAM 卡。"`
 	Bank    bankCommand    `cmd:"" help:"Make a bank card: a foreign chip. 制作银行卡（外来卡）。"`
 	Foreign foreignCommand `cmd:"" help:"Make a chip of an unknown kind. 制作未知卡型。"`
 }

@@ -66,7 +66,7 @@ func (s hsmSettings) with(ctx context.Context, work func(hsm) error, pinPad func
 		return err
 	}
 	from := readers{transcript, public(profiles)}
-	name, err := waitCard(ctx, from, config.Reader)
+	name, err := waitCard(ctx, from, func(name string) bool { return strings.Contains(name, config.Reader) })
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,8 @@ func (s hsmSettings) platform(ctx context.Context, config config) (terminal.Plat
 	return terminal.Platform{API: api, Token: signed.Token}, err
 }
 
-// waitCard returns the first reader, of those whose name holds part, that has a
-// card.
-func waitCard(ctx context.Context, from terminal.Readers, part string) (string, error) {
+// waitCard returns the first reader, of those wanted, that has a card.
+func waitCard(ctx context.Context, from terminal.Readers, wanted func(name string) bool) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readerWait)
 	defer cancel()
 	found := ""
@@ -108,7 +107,7 @@ func waitCard(ctx context.Context, from terminal.Readers, part string) (string, 
 		case change.Service != nil:
 			fault = change.Service
 			cancel()
-		case found == "" && len(change.ATR) > 0 && strings.Contains(change.Reader, part):
+		case found == "" && len(change.ATR) > 0 && wanted(change.Reader):
 			found = change.Reader
 			cancel()
 		}

@@ -26,6 +26,7 @@ type commands struct {
 	Trace traceCommand `cmd:"" help:"Decode a transcript of what passed between reader and chip. 解析报文记录。"`
 	Diff  diffCommand  `cmd:"" help:"Compare the card in the reader with the province's records; 3 on exit: they differ. 芯片与省库比对，不一致时退出码为 3。"`
 	HSM   hsmCommands  `cmd:"" name:"hsm" help:"Work the card in the reader in the steps of the national driver. 按国家驱动的步骤读写卡（省级安全认证）。"`
+	PSAM  psamCommands `cmd:"" name:"psam" help:"Work the card in the reader with a security module in another slot, without the province. 用 PSAM 卡脱机读写卡。"`
 	Chip  chipCommand  `cmd:"" help:"Work on the card in the reader: elements, PIN, keys. 芯片业务。"`
 }
 
