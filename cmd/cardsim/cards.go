@@ -11,7 +11,15 @@ import (
 	"onecard/card/profile"
 )
 
+// catalogue is the card profiles that there are.
+type catalogue struct {
+	Profiles string `type:"path" env:"CARDSIM_PROFILES" placeholder:"DIR" help:"Directory of further card profiles. 卡规范文件目录。"`
+}
+
+func (c catalogue) load() ([]*profile.Profile, error) { return profile.LoadWith(c.Profiles) }
+
 type blankCommand struct {
+	catalogue
 	Card             string   `required:"" help:"File of the new card."`
 	Serial           string   `required:"" help:"Serial number of the chip, 8 hexadecimal digits."`
 	Version          string   `default:"3.00" help:"Specification version. 规范版本。"`
@@ -21,7 +29,7 @@ type blankCommand struct {
 
 // Run makes a blank of the maker's.
 func (c *blankCommand) Run() error {
-	profiles, err := profile.Load()
+	profiles, err := c.load()
 	if err != nil {
 		return err
 	}

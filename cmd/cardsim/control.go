@@ -19,6 +19,7 @@ import (
 )
 
 type serveCommand struct {
+	catalogue
 	VPCD    string `default:"127.0.0.1:35963" help:"Address of the first virtual reader; the next slots follow."`
 	Slots   int    `default:"2" help:"Number of slots."`
 	Control string `required:"" help:"Unix socket for the commands insert, remove, tear and list."`
@@ -26,7 +27,7 @@ type serveCommand struct {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context) error {
-	profiles, err := profile.Load()
+	profiles, err := c.load()
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 // psamCommand makes a terminal's security module as its maker does: of key
 // blocks that the province exported for it.
 type psamCommand struct {
+	catalogue
 	Card      string   `required:"" help:"File of the new module."`
 	Terminal  string   `required:"" help:"Number of the terminal, 12 digits. 终端机编号。"`
 	Serial    string   `default:"00000000000000000001" help:"Serial number, 20 hexadecimal digits. 卡序列号。"`
@@ -29,7 +30,7 @@ var moduleATR = chip.Hex{0x3B, 0x6D, 0x00, 0x00, 0x00, 0x81, 0x54, 0x4C, 0x00, 0
 
 // Run makes the module.
 func (c *psamCommand) Run() error {
-	profiles, err := profile.Load()
+	profiles, err := c.load()
 	if err != nil {
 		return err
 	}

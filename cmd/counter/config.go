@@ -32,6 +32,8 @@ type config struct {
 	// Transcript is a file to which what passes between reader and chip is
 	// added, masked, for whoever looks into a fault; empty for none.
 	Transcript string `koanf:"transcript"`
+	// Profiles is a directory of further card profiles (卡规范文件); empty for none.
+	Profiles string `koanf:"profiles"`
 }
 
 var kinds = []string{"counter", "hospital", "pharmacy"}

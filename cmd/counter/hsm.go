@@ -53,7 +53,7 @@ func (s hsmSettings) with(ctx context.Context, work func(hsm) error, pinPad func
 	if err != nil {
 		return err
 	}
-	profiles, err := profile.Load()
+	profiles, err := profile.LoadWith(config.Profiles)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *atReader) signedIn(ctx context.Context, in io.Reader, do func(ctx conte
 
 // withCard waits for a card in the reader and does something with it.
 func (c *atReader) withCard(ctx context.Context, config config, do func(ctx context.Context, station *terminal.Station) error) error {
-	profiles, err := profile.Load()
+	profiles, err := profile.LoadWith(config.Profiles)
 	if err != nil {
 		return err
 	}

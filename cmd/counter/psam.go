@@ -73,7 +73,7 @@ func (s psamSettings) with(ctx context.Context, work func(*driver.Card, *psam.Mo
 	if err != nil {
 		return err
 	}
-	profiles, err := profile.Load()
+	profiles, err := profile.LoadWith(config.Profiles)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,11 @@ type psamInfoCommand struct{ psamSettings }
 
 // Run prints what the module says of itself.
 func (c *psamInfoCommand) Run(ctx context.Context, out io.Writer) error {
-	profiles, err := profile.Load()
+	config, err := loadConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	profiles, err := profile.LoadWith(config.Profiles)
 	if err != nil {
 		return err
 	}

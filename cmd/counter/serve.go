@@ -62,7 +62,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 
 // build puts the counter together; nothing runs yet.
 func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, error) {
-	profiles, err := profile.Load()
+	profiles, err := profile.LoadWith(config.Profiles)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -19,10 +19,11 @@ import (
 )
 
 type traceCommand struct {
-	File   string `arg:"" type:"path" help:"Transcript of what passed between reader and chip. 报文记录文件。"`
-	JSON   bool   `help:"Print JSON. 以 JSON 输出。"`
-	Reveal bool   `help:"Show what is masked; needs --reason and is put on record beside the transcript. 显示遮蔽的内容，须说明理由并留痕。"`
-	Reason string `help:"Why it is revealed. 查看理由。"`
+	File     string `arg:"" type:"path" help:"Transcript of what passed between reader and chip. 报文记录文件。"`
+	JSON     bool   `help:"Print JSON. 以 JSON 输出。"`
+	Reveal   bool   `help:"Show what is masked; needs --reason and is put on record beside the transcript. 显示遮蔽的内容，须说明理由并留痕。"`
+	Reason   string `help:"Why it is revealed. 查看理由。"`
+	Profiles string `type:"path" env:"COUNTER_PROFILES" placeholder:"DIR" help:"Directory of further card profiles. 卡规范文件目录。"`
 }
 
 var errReason = errors.New("须用 --reason 说明查看理由 --reveal needs --reason")
@@ -40,7 +41,7 @@ func (c *traceCommand) Run(out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	profiles, err := profile.Load()
+	profiles, err := profile.LoadWith(c.Profiles)
 	if err != nil {
 		return err
 	}

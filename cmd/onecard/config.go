@@ -21,6 +21,8 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"onecard/card/profile"
 )
 
 // config is what the platform is told. Every key stands in the file as it is
@@ -39,8 +41,12 @@ type config struct {
 	Trial     bool     `koanf:"trial"`    // sample data, embedded database, software keys
 	Log       string   `koanf:"log"`      // debug, info, warn or error
 	Issuance  string   `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Profiles  string   `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
 	Keeper    keeper   `koanf:"keeper"`   // keys in a process of their own
 }
+
+// profiles returns the card profiles that the platform knows.
+func (c config) profiles() ([]*profile.Profile, error) { return profile.LoadWith(c.Profiles) }
 
 // keeper says where the process is that keeps the keys. With it this program
 // opens no key file. In the environment: ONECARD_KEEPER_SOCKET.

@@ -182,7 +182,7 @@ func TestKeysComplete(t *testing.T) {
 	require.NoError(t, err)
 	keeper, err := openKeeper(loaded(t, side))
 	require.NoError(t, err)
-	require.Equal(t, []string{"TRANSPORT", "TRANSPORT_3DES"}, slices.Sorted(slices.Values(namesOf(missingFrom(keeper)))))
+	require.Equal(t, []string{"TRANSPORT", "TRANSPORT_3DES"}, slices.Sorted(slices.Values(namesOf(missingFrom(keeper, nil)))))
 	printed, err = complete()
 	require.NoError(t, err)
 	require.Contains(t, printed, "密钥齐全")

@@ -28,6 +28,8 @@ type runCommand struct {
 	Reader    string `default:"virtual" enum:"virtual,system" help:"virtual: own pcscd with virtual cards; system: this machine's readers. 虚拟或本机读卡器。"`
 	Listen    string `default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address of the platform. 平台地址。"`
 	Page      string `default:"127.0.0.1:8480" placeholder:"HOST:PORT" help:"Address of the county counter's page; the terminals take the next ports. 柜台页面地址。"`
+	Profiles  string `type:"path" env:"ONECARD_PROFILES" placeholder:"DIR" help:"Directory of further card profiles. 卡规范文件目录。"`
+	Issuance  string `type:"path" env:"ONECARD_ISSUANCE" placeholder:"FILE" help:"Parameters of issuance. 发卡参数文件。"`
 	NoJourney bool   `help:"Start everything without issuing a card. 只启动，不走流程。"`
 }
 
@@ -130,11 +132,12 @@ func (t *trial) file(parts ...string) string {
 // settings is the platform's configuration of the trial.
 func (t *trial) settings() (config, error) {
 	flags := map[string]any{"data": t.command.Data, "listen": t.command.Listen, "trial": true}
-	if t.command.Database != "" {
-		flags["database"] = t.command.Database
-	}
-	if t.socket != "" {
-		flags["keeper.socket"] = t.socket
+	for key, value := range map[string]string{
+		"database": t.command.Database, "keeper.socket": t.socket, "profiles": t.command.Profiles, "issuance": t.command.Issuance,
+	} {
+		if value != "" {
+			flags[key] = value
+		}
 	}
 	return load("", func() []string { return nil }, flags)
 }
@@ -226,7 +229,7 @@ func (t *trial) startReaders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.rig, err = rig.Start(ctx, rig.Config{Cardsim: cardsim})
+	t.rig, err = rig.Start(ctx, rig.Config{Cardsim: cardsim, Env: []string{"CARDSIM_PROFILES=" + t.command.Profiles}})
 	return err
 }
 
@@ -267,8 +270,9 @@ func (t *trial) startPlatform(ctx context.Context) error {
 	if t.socket != "" {
 		args = append(args, "--keeper-socket", t.socket)
 	}
-	// The settings of the trial are the flags alone.
-	platform, err := t.children.start("platform", self, []string{"ONECARD_DATABASE=", "ONECARD_KEEPER_SOCKET="}, args...)
+	// The settings of the trial are its flags alone.
+	environment := []string{"ONECARD_DATABASE=", "ONECARD_KEEPER_SOCKET=", "ONECARD_PROFILES=" + t.command.Profiles, "ONECARD_ISSUANCE=" + t.command.Issuance}
+	platform, err := t.children.start("platform", self, environment, args...)
 	if err != nil {
 		return err
 	}

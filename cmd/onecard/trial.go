@@ -43,7 +43,7 @@ func importLaboratory(c config, path string) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := profile.Load()
+	profiles, err := c.profiles()
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,9 @@ func (t *trial) startCounters(ctx context.Context) error {
 			"platform": t.pages["platform"], "listen": listen, "kind": post.kind, "state": filepath.Join(state, "journal"),
 			"transcript": t.file("logs", post.kind+".transcript"),
 			"ca":         filepath.Join(state, pki.FileCA), "cert": filepath.Join(state, pki.FileCertificate), "key": filepath.Join(state, pki.FileKey),
+		}
+		if t.command.Profiles != "" {
+			config["profiles"] = t.command.Profiles
 		}
 		if t.rig != nil {
 			config["reader"] = rig.Readers[post.slot]

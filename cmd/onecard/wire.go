@@ -14,7 +14,7 @@ import (
 
 	"onecard/api"
 	"onecard/api/pki"
-	"onecard/card/profile"
+
 	"onecard/exchange"
 	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
@@ -154,7 +154,7 @@ func readKEK(c config) (keys.KEK, error) {
 
 // assemble makes the services from the records.
 func (p *platform) assemble() error {
-	profiles, err := profile.Load()
+	profiles, err := p.config.profiles()
 	if err != nil {
 		return err
 	}

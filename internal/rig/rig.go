@@ -20,6 +20,8 @@ import (
 type Config struct {
 	// Cardsim is the path of the program cardsim.
 	Cardsim string
+	// Env is what cardsim has in its environment besides this program's.
+	Env []string
 }
 
 // Rig is a running service with two virtual readers.
@@ -115,7 +117,7 @@ func (r *Rig) StartDaemon(ctx context.Context) error {
 	}
 	args := append(strings.Fields(flags), "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", inside)
 	r.daemon = exec.Command("unshare", args...)
-	r.daemon.Env = append(os.Environ(), "RIG="+r.dir, "CARDSIM="+r.config.Cardsim, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	r.daemon.Env = append(append(os.Environ(), r.config.Env...), "RIG="+r.dir, "CARDSIM="+r.config.Cardsim, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	log, err := os.Create(filepath.Join(r.dir, "rig.log"))
 	if err != nil {
 		return fmt.Errorf("rig: %w", err)
