@@ -135,3 +135,51 @@ func (v province) blankOf(t *testing.T, area string) *chip.Chip {
 	image.Area = area
 	return v.insert(t, image)
 }
+
+// TestJiangsu makes a card with the local extension that is known, and reads and
+// writes everything on it.
+func TestJiangsu(t *testing.T) {
+	t.Parallel()
+	v := newProvinceOf(t, "2.00")
+	var err error
+	v.profile, err = profile.Of(v.profiles, "2.00", "320100")
+	require.NoError(t, err)
+	require.NotEmpty(t, v.profile.Areas)
+	for _, scope := range v.profile.Scopes {
+		for _, key := range scope.Keys {
+			if _, err := v.keeper.Current(v.profile.KeeperKey(key.Name)); err != nil {
+				require.NoError(t, v.keeper.Add(keys.Spec{Name: v.profile.KeeperKey(key.Name), Usage: keys.Authentication, Algorithm: keys.TripleDES, Depth: 2}))
+			}
+		}
+	}
+	socket := &chip.Socket{Chip: v.blankOf(t, "320100")}
+	made, _, err := v.personalise(t.Context(), socket, contents(t, "马秀兰"))
+	require.NoError(t, err)
+	require.True(t, made.Genuine())
+	_, err = v.activate(t.Context(), socket, pin)
+	require.NoError(t, err)
+
+	vectors := vectors(t, v.profile)
+	var items []card.Item
+	for _, item := range card.ReadEverything(v.profile) {
+		if vector, ok := vectors[item.Path]; ok && (strings.HasPrefix(item.Path, "SSSE/EF0D") || strings.HasPrefix(item.Path, "DF05") || strings.HasPrefix(item.Path, "DF06")) {
+			item.Write = &card.Data{Text: vector.Text, Parts: vector.Parts}
+			items = append(items, item)
+		}
+	}
+	require.Greater(t, len(items), 40)
+	_, _, err = v.access(t.Context(), socket, pin, items...)
+	require.NoError(t, err)
+	read, _, err := v.access(t.Context(), socket, pin, card.ReadEverything(v.profile)...)
+	require.NoError(t, err)
+	require.True(t, read.Genuine())
+	found := map[string]string{}
+	for _, value := range read.Values() {
+		found[value.File+"/"+value.Name] = value.Value
+	}
+	for _, item := range items {
+		if item.Write.Parts == nil {
+			require.Equal(t, item.Write.Text, found[item.Path], item.Path)
+		}
+	}
+}
