@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -88,4 +89,21 @@ func TestParseMaker(t *testing.T) {
 		_, err := profile.ParseMaker([]byte(text), load(t).Makers...)
 		require.ErrorContains(t, err, fault.want, name)
 	}
+}
+
+// FuzzParseMaker: a maker's file is read, or refused; what is read holds together.
+func FuzzParseMaker(f *testing.F) {
+	for _, name := range []string{"laboratory", "gp-scp02", "gp-scp03"} {
+		text, err := os.ReadFile("makers/" + name + ".yaml")
+		require.NoError(f, err)
+		f.Add(string(text))
+	}
+	f.Add("name: x\nprotocol: scp03\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := profile.ParseMaker([]byte(text))
+		if err == nil {
+			require.NotEmpty(t, m.Name)
+			require.NotEmpty(t, m.BlankATR([4]byte{1, 2, 3, 4}))
+		}
+	})
 }
