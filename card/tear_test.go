@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -190,6 +191,9 @@ func complete(version byte, spent int) func(*chip.Image) error {
 	}
 }
 
+// plainChip turns the search red: go test -run TestTearEverywhere ./card -plain
+var plainChip = flag.Bool("plain", false, "the software chip writes in place, without its buffer")
+
 // TestTearEverywhere prints the number of cases for each version and operation.
 func TestTearEverywhere(t *testing.T) {
 	t.Parallel()
@@ -200,6 +204,7 @@ func TestTearEverywhere(t *testing.T) {
 				t.Parallel()
 				v := newProvinceOf(t, version)
 				r := test.search(t, v)
+				r.plain = *plainChip
 				image := test.start(t, v)
 				r.run(t, image, 400)
 				t.Logf("%d power cuts, %d states of the chip", r.cases, len(r.seen))
