@@ -96,7 +96,7 @@ func (s *Server) AddPerson(ctx context.Context, request AddPersonRequestObject) 
 func (s *Server) personView(p registry.Person) Person {
 	view := Person{
 		Id: p.ID, Name: p.Name, NameTibetan: optional(p.NameTibetan), IdNumberMasked: p.IDNumber.Masked(),
-		Sex: string(p.Sex), Ethnic: p.Ethnic, Birth: p.Birth.String(), Place: p.Place, Alive: p.Alive,
+		Sex: string(p.Sex), Ethnic: p.Ethnic, Birth: p.Birth.String(), Place: p.Place, Alive: p.Living(),
 		PhoneMasked: optional(maskPhone(p.Phone)),
 	}
 	if group, err := gb.EthnicByCode(p.Ethnic); err == nil {

@@ -76,7 +76,11 @@ func (s *Service) mayApply(db *gorm.DB, person registry.Person, now time.Time) (
 		return Policy{}, err
 	}
 	switch {
-	case !person.Alive:
+	case person.MergedInto != nil:
+		return Policy{}, ErrMerged
+	case person.IDNumber.IsZero():
+		return Policy{}, ErrNoCitizen
+	case !person.Living():
 		return Policy{}, ErrDead
 	case person.Birth.Age(day(now)) < policy.MinimumAge:
 		return Policy{}, ErrTooYoung

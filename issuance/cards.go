@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -105,7 +106,7 @@ func (m *Machine) already(event, state string, roles []string) bool {
 // tells the terminals. The reason of a cancelled application is its card's.
 func (s *Service) moveCard(tx *registry.Tx, row cardRow, rule Rule, reason string) (Card, error) {
 	result := tx.DB().Model(&cardRow{}).Where("id = ? AND status = ?", row.ID, rule.From).
-		Updates(map[string]any{"status": rule.To, "changed_at": tx.Now()})
+		Updates(tx.Change(rule.changes(), reason))
 	if result.Error != nil {
 		return Card{}, fmt.Errorf("card %s: %w", rule.Event, result.Error)
 	}
@@ -130,6 +131,13 @@ func (s *Service) moveCard(tx *registry.Tx, row cardRow, rule Rule, reason strin
 		return Card{}, err
 	}
 	return row.domain()
+}
+
+// changes are the columns of a card that a rule changes.
+func (r Rule) changes() map[string]any {
+	changes := map[string]any{"status": r.To}
+	maps.Copy(changes, r.Sets)
+	return changes
 }
 
 // logStatus keeps a card's history.

@@ -300,7 +300,7 @@ func worked(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, erro
 		return row, moved(tx, row.ID, account)
 	}
 	if rekey, ok := work.(*card.Rekey); ok && rekey.Genuine() {
-		result := tx.DB().Model(&cardRow{}).Where("id = ?", row.ID).Updates(map[string]any{"key_version": rekey.KeyVersion, "changed_at": tx.Now()})
+		result := tx.DB().Model(&cardRow{}).Where("id = ?", row.ID).Updates(tx.Change(map[string]any{"key_version": rekey.KeyVersion}, "密钥更新 keys replaced"))
 		if result.Error != nil {
 			return cardRow{}, fmt.Errorf("key version: %w", result.Error)
 		}

@@ -187,7 +187,7 @@ func TestRecordDiffers(t *testing.T) {
 	each(t, func(t *testing.T, w world) {
 		c, socket := w.card(t)
 		w.change(t, func(tx *registry.Tx) error {
-			return tx.DB().Exec("UPDATE cards SET number = 'A00000001' WHERE id = ?", c.ID).Error
+			return tx.DB().Exec("UPDATE cards SET version = version + 1, number = 'A00000001' WHERE id = ?", c.ID).Error
 		})
 		turn, err := w.clerk().open(t, socket, "read", uuid.Nil)
 		require.NoError(t, err)

@@ -57,7 +57,7 @@ var comparisons = map[string]struct {
 }{
 	"nothing": {func(*comparison) {}, map[string]string{}},
 	"the record has changed": {func(c *comparison) {
-		c.sql("UPDATE persons SET ethnic = '05' WHERE id = ?", c.card.PersonID)
+		c.sql("UPDATE persons SET version = version + 1, ethnic = '05' WHERE id = ?", c.card.PersonID)
 	}, map[string]string{"ethnic": "stale"}},
 	"a value was altered": {func(c *comparison) {
 		c.altered(func(i *chip.Image) { i.Records[holder][4] = []byte{0x11} })
@@ -102,23 +102,23 @@ var comparisons = map[string]struct {
 		c.altered(func(i *chip.Image) { i.PIN = nil })
 	}, map[string]string{"pin": "suspicious"}},
 	"PIN before the record": {func(c *comparison) {
-		c.sql("UPDATE cards SET status = '0' WHERE id = ?", c.card.ID)
+		c.sql("UPDATE cards SET version = version + 1, status = '0' WHERE id = ?", c.card.ID)
 	}, map[string]string{"pin": "newer"}},
 	"locked on the chip": {func(c *comparison) {
 		c.altered(func(i *chip.Image) { i.ApplicationBlocked = true })
 	}, map[string]string{"lock": "newer"}},
 	"locked on record": {func(c *comparison) {
-		c.sql("UPDATE cards SET status = '3' WHERE id = ?", c.card.ID)
+		c.sql("UPDATE cards SET version = version + 1, status = '3' WHERE id = ?", c.card.ID)
 	}, map[string]string{"lock": "stale"}},
 	"locked on both": {func(c *comparison) {
-		c.sql("UPDATE cards SET status = '3' WHERE id = ?", c.card.ID)
+		c.sql("UPDATE cards SET version = version + 1, status = '3' WHERE id = ?", c.card.ID)
 		c.altered(func(i *chip.Image) { i.ApplicationBlocked = true })
 	}, map[string]string{}},
 	"a blank in its place": {func(c *comparison) {
 		c.altered(func(i *chip.Image) { i.LifeCycle = 1 })
 	}, map[string]string{"lifeCycle": "suspicious"}},
 	"the record's number is another": {func(c *comparison) {
-		c.sql("UPDATE cards SET number = 'A00000001' WHERE id = ?", c.card.ID)
+		c.sql("UPDATE cards SET version = version + 1, number = 'A00000001' WHERE id = ?", c.card.ID)
 	}, map[string]string{"cardNumber": "stale"}},
 }
 

@@ -30,6 +30,8 @@ var (
 	ErrHasCard        = &Error{"has-card", profile.Text{ZH: "此人已有有效的社会保障卡", EN: "this person has a card in force"}, profile.Text{ZH: "遗失、损坏请办理挂失补卡或换卡。", EN: "Report the loss or ask for a replacement."}}
 	ErrRunning        = &Error{"application-running", profile.Text{ZH: "此人已有正在办理的申领", EN: "this person has an application under way"}, profile.Text{ZH: "请在该申领上继续办理。", EN: "Continue with that application."}}
 	ErrDead           = &Error{"not-alive", profile.Text{ZH: "此人已登记死亡，不能申领", EN: "this person is recorded as dead"}, profile.Text{ZH: "登记有误的，请先更正。", EN: "If the record is wrong, correct it first."}}
+	ErrMerged         = &Error{"merged", profile.Text{ZH: "此档案已并入另一档案", EN: "this file was merged into another"}, profile.Text{ZH: "请在并入的档案上办理。", EN: "Continue with the file that was kept."}}
+	ErrNoCitizen      = &Error{"no-citizen-number", profile.Text{ZH: "芯片只能写入公民身份号码，此证件暂不能制卡", EN: "the chip takes a citizen's number only: no card for this document yet"}, profile.Text{ZH: "请按港澳台居民、外国人办卡规定办理。", EN: "Follow the rules for other residents."}}
 	ErrTooYoung       = &Error{"too-young", profile.Text{ZH: "未达到申领年龄", EN: "below the age for an application"}, profile.Text{ZH: "请核对出生日期。", EN: "Check the date of birth."}}
 	ErrNotAllowed     = &Error{"not-allowed", profile.Text{ZH: "当前状态下不能办理此项", EN: "not possible in the present state"}, profile.Text{ZH: "请刷新后按可办事项办理。", EN: "Refresh and choose among what is possible."}}
 	ErrNoRight        = &Error{"no-right", profile.Text{ZH: "您的岗位不能办理此项", EN: "your role does not allow this"}, profile.Text{ZH: "请由有权限的人员办理。", EN: "Ask somebody who may."}}

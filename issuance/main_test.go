@@ -156,7 +156,8 @@ func (w world) person(t must, name, birth string) registry.Person {
 func (w world) dies(t must, person uuid.UUID) {
 	t.Helper()
 	w.change(t, func(tx *registry.Tx) error {
-		return tx.DB().Exec("UPDATE persons SET alive = ? WHERE id = ?", false, person).Error
+		_, err := tx.CorrectPerson(person, 0, "医院报告 told by the hospital", func(told *registry.NewPerson) { told.Life = registry.LifeDead })
+		return err
 	})
 }
 

@@ -225,7 +225,8 @@ func newCard(tx *registry.Tx, personID uuid.UUID, done *card.Personalise) (cardR
 	row := cardRow{
 		ID: id, Number: done.Contents.CardNumber, ChipID: upperHex(done.CardID), ChipSerial: done.Identity.Serial(), ATR: upperHex(done.Identity.ATR),
 		PersonID: personID, SpecVersion: done.Identity.Version, KeyVersion: done.KeyVersion, Status: Cards.Initial,
-		IssuedOn: done.Contents.IssuedOn.String(), ExpiresOn: done.Contents.ExpiresOn.String(), CreatedAt: tx.Now(), ChangedAt: tx.Now(),
+		IssuedOn: done.Contents.IssuedOn.String(), ExpiresOn: done.Contents.ExpiresOn.String(), CreatedAt: tx.Now(), Stamp: tx.Stamp(""),
+		Production: "made", Custody: "county", Chip: "personalised", Ministry: "unsent",
 	}
 	if err := tx.DB().Create(&row).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/internal/gb"
+	"onecard/registry"
 )
 
 // Application is a person's application for a card (申领).
@@ -35,8 +36,13 @@ type Card struct {
 	SpecVersion string // 规范版本 AAZ508
 	KeyVersion  int    // of the province's keys that the card holds
 	Status      string // 卡应用状态 AAZ502
+	Production  string // 制作：ordered, making, made, inspected, scrapped
+	Custody     string // 保管：maker, province, prefecture, county, township, holder, returned, destroyed
+	Chip        string // 芯片：blank, keyed, personalised, in-use, application-locked, pin-locked, blocked, destroyed
+	Ministry    string // 部级持卡库：unsent, sent, accepted, duplicate, rejected, unknown, stale
 	IssuedOn    gb.Date
 	ExpiresOn   gb.Date
+	Stamp       registry.Stamp
 	// Held says that the chip did not authenticate several times in a row and is
 	// not asked until a supervisor has looked at it; of a list of cards only.
 	Held bool
@@ -79,19 +85,23 @@ func (r applicationRow) about() subject { return subject{person: r.PersonID, ent
 
 // cardRow is a row of cards.
 type cardRow struct {
-	ID          uuid.UUID `gorm:"column:id"`
-	Number      string    `gorm:"column:number"`
-	ChipID      string    `gorm:"column:chip_id"`
-	ChipSerial  string    `gorm:"column:chip_serial"`
-	ATR         string    `gorm:"column:atr"`
-	PersonID    uuid.UUID `gorm:"column:person_id"`
-	SpecVersion string    `gorm:"column:spec_version"`
-	KeyVersion  int       `gorm:"column:key_version"`
-	Status      string    `gorm:"column:status"`
-	IssuedOn    string    `gorm:"column:issued_on"`
-	ExpiresOn   string    `gorm:"column:expires_on"`
-	CreatedAt   time.Time `gorm:"column:created_at"`
-	ChangedAt   time.Time `gorm:"column:changed_at"`
+	ID             uuid.UUID `gorm:"column:id"`
+	Number         string    `gorm:"column:number"`
+	ChipID         string    `gorm:"column:chip_id"`
+	ChipSerial     string    `gorm:"column:chip_serial"`
+	ATR            string    `gorm:"column:atr"`
+	PersonID       uuid.UUID `gorm:"column:person_id"`
+	SpecVersion    string    `gorm:"column:spec_version"`
+	KeyVersion     int       `gorm:"column:key_version"`
+	Status         string    `gorm:"column:status"`
+	IssuedOn       string    `gorm:"column:issued_on"`
+	ExpiresOn      string    `gorm:"column:expires_on"`
+	CreatedAt      time.Time `gorm:"column:created_at"`
+	Production     string    `gorm:"column:production"`
+	Custody        string    `gorm:"column:custody"`
+	Chip           string    `gorm:"column:chip"`
+	Ministry       string    `gorm:"column:ministry_state"`
+	registry.Stamp `gorm:"embedded"`
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -109,6 +119,7 @@ func (r cardRow) domain() (Card, error) {
 	return Card{
 		ID: r.ID, Number: r.Number, ChipID: r.ChipID, ChipSerial: r.ChipSerial, ATR: r.ATR, PersonID: r.PersonID,
 		SpecVersion: r.SpecVersion, KeyVersion: r.KeyVersion, Status: r.Status, IssuedOn: issued, ExpiresOn: expires,
+		Production: r.Production, Custody: r.Custody, Chip: r.Chip, Ministry: r.Ministry, Stamp: r.Stamp,
 	}, nil
 }
 

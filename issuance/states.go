@@ -46,6 +46,9 @@ type Rule struct {
 	Follows bool
 	// Tell lists who must know.
 	Tell []string
+	// Sets are the other dimensions of a card's state that change with it, by
+	// column: where the card is (custody), how its chip is (chip).
+	Sets map[string]any
 	Text Text
 }
 
@@ -152,7 +155,7 @@ var guards = map[string]guard{
 		if err != nil {
 			return fmt.Errorf("holder: %w", err)
 		}
-		if !person.Alive {
+		if !person.Living() {
 			return ErrDead
 		}
 		return nil

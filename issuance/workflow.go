@@ -76,6 +76,13 @@ var Applications = Machine{
 	},
 }
 
+// What else changes with a card's status: its custody and its chip.
+var (
+	handedToHolder = map[string]any{"custody": "holder", "chip": "in-use"}
+	chipLocked     = map[string]any{"chip": "application-locked"}
+	chipInUse      = map[string]any{"chip": "in-use"}
+)
+
 // Cards is the workflow of the card's status AAZ502 (卡应用状态). The code set is the
 // national one; other provinces' sets are mapped at the interface to them.
 var Cards = Machine{
@@ -89,18 +96,18 @@ var Cards = Machine{
 		{StatusCancelled, Text{"注销", "cancelled"}, true},
 	},
 	Rules: []Rule{
-		{From: StatusSealed, Event: EventActivate, To: StatusNormal, Roles: clerks, Needs: []string{NeedsAlive}, Chip: EventActivate, Also: EventActivate, Tell: toHolder, Text: Text{"启用", "activate"}},
+		{From: StatusSealed, Event: EventActivate, To: StatusNormal, Roles: clerks, Needs: []string{NeedsAlive}, Chip: EventActivate, Also: EventActivate, Tell: toHolder, Sets: handedToHolder, Text: Text{"启用", "activate"}},
 		{From: StatusSealed, Event: "cancel", To: StatusCancelled, Roles: supervisors, Reason: true, Also: "cancel", Tell: toBoth, Text: Text{"注销", "cancel"}},
 		{From: StatusNormal, Event: "reportTemporaryLoss", To: "4", Roles: clerks, Tell: toBoth, Text: Text{"临时挂失", "report temporary loss"}},
 		{From: StatusNormal, Event: "reportLoss", To: "2", Roles: clerks, Tell: toBoth, Text: Text{"正式挂失", "report loss"}},
-		{From: StatusNormal, Event: EventLock, To: StatusLocked, Roles: supervisors, Chip: EventLock, Tell: toTerminals, Text: Text{"锁定应用", "lock the application"}},
+		{From: StatusNormal, Event: EventLock, To: StatusLocked, Roles: supervisors, Chip: EventLock, Tell: toTerminals, Sets: chipLocked, Text: Text{"锁定应用", "lock the application"}},
 		{From: StatusNormal, Event: "cancel", To: StatusCancelled, Roles: supervisors, Reason: true, Tell: toBoth, Text: Text{"注销", "cancel"}},
 		{From: "4", Event: "reportLoss", To: "2", Roles: clerks, Tell: toBoth, Text: Text{"正式挂失", "report loss"}},
 		{From: "4", Event: "cancelLoss", To: StatusNormal, Roles: clerks, Tell: toBoth, Text: Text{"解挂", "cancel the loss report"}},
 		{From: "4", Event: "cancel", To: StatusCancelled, Roles: supervisors, Reason: true, Tell: toBoth, Text: Text{"注销", "cancel"}},
 		{From: "2", Event: "cancelLoss", To: StatusNormal, Roles: clerks, Reason: true, Tell: toBoth, Text: Text{"解挂", "cancel the loss report"}},
 		{From: "2", Event: "cancel", To: StatusCancelled, Roles: supervisors, Reason: true, Tell: toBoth, Text: Text{"注销", "cancel"}},
-		{From: StatusLocked, Event: EventUnlock, To: StatusNormal, Roles: supervisors, Chip: EventUnlock, Tell: toTerminals, Text: Text{"解锁应用", "unlock the application"}},
+		{From: StatusLocked, Event: EventUnlock, To: StatusNormal, Roles: supervisors, Chip: EventUnlock, Tell: toTerminals, Sets: chipInUse, Text: Text{"解锁应用", "unlock the application"}},
 		{From: StatusLocked, Event: "cancel", To: StatusCancelled, Roles: supervisors, Reason: true, Tell: toBoth, Text: Text{"注销", "cancel"}},
 	},
 }

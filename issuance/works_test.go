@@ -28,7 +28,7 @@ func write(path, text string) card.Item {
 func (w world) becomes(t must, c issuance.Card, status string) {
 	t.Helper()
 	w.change(t, func(tx *registry.Tx) error {
-		return tx.DB().Exec("UPDATE cards SET status = ? WHERE id = ?", status, c.ID).Error
+		return tx.DB().Exec("UPDATE cards SET version = version + 1, status = ? WHERE id = ?", status, c.ID).Error
 	})
 }
 
@@ -239,12 +239,9 @@ func TestRefresh(t *testing.T) {
 // renamed corrects the name of a card's holder in the record.
 func (w world) renamed(t must, c issuance.Card, name string) {
 	t.Helper()
-	sealed, err := w.db.Seal(t.Context(), "persons.name", c.PersonID.String(), []byte(name))
-	require.NoError(t, err)
-	index, err := w.db.Index(t.Context(), "persons.name", []byte(name))
-	require.NoError(t, err)
 	w.change(t, func(tx *registry.Tx) error {
-		return tx.DB().Exec("UPDATE persons SET name_sealed = ?, name_index = ? WHERE id = ?", sealed, index, c.PersonID).Error
+		_, err := tx.CorrectPerson(c.PersonID, 0, "更名 changed name", func(told *registry.NewPerson) { told.Name = name })
+		return err
 	})
 }
 

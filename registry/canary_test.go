@@ -93,7 +93,7 @@ func misuse(t *testing.T, db *registry.DB, told registry.NewPerson) []error {
 	add(func(p *registry.NewPerson) { p.Address = strings.Repeat(p.Address, 50) })
 	add(func(p *registry.NewPerson) { p.Place = p.IDNumber })
 	wrong(func(tx *registry.Tx) error { // a CHECK: PostgreSQL tells the whole row in its log
-		return tx.DB().Exec("UPDATE persons SET sex = '5' WHERE id = ?", person.ID).Error
+		return tx.DB().Exec("UPDATE persons SET version = version + 1, sex = '5' WHERE id = ?", person.ID).Error
 	})
 	_, _, err = db.Once(t.Context(), clerk, "key", []byte(told.Name), func(tx *registry.Tx) (any, error) { return told, note(tx) })
 	require.ErrorIs(t, err, registry.ErrKeyReused)

@@ -13,11 +13,48 @@ import (
 
 // migrations is the one sequence for both databases, in types that both take:
 // TEXT, BIGINT, INTEGER, BOOLEAN, TIMESTAMP (UTC), BYTEA, UUID. The files of
-// issuance and exchange stand in the same folder. A file that has shipped is
-// never changed.
+// issuance and exchange stand in the same folder. What one database says in
+// other words stands in its own folder, under the same name in both. A file
+// that has shipped is never changed.
 //
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/sqlite/*.sql migrations/postgres/*.sql
 var migrations embed.FS
+
+// sequence is the migrations of one database: the common files and its own.
+type sequence struct {
+	common, own fs.FS
+}
+
+func sequenceOf(dialect goose.Dialect) (sequence, error) {
+	common, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return sequence{}, err
+	}
+	folder := "sqlite"
+	if dialect == goose.DialectPostgres {
+		folder = "postgres"
+	}
+	own, err := fs.Sub(common, folder)
+	return sequence{common: common, own: own}, err
+}
+
+// Open implements fs.FS.
+func (s sequence) Open(name string) (fs.File, error) {
+	if file, err := s.own.Open(name); err == nil && name != "." {
+		return file, nil
+	}
+	return s.common.Open(name)
+}
+
+// ReadDir implements fs.ReadDirFS for the one folder there is.
+func (s sequence) ReadDir(name string) ([]fs.DirEntry, error) {
+	common, err := fs.ReadDir(s.common, name)
+	if err != nil {
+		return nil, err
+	}
+	own, err := fs.ReadDir(s.own, name)
+	return append(common, own...), err
+}
 
 // The migration lock is asked for once a second, for five minutes.
 const (
@@ -43,7 +80,7 @@ func provider(engine *engine, files fs.FS) (*goose.Provider, error) {
 }
 
 func (db *DB) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := sequenceOf(db.engine.dialect)
 	if err != nil {
 		return err
 	}

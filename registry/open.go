@@ -75,6 +75,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err := db.migrate(ctx); err != nil {
 		return fmt.Errorf("registry: migrate: %w", err)
 	}
+	if err := db.engine.keepHistory(ctx); err != nil {
+		return fmt.Errorf("registry: history: %w", err)
+	}
 	var err error
 	if db.write, err = db.gorm(db.engine.write); err != nil {
 		return fmt.Errorf("registry: open: %w", translate(err))
@@ -87,6 +90,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	}
 	if err := db.loadDivisions(ctx); err != nil {
 		return fmt.Errorf("registry: open: divisions: %w", err)
+	}
+	if err := db.indexNames(ctx); err != nil {
+		return fmt.Errorf("registry: open: names: %w", err)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -10,90 +9,129 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"onecard/internal/gb"
 )
 
+// Kinds of identity document (证件类型).
+const (
+	DocumentResident   = "resident"            // 居民身份证
+	DocumentHousehold  = "household"           // 户口簿, for children; the number is the citizen's
+	DocumentHongKong   = "hongkong-macao"      // 港澳居民来往内地通行证
+	DocumentTaiwan     = "taiwan"              // 台湾居民来往大陆通行证
+	DocumentResidence  = "residence-permit"    // 港澳台居民居住证
+	DocumentPermanent  = "permanent-residence" // 外国人永久居留身份证
+	DocumentPassport   = "passport"            // 护照
+	DocumentOfficer    = "officer"             // 军官证
+	DocumentArmedForce = "police"              // 武警警官证
+)
+
+// Life states (生存状态).
+const (
+	LifeLiving     = "living"     // 生存
+	LifeDead       = "dead"       // 死亡
+	LifeImprisoned = "imprisoned" // 监禁
+	LifeMissing    = "missing"    // 失踪
+	LifeUnknown    = "unknown"    // 无法定义
+)
+
 // Person is an insured person (参保人员). It holds personal data: not for logs.
 type Person struct {
-	ID          uuid.UUID
-	IDNumber    gb.IDNumber // 社会保障号码
-	Name        string      // 姓名, normalised by gb.NormaliseName
-	NameTibetan string      // 藏文姓名, may be empty
-	Sex         gb.Sex
-	Ethnic      string // 民族, two digits of GB/T 3304
-	Birth       gb.Date
-	Phone       string // may be empty
-	Address     string // 通讯地址, may be empty
-	Place       string // division code of the county
-	Alive       bool
+	ID            uuid.UUID
+	IDType        string      // one of the Document…
+	IDNumber      gb.IDNumber // 社会保障号码; zero for who has another document than a citizen's
+	Document      string      // number of that other document; else empty
+	Name          string      // 姓名, normalised by gb.NormaliseName
+	NameTibetan   string      // 藏文姓名, may be empty
+	NameMongolian string      // 蒙古文姓名, may be empty
+	Sex           gb.Sex
+	Ethnic        string // 民族, two digits of GB/T 3304
+	Birth         gb.Date
+	Nationality   string     // 国籍, ISO 3166-1 alpha-3
+	Phone         string     // may be empty
+	Address       string     // 通讯地址, may be empty
+	Postcode      string     // 邮政编码, may be empty
+	Place         string     // division code of the county
+	Locality      string     // township (9 digits) or community (12), may be empty
+	HouseholdKind string     // 户口性质: urban, rural, resident, …; may be empty
+	Household     string     // 户号; only when registering, it is not read back
+	HouseholdRole string     // 与户主关系, may be empty
+	Education     string     // 文化程度, may be empty
+	Employment    string     // 就业状态, may be empty
+	Employer      string     // id of the institution, may be empty
+	Life          string     // one of the Life…
+	Police        string     // 公安比对: 00 not compared, 01 updated, 02 the same, 03 differs, 04 no data
+	Ministry      string     // 部级持卡库: unsent, sent, accepted, duplicate, rejected, unknown, stale
+	MergedInto    *uuid.UUID // the file that took this one's place
+	Stamp         Stamp
 }
 
-// NewPerson is what is told of a person at registration. Birth is that of the
-// identity number.
+// Living reports whether the person is not known to be dead.
+func (p Person) Living() bool { return p.Life != LifeDead }
+
+// Number returns the number of the person's document, whichever it is.
+func (p Person) Number() string {
+	if p.Document != "" {
+		return p.Document
+	}
+	return p.IDNumber.String()
+}
+
+// NewPerson is what is told of a person at registration. With a citizen's
+// number (IDType resident or household) birth is that of the number.
 type NewPerson struct {
-	IDNumber    string
-	Name        string
-	NameTibetan string // optional
-	Sex         string // GB/T 2261.1; if empty, what the identity number says
-	Ethnic      string // GB/T 3304
-	Phone       string // optional
-	Address     string // optional
-	Place       string // division code, valid today
+	IDType        string // empty: DocumentResident
+	IDNumber      string // 18 or, as the old cards had it, 15 digits; for other documents their number
+	Name          string
+	NameTibetan   string  // optional
+	NameMongolian string  // optional
+	Sex           string  // GB/T 2261.1; if empty, what the identity number says
+	Birth         gb.Date // of who has no citizen's number
+	Ethnic        string  // GB/T 3304
+	Nationality   string  // empty: CHN
+	Phone         string  // optional
+	Address       string  // optional
+	Postcode      string  // optional
+	Place         string  // division code, valid today
+	Locality      string  // optional
+	HouseholdKind string  // optional
+	Household     string  // optional
+	HouseholdRole string  // optional
+	Education     string  // optional
+	Employment    string  // optional
+	Life          string  // empty: LifeLiving
 }
-
-// personRow is a row of persons.
-type personRow struct {
-	ID                uuid.UUID `gorm:"column:id"`
-	IDNumberSealed    []byte    `gorm:"column:id_number_sealed"`
-	IDNumberIndex     []byte    `gorm:"column:id_number_index"`
-	NameSealed        []byte    `gorm:"column:name_sealed"`
-	NameIndex         []byte    `gorm:"column:name_index"`
-	NameTibetanSealed []byte    `gorm:"column:name_tibetan_sealed"`
-	PhoneSealed       []byte    `gorm:"column:phone_sealed"`
-	AddressSealed     []byte    `gorm:"column:address_sealed"`
-	Sex               string    `gorm:"column:sex"`
-	Ethnic            string    `gorm:"column:ethnic"`
-	Birth             string    `gorm:"column:birth"`
-	Place             string    `gorm:"column:place"`
-	Alive             bool      `gorm:"column:alive"`
-	CreatedAt         time.Time `gorm:"column:created_at"`
-	CreatedBy         string    `gorm:"column:created_by"`
-}
-
-// TableName implements gorm's schema.Tabler.
-func (personRow) TableName() string { return "persons" }
-
-// Columns under which values are sealed and indexed.
-const (
-	columnIDNumber    = "persons.id_number"
-	columnName        = "persons.name"
-	columnNameTibetan = "persons.name_tibetan"
-	columnPhone       = "persons.phone"
-	columnAddress     = "persons.address"
-)
 
 // Limits in characters; a name of 25 characters fills the 50 bytes that
 // partners' records have for it (AAC003), Latin names are longer.
 const (
 	maxName    = 50
 	maxAddress = 200
+	maxWord    = 40 // other short texts
 )
 
-// maxNamesakes bounds the answer of PersonsByName.
-const maxNamesakes = 100
+var (
+	phoneForm       = regexp.MustCompile(`^\+?[0-9][0-9-]{4,19}$`)
+	documentForm    = regexp.MustCompile(`^[A-Z0-9()/-]{4,30}$`)
+	postcodeForm    = regexp.MustCompile(`^[0-9]{6}$`)
+	nationalityForm = regexp.MustCompile(`^[A-Z]{3}$`)
+	localityForm    = regexp.MustCompile(`^([0-9]{9}|[0-9]{12})$`)
+)
 
-var phoneForm = regexp.MustCompile(`^\+?[0-9][0-9-]{4,19}$`)
+// documents maps the kinds of document to whether their number is a citizen's.
+var documents = map[string]bool{
+	DocumentResident: true, DocumentHousehold: true, DocumentHongKong: false, DocumentTaiwan: false, DocumentResidence: false,
+	DocumentPermanent: false, DocumentPassport: false, DocumentOfficer: false, DocumentArmedForce: false,
+}
 
 // beijing is the zone of the province's calendar days (北京时间, UTC+8 without
 // summer time since 1992).
 var beijing = time.FixedZone("CST", 8*60*60)
 
-// AddPerson registers a person, alive, and records it. Errors: ErrInvalid (a
-// *FieldError), ErrDuplicate for an identity number that is registered.
+// AddPerson registers a person and records it. Errors: ErrInvalid (a
+// *FieldError), ErrDuplicate for a number that is registered.
 func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
-	person, err := told.check()
+	person, err := told.Check()
 	if err != nil {
 		return Person{}, err
 	}
@@ -103,211 +141,137 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if person.ID, err = tx.NewID(); err != nil {
 		return Person{}, fmt.Errorf("registry: new id: %w", err)
 	}
-	row, err := tx.db.sealPerson(tx.ctx, person)
+	person.Stamp = tx.Stamp("")
+	rows, err := tx.db.sealPersons(tx.ctx, []Person{person})
 	if err != nil {
 		return Person{}, err
 	}
-	row.CreatedAt, row.CreatedBy = tx.now, tx.actor.Operator
-	if err := tx.gorm.Create(&row).Error; err != nil {
+	rows[0].CreatedAt, rows[0].CreatedBy = tx.now, tx.actor.Operator
+	if err := tx.gorm.Create(&rows[0]).Error; err != nil {
 		return Person{}, err
 	}
 	return person, tx.Audit("person.added", "person:"+person.ID.String(), nil)
 }
 
-func (n NewPerson) check() (Person, error) {
-	person := Person{Ethnic: n.Ethnic, Phone: n.Phone, Address: n.Address, Place: n.Place, Alive: true}
-	var err error
-	if person.IDNumber, err = gb.ParseIDNumber(n.IDNumber); err != nil {
-		return Person{}, invalid("idNumber", err)
+// Check brings what was told into the form in which it is stored, or returns
+// the first field that is not as it should be.
+func (n NewPerson) Check() (Person, error) {
+	person := Person{
+		IDType: n.IDType, Ethnic: n.Ethnic, Nationality: n.Nationality, Phone: n.Phone, Address: n.Address, Postcode: n.Postcode,
+		Place: n.Place, Locality: n.Locality, HouseholdKind: n.HouseholdKind, Household: n.Household, HouseholdRole: n.HouseholdRole,
+		Education: n.Education, Employment: n.Employment, Life: n.Life, Police: "00", Ministry: "unsent",
 	}
-	if person.Name, err = gb.NormaliseName(n.Name); err != nil {
-		return Person{}, invalid("name", err)
-	}
-	if utf8.RuneCountInString(person.Name) > maxName {
-		return Person{}, &FieldError{Field: "name", ZH: "最多 50 个字符", EN: "at most 50 characters"}
-	}
-	if person.NameTibetan, err = tibetanName(n.NameTibetan); err != nil {
-		return Person{}, err
-	}
-	person.Birth, person.Sex = person.IDNumber.Birth(), person.IDNumber.Sex()
-	if n.Sex != "" {
-		if person.Sex, err = gb.ParseSex(n.Sex); err != nil {
-			return Person{}, invalid("sex", err)
+	for field, usual := range map[*string]string{&person.IDType: DocumentResident, &person.Nationality: "CHN", &person.Life: LifeLiving} {
+		if *field == "" {
+			*field = usual
 		}
 	}
-	if _, err = gb.EthnicByCode(n.Ethnic); err != nil {
-		return Person{}, invalid("ethnic", err)
-	}
-	if n.Phone != "" && !phoneForm.MatchString(n.Phone) {
-		return Person{}, &FieldError{Field: "phone", ZH: "应为电话号码", EN: "a telephone number"}
-	}
-	if !utf8.ValidString(n.Address) || strings.ContainsRune(n.Address, 0) || utf8.RuneCountInString(n.Address) > maxAddress {
-		return Person{}, &FieldError{Field: "address", ZH: "最多 200 个字符", EN: "at most 200 characters"}
+	for _, check := range []func(NewPerson, *Person) error{checkDocument, checkNames, checkForms} {
+		if err := check(n, &person); err != nil {
+			return Person{}, err
+		}
 	}
 	return person, nil
 }
 
-// tibetanName normalises a name in Tibetan script.
-func tibetanName(name string) (string, error) {
+func checkDocument(n NewPerson, person *Person) error {
+	citizen, known := documents[person.IDType]
+	var err error
+	switch {
+	case !known:
+		return &FieldError{Field: "idType", ZH: "应为已知的证件类型", EN: "a known kind of document"}
+	case citizen:
+		if person.IDNumber, err = parseNumber(n.IDNumber); err != nil {
+			return invalid("idNumber", err)
+		}
+		person.Birth, person.Sex = person.IDNumber.Birth(), person.IDNumber.Sex()
+	default:
+		if person.Document = strings.ToUpper(strings.TrimSpace(n.IDNumber)); !documentForm.MatchString(person.Document) {
+			return &FieldError{Field: "idNumber", ZH: "应为 4 至 30 位证件号码（字母、数字）", EN: "a document's number of 4 to 30 letters and digits"}
+		}
+		if person.Birth = n.Birth; person.Birth.IsZero() {
+			return &FieldError{Field: "birth", ZH: "此类证件须填出生日期", EN: "a date of birth is needed with this document"}
+		}
+	}
+	if n.Sex != "" || !citizen {
+		if person.Sex, err = gb.ParseSex(n.Sex); err != nil {
+			return invalid("sex", err)
+		}
+	}
+	return nil
+}
+
+func checkNames(n NewPerson, person *Person) error {
+	var err error
+	if person.Name, err = gb.NormaliseName(n.Name); err != nil {
+		return invalid("name", err)
+	}
+	if utf8.RuneCountInString(person.Name) > maxName {
+		return &FieldError{Field: "name", ZH: "最多 50 个字符", EN: "at most 50 characters"}
+	}
+	if person.NameTibetan, err = nameIn(n.NameTibetan, "nameTibetan", unicode.Tibetan, "藏文", "Tibetan"); err != nil {
+		return err
+	}
+	person.NameMongolian, err = nameIn(n.NameMongolian, "nameMongolian", unicode.Mongolian, "蒙古文", "Mongolian")
+	return err
+}
+
+func checkForms(n NewPerson, person *Person) error {
+	if _, err := gb.EthnicByCode(n.Ethnic); err != nil {
+		return invalid("ethnic", err)
+	}
+	for _, check := range []struct {
+		field, value string
+		form         *regexp.Regexp
+		zh, en       string
+	}{
+		{"phone", n.Phone, phoneForm, "应为电话号码", "a telephone number"},
+		{"postcode", n.Postcode, postcodeForm, "应为 6 位邮政编码", "a postcode of 6 digits"},
+		{"nationality", n.Nationality, nationalityForm, "应为 3 个字母的国家代码", "a country code of three letters"},
+		{"locality", n.Locality, localityForm, "应为 9 位乡镇或 12 位村（社区）代码", "a code of 9 (township) or 12 digits (community)"},
+	} {
+		if check.value != "" && !check.form.MatchString(check.value) {
+			return &FieldError{Field: check.field, ZH: check.zh, EN: check.en}
+		}
+	}
+	for _, check := range []struct {
+		field, value string
+		longest      int
+	}{
+		{"address", n.Address, maxAddress}, {"household", n.Household, maxWord}, {"householdRole", n.HouseholdRole, maxWord},
+		{"education", n.Education, maxWord}, {"employment", n.Employment, maxWord},
+	} {
+		if !utf8.ValidString(check.value) || strings.ContainsRune(check.value, 0) || utf8.RuneCountInString(check.value) > check.longest {
+			return &FieldError{Field: check.field, ZH: fmt.Sprintf("最多 %d 个字符", check.longest), EN: fmt.Sprintf("at most %d characters", check.longest)}
+		}
+	}
+	return nil
+}
+
+// nameIn normalises a name in a script of its own.
+func nameIn(name, field string, script *unicode.RangeTable, zh, en string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
 	normal, err := gb.NormaliseName(name)
 	if err != nil {
-		return "", invalid("nameTibetan", err)
+		return "", invalid(field, err)
 	}
 	for _, r := range normal {
-		if r != ' ' && !unicode.Is(unicode.Tibetan, r) {
-			return "", &FieldError{Field: "nameTibetan", ZH: "应为藏文", EN: "in Tibetan script"}
+		if r != ' ' && !unicode.Is(script, r) {
+			return "", &FieldError{Field: field, ZH: "应为" + zh, EN: "in " + en + " script"}
 		}
 	}
 	if utf8.RuneCountInString(normal) > 4*maxName { // vowels and stacked letters count as characters
-		return "", &FieldError{Field: "nameTibetan", ZH: "最多 200 个字符", EN: "at most 200 characters"}
+		return "", &FieldError{Field: field, ZH: "最多 200 个字符", EN: "at most 200 characters"}
 	}
 	return normal, nil
 }
 
-func (db *DB) sealPerson(ctx context.Context, person Person) (personRow, error) {
-	row := personRow{
-		ID: person.ID, Sex: string(person.Sex), Ethnic: person.Ethnic, Birth: person.Birth.String(),
-		Place: person.Place, Alive: person.Alive,
+// parseNumber reads a citizen's number, also one of the old 15 digits.
+func parseNumber(number string) (gb.IDNumber, error) {
+	if len(number) == gb.OldIDNumberLength {
+		return gb.ParseOldIDNumber(number)
 	}
-	for _, field := range []struct {
-		column string
-		plain  string
-		sealed *[]byte
-		index  *[]byte
-	}{
-		{columnIDNumber, person.IDNumber.String(), &row.IDNumberSealed, &row.IDNumberIndex},
-		{columnName, person.Name, &row.NameSealed, &row.NameIndex},
-		{columnNameTibetan, person.NameTibetan, &row.NameTibetanSealed, nil},
-		{columnPhone, person.Phone, &row.PhoneSealed, nil},
-		{columnAddress, person.Address, &row.AddressSealed, nil},
-	} {
-		if field.plain == "" {
-			continue
-		}
-		var err error
-		if *field.sealed, err = db.Seal(ctx, field.column, person.ID.String(), []byte(field.plain)); err != nil {
-			return personRow{}, err
-		}
-		if field.index != nil {
-			if *field.index, err = db.Index(ctx, field.column, []byte(field.plain)); err != nil {
-				return personRow{}, err
-			}
-		}
-	}
-	return row, nil
-}
-
-func (db *DB) openPerson(ctx context.Context, row personRow) (Person, error) {
-	person := Person{ID: row.ID, Sex: gb.Sex(row.Sex), Ethnic: row.Ethnic, Place: row.Place, Alive: row.Alive}
-	var idNumber string
-	for _, field := range []struct {
-		column string
-		sealed []byte
-		plain  *string
-	}{
-		{columnIDNumber, row.IDNumberSealed, &idNumber},
-		{columnName, row.NameSealed, &person.Name},
-		{columnNameTibetan, row.NameTibetanSealed, &person.NameTibetan},
-		{columnPhone, row.PhoneSealed, &person.Phone},
-		{columnAddress, row.AddressSealed, &person.Address},
-	} {
-		if field.sealed == nil {
-			continue
-		}
-		plain, err := db.Unseal(ctx, field.column, row.ID.String(), field.sealed)
-		if err != nil {
-			return Person{}, err
-		}
-		*field.plain = string(plain)
-	}
-	var err error
-	if person.IDNumber, err = gb.ParseIDNumber(idNumber); err != nil {
-		return Person{}, invalid("idNumber", err)
-	}
-	if person.Birth, err = gb.ParseDate(row.Birth); err != nil {
-		return Person{}, invalid("birth", err)
-	}
-	return person, nil
-}
-
-// PersonByID returns a person, or ErrNotFound. The caller records the reading
-// with [DB.RecordRead].
-func (db *DB) PersonByID(ctx context.Context, id uuid.UUID) (Person, error) {
-	return db.takePerson(ctx, db.Read(ctx).Where("id = ?", id))
-}
-
-// PersonByID returns a person as this transaction sees it, or ErrNotFound.
-func (tx *Tx) PersonByID(id uuid.UUID) (Person, error) {
-	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id = ?", id))
-}
-
-// PersonByIDNumber returns the person with an identity number, or ErrNotFound.
-func (db *DB) PersonByIDNumber(ctx context.Context, number gb.IDNumber) (Person, error) {
-	index, err := db.Index(ctx, columnIDNumber, []byte(number.String()))
-	if err != nil {
-		return Person{}, err
-	}
-	return db.takePerson(ctx, db.Read(ctx).Where("id_number_index = ?", index))
-}
-
-// PersonByIDNumber returns the person with an identity number as this
-// transaction sees it, or ErrNotFound.
-func (tx *Tx) PersonByIDNumber(number gb.IDNumber) (Person, error) {
-	index, err := tx.db.Index(tx.ctx, columnIDNumber, []byte(number.String()))
-	if err != nil {
-		return Person{}, err
-	}
-	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id_number_index = ?", index))
-}
-
-// PersonsByName returns the persons of a name, however its dots and spaces are
-// typed, the first registered first, at most 100. None is no error.
-func (db *DB) PersonsByName(ctx context.Context, name string) ([]Person, error) {
-	normal, err := gb.NormaliseName(name)
-	if err != nil {
-		return nil, invalid("name", err)
-	}
-	index, err := db.Index(ctx, columnName, []byte(normal))
-	if err != nil {
-		return nil, err
-	}
-	var rows []personRow
-	if err := db.Read(ctx).Where("name_index = ?", index).Order("id").Limit(maxNamesakes).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	persons := make([]Person, len(rows))
-	for i, row := range rows {
-		if persons[i], err = db.openPerson(ctx, row); err != nil {
-			return nil, err
-		}
-	}
-	return persons, nil
-}
-
-func (db *DB) takePerson(ctx context.Context, query *gorm.DB) (Person, error) {
-	var row personRow
-	if err := query.Take(&row).Error; err != nil {
-		return Person{}, err
-	}
-	return db.openPerson(ctx, row)
-}
-
-// RecordRead records that the actor has been shown the personal data of these
-// persons, and what for (a fixed word such as "search"). A search without
-// result is recorded as well: trying out numbers leaves a trace.
-func (db *DB) RecordRead(ctx context.Context, actor Actor, purpose string, persons ...uuid.UUID) error {
-	return db.InTx(ctx, actor, func(tx *Tx) error {
-		for _, id := range persons {
-			if err := tx.Audit("person.read", "person:"+id.String(), map[string]string{"purpose": purpose}); err != nil {
-				return err
-			}
-		}
-		if len(persons) > 0 {
-			return nil
-		}
-		return tx.Audit("person.read", "person", map[string]string{"purpose": purpose, "found": "0"})
-	})
+	return gb.ParseIDNumber(number)
 }

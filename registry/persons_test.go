@@ -48,8 +48,10 @@ func TestPerson(t *testing.T) {
 		number, err := gb.ParseIDNumber(told.IDNumber)
 		require.NoError(t, err)
 		require.Equal(t, registry.Person{
-			ID: added.ID, IDNumber: number, Name: "扎西·多杰", NameTibetan: told.NameTibetan, Sex: gb.Male, Ethnic: "04",
-			Birth: number.Birth(), Phone: told.Phone, Address: told.Address, Place: "632723", Alive: true,
+			ID: added.ID, IDType: registry.DocumentResident, IDNumber: number, Name: "扎西·多杰", NameTibetan: told.NameTibetan, Sex: gb.Male, Ethnic: "04",
+			Birth: number.Birth(), Phone: told.Phone, Address: told.Address, Place: "632723",
+			Nationality: "CHN", Life: registry.LifeLiving, Police: "00", Ministry: "unsent",
+			Stamp: registry.Stamp{Version: 1, At: registrytest.Start, By: clerk.Operator, On: clerk.Workstation},
 		}, added)
 		require.EqualValues(t, 7, added.ID.Version())
 
@@ -74,7 +76,10 @@ func TestPerson(t *testing.T) {
 		require.ErrorIs(t, err, registry.ErrNotFound)
 		_, err = db.PersonByIDNumber(t.Context(), gb.IDNumber{})
 		require.ErrorIs(t, err, registry.ErrNotFound)
-		none, err := db.PersonsByName(t.Context(), "扎西多杰")
+		without, err := db.PersonsByName(t.Context(), "扎西多杰")
+		require.NoError(t, err)
+		require.Equal(t, []registry.Person{added}, without, "the dot is not asked for")
+		none, err := db.PersonsByName(t.Context(), "扎西卓玛")
 		require.NoError(t, err)
 		require.Empty(t, none)
 		_, err = db.PersonsByName(t.Context(), " ")

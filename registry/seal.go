@@ -55,3 +55,87 @@ func (db *DB) checkVault(ctx context.Context) error {
 	}
 	return nil
 }
+
+// sealing gathers values to be sealed and indexed, so that they go through the
+// Vault together. An empty value stays NULL.
+type sealing struct {
+	seals   []sealed
+	indexes []indexed
+}
+
+type sealed struct {
+	column, row, plain string
+	into               *[]byte
+}
+
+type indexed struct {
+	purpose, plain string
+	length         int // of the digest; 0: whole
+	into           *[]byte
+}
+
+func newSealing(seals, indexes int) *sealing {
+	return &sealing{seals: make([]sealed, 0, seals), indexes: make([]indexed, 0, indexes)}
+}
+
+func (s *sealing) seal(column, row, plain string, into *[]byte) {
+	if plain != "" {
+		s.seals = append(s.seals, sealed{column, row, plain, into})
+	}
+}
+
+func (s *sealing) index(purpose, plain string, length int, into *[]byte) {
+	if plain != "" {
+		s.indexes = append(s.indexes, indexed{purpose, plain, length, into})
+	}
+}
+
+func (s *sealing) run(ctx context.Context, db *DB) error {
+	for _, one := range s.seals {
+		value, err := db.Seal(ctx, one.column, one.row, []byte(one.plain))
+		if err != nil {
+			return err
+		}
+		*one.into = value
+	}
+	for _, one := range s.indexes {
+		value, err := db.Index(ctx, one.purpose, []byte(one.plain))
+		if err != nil {
+			return err
+		}
+		if one.length > 0 {
+			value = value[:one.length]
+		}
+		*one.into = value
+	}
+	return nil
+}
+
+// opening gathers sealed values to be opened together. NULL opens as the empty
+// text.
+type opening struct{ opens []opened }
+
+type opened struct {
+	column, row string
+	sealed      []byte
+	into        *string
+}
+
+func newOpening(opens int) *opening { return &opening{opens: make([]opened, 0, opens)} }
+
+func (o *opening) open(column, row string, sealed []byte, into *string) {
+	if sealed != nil {
+		o.opens = append(o.opens, opened{column, row, sealed, into})
+	}
+}
+
+func (o *opening) run(ctx context.Context, db *DB) error {
+	for _, one := range o.opens {
+		plain, err := db.Unseal(ctx, one.column, one.row, one.sealed)
+		if err != nil {
+			return err
+		}
+		*one.into = string(plain)
+	}
+	return nil
+}

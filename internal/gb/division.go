@@ -278,3 +278,21 @@ func (t *Table) last(code string, day Date) (Division, bool) {
 	}
 	return newest, found
 }
+
+// Within returns every code, of today or of earlier years, whose place lies in
+// a division that is valid on that day, and that division's own. What is
+// recorded under an old code is found through it.
+func (t *Table) Within(ancestor string, day Date) []string {
+	var codes []string
+	for _, row := range t.rows {
+		if row.Code == "" || slices.Contains(codes, row.Code) {
+			continue
+		}
+		now, ok := t.Successor(row.Code, day)
+		inside := ok && (now.Code == ancestor || slices.ContainsFunc(t.Ancestors(now.Code, day), func(d Division) bool { return d.Code == ancestor }))
+		if inside {
+			codes = append(codes, row.Code)
+		}
+	}
+	return codes
+}

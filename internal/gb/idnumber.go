@@ -73,6 +73,26 @@ func NewIDNumber(area string, birth Date, sequence int) (IDNumber, error) {
 	return ParseIDNumber(body + string(idNumberCheck(body)))
 }
 
+// OldIDNumberLength is the number of digits of the numbers given out before
+// 1999-10-01.
+const OldIDNumberLength = 15
+
+// ParseOldIDNumber reads a number of the old 15 digits (十五位身份证号码): two
+// digits of the year, which is of the 20th century, and no check character. It
+// returns the number of 18 characters that took its place (GB 11643-1999).
+func ParseOldIDNumber(s string) (IDNumber, error) {
+	for i, r := range []rune(s) {
+		if r < '0' || r > '9' {
+			return IDNumber{}, &FormatError{subjectIDNumber, ErrCharacter, i + 1, "数字", "a digit"}
+		}
+	}
+	if len(s) != OldIDNumberLength {
+		return IDNumber{}, &FormatError{subjectIDNumber, ErrLength, 0, " 15 位", "15 characters"}
+	}
+	body := s[:6] + "19" + s[6:]
+	return ParseIDNumber(body + string(idNumberCheck(body)))
+}
+
 // idNumberCheck returns the check digit of 17 characters by ISO 7064 MOD 11-2
 // (GB 11643-1999, 附录 A).
 func idNumberCheck(body string) byte {

@@ -1,0 +1,4 @@
+package registry
+
+// SequenceOf is the migrations of one database.
+var SequenceOf = sequenceOf
