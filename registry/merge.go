@@ -1,0 +1,269 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// ErrTwoCards: both files have a card in force; one has to be cancelled first.
+var ErrTwoCards = fmt.Errorf("%w: 两份档案都有有效的卡，请先注销一张 both files have a card in force: cancel one first", ErrConflict)
+
+// mergeRow is a row of merges.
+type mergeRow struct {
+	ID          uuid.UUID  `gorm:"column:id"`
+	KeptID      uuid.UUID  `gorm:"column:kept_id"`
+	AbsorbedID  uuid.UUID  `gorm:"column:absorbed_id"`
+	At          time.Time  `gorm:"column:at"`
+	Operator    string     `gorm:"column:operator"`
+	Workstation string     `gorm:"column:workstation"`
+	Reason      string     `gorm:"column:reason"`
+	UndoneAt    *time.Time `gorm:"column:undone_at"`
+	UndoneBy    *string    `gorm:"column:undone_by"`
+	UndoneOn    *string    `gorm:"column:undone_on"`
+	UndoReason  *string    `gorm:"column:undo_reason"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (mergeRow) TableName() string { return "merges" }
+
+// moveRow is a row of merge_moves: what changed hands.
+type moveRow struct {
+	MergeID uuid.UUID `gorm:"column:merge_id"`
+	Kind    string    `gorm:"column:kind"`
+	RowKey  string    `gorm:"column:row_key"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (moveRow) TableName() string { return "merge_moves" }
+
+// follows lists what goes with a person from one file to the other: the table,
+// its key as one text, and the condition under which a row stays where it is
+// because the other file has its like. Applications and transactions stay with
+// the file for which they were made.
+var follows = []struct{ table, key, unless string }{
+	{"cards", "CAST(id AS TEXT)", ""},
+	{"bank_accounts", "CAST(id AS TEXT)", ""},
+	{"insured", "kind || '/' || place", "EXISTS (SELECT 1 FROM insured other WHERE other.person_id = @to AND other.kind = insured.kind AND other.place = insured.place)"},
+}
+
+// MergePersons makes two files of one person one (合并档案): the cards, accounts,
+// insured kinds and numbers of the absorbed file go over to the kept one;
+// whoever is found by the absorbed file's number is shown the kept one. Both
+// histories stay, and it can be undone. Errors: ErrNotFound, ErrTwoCards,
+// ErrConflict for a file that was merged already.
+func (tx *Tx) MergePersons(kept, absorbed uuid.UUID, reason string) (uuid.UUID, error) {
+	if err := checkReason(reason); err != nil {
+		return uuid.Nil, err
+	}
+	if kept == absorbed {
+		return uuid.Nil, &FieldError{Field: "absorbed", ZH: "不能与自身合并", EN: "another file than the one that is kept"}
+	}
+	if err := tx.lockPair(kept, absorbed); err != nil {
+		return uuid.Nil, err
+	}
+	id, err := tx.NewID()
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("registry: new id: %w", err)
+	}
+	merge := mergeRow{ID: id, KeptID: kept, AbsorbedID: absorbed, At: tx.now, Operator: tx.actor.Operator, Workstation: tx.actor.Workstation, Reason: reason}
+	if err := tx.gorm.Create(&merge).Error; err != nil {
+		return uuid.Nil, err
+	}
+	if err := tx.handOver(id, absorbed, kept, reason); err != nil {
+		return uuid.Nil, err
+	}
+	into := tx.gorm.Model(&personRow{}).Where("id = ?", absorbed).Updates(tx.Change(map[string]any{"merged_into": kept}, reason))
+	if into.Error != nil {
+		return uuid.Nil, into.Error
+	}
+	return id, errors.Join(
+		tx.Audit("person.merged", "person:"+absorbed.String(), map[string]string{"into": kept.String(), "merge": id.String()}),
+		tx.Audit("person.absorbed", "person:"+kept.String(), map[string]string{"from": absorbed.String(), "merge": id.String()}),
+	)
+}
+
+// lockPair holds two files, always in the same order, and makes sure that both
+// are there and neither was merged into another.
+func (tx *Tx) lockPair(first, second uuid.UUID) error {
+	if bytes.Compare(first[:], second[:]) > 0 {
+		first, second = second, first
+	}
+	for _, id := range []uuid.UUID{first, second} {
+		person, _, err := tx.lockPerson(id)
+		if err != nil {
+			return err
+		}
+		if person.MergedInto != nil {
+			return &Error{Kind: ErrConflict, Table: "persons", Constraint: "merged"}
+		}
+	}
+	return nil
+}
+
+// handOver moves what follows a person and notes each row.
+func (tx *Tx) handOver(merge, from, to uuid.UUID, reason string) error {
+	for _, f := range follows {
+		scope := func() *gorm.DB {
+			query := tx.gorm.Table(f.table).Where("person_id = ?", from)
+			if f.unless != "" {
+				query = query.Where("NOT "+f.unless, map[string]any{"to": to})
+			}
+			return query
+		}
+		var keys []string
+		if err := scope().Pluck(f.key, &keys).Error; err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		if err := scope().Updates(tx.Change(map[string]any{"person_id": to}, reason)).Error; err != nil {
+			if errors.Is(err, ErrDuplicate) && f.table == "cards" {
+				return ErrTwoCards
+			}
+			return err
+		}
+		moves := make([]moveRow, len(keys))
+		for i, key := range keys {
+			moves[i] = moveRow{MergeID: merge, Kind: f.table, RowKey: key}
+		}
+		if err := tx.gorm.Create(&moves).Error; err != nil {
+			return err
+		}
+	}
+	return tx.handOverNumbers(merge, from, to, reason)
+}
+
+// handOverNumbers moves the other numbers: they are sealed for their person, so
+// each is sealed anew.
+func (tx *Tx) handOverNumbers(merge, from, to uuid.UUID, reason string) error {
+	var rows []numberRow
+	if err := tx.gorm.Where("person_id = ?", from).Find(&rows).Error; err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := tx.moveNumber(row, to, reason); err != nil {
+			return err
+		}
+		if err := tx.gorm.Create(&moveRow{MergeID: merge, Kind: "person_numbers", RowKey: numberRowKey(row)}).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func numberRowKey(row numberRow) string { return fmt.Sprintf("%s/%x", row.System, row.NumberIndex) }
+
+func (tx *Tx) moveNumber(row numberRow, to uuid.UUID, reason string) error {
+	plain, err := tx.db.Unseal(tx.ctx, columnOtherNumber, row.PersonID.String(), row.NumberSealed)
+	if err != nil {
+		return err
+	}
+	sealed, err := tx.db.Seal(tx.ctx, columnOtherNumber, to.String(), plain)
+	if err != nil {
+		return err
+	}
+	return tx.gorm.Model(&numberRow{}).Where("number_index = ? AND system = ?", row.NumberIndex, row.System).
+		Updates(tx.Change(map[string]any{"person_id": to, "number_sealed": sealed}, reason)).Error
+}
+
+// UndoMerge makes two files of one again (撤销合并): what went over goes back,
+// unless it has gone elsewhere since; what came after stays with the kept file.
+// Errors: ErrNotFound, ErrConflict for a merge that was undone.
+func (tx *Tx) UndoMerge(id uuid.UUID, reason string) error {
+	if err := checkReason(reason); err != nil {
+		return err
+	}
+	var merge mergeRow
+	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", id).Take(&merge).Error; err != nil {
+		return err
+	}
+	if merge.UndoneAt != nil {
+		return &Error{Kind: ErrConflict, Table: "merges", Constraint: "undone"}
+	}
+	if err := tx.handBack(merge, reason); err != nil {
+		return err
+	}
+	apart := tx.gorm.Model(&personRow{}).Where("id = ? AND merged_into = ?", merge.AbsorbedID, merge.KeptID).
+		Updates(tx.Change(map[string]any{"merged_into": nil}, reason))
+	if err := tx.changeOne(apart); err != nil {
+		return err
+	}
+	undone := tx.gorm.Model(&mergeRow{}).Where("id = ?", id).Updates(map[string]any{
+		"undone_at": tx.now, "undone_by": tx.actor.Operator, "undone_on": tx.actor.Workstation, "undo_reason": reason,
+	})
+	if undone.Error != nil {
+		return undone.Error
+	}
+	return errors.Join(
+		tx.Audit("person.unmerged", "person:"+merge.AbsorbedID.String(), map[string]string{"merge": id.String()}),
+		tx.Audit("person.unmerged", "person:"+merge.KeptID.String(), map[string]string{"merge": id.String()}),
+	)
+}
+
+func (tx *Tx) handBack(merge mergeRow, reason string) error {
+	var moves []moveRow
+	if err := tx.gorm.Where("merge_id = ?", merge.ID).Find(&moves).Error; err != nil {
+		return err
+	}
+	var numbers []numberRow
+	if err := tx.gorm.Where("person_id = ?", merge.KeptID).Find(&numbers).Error; err != nil {
+		return err
+	}
+	moved := map[string]bool{}
+	for _, move := range moves {
+		moved[move.Kind+"/"+move.RowKey] = true
+	}
+	for _, row := range numbers {
+		if moved["person_numbers/"+numberRowKey(row)] {
+			if err := tx.moveNumber(row, merge.AbsorbedID, reason); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range follows {
+		for _, move := range moves {
+			if move.Kind != f.table {
+				continue
+			}
+			back := tx.gorm.Table(f.table).Where("person_id = ? AND "+f.key+" = ?", merge.KeptID, move.RowKey)
+			if err := back.Updates(tx.Change(map[string]any{"person_id": merge.AbsorbedID}, reason)).Error; err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Merge is that two files were made one.
+type Merge struct {
+	ID             uuid.UUID
+	Kept, Absorbed uuid.UUID
+	At             time.Time
+	By, On, Reason string
+	Undone         *time.Time
+}
+
+// MergesOf returns the merges in which a person's file took part, the newest
+// first.
+func (db *DB) MergesOf(ctx context.Context, person uuid.UUID) ([]Merge, error) {
+	var rows []mergeRow
+	if err := db.Read(ctx).Where("kept_id = ? OR absorbed_id = ?", person, person).Order("id DESC").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("registry: merges: %w", err)
+	}
+	merges := make([]Merge, len(rows))
+	for i, row := range rows {
+		merges[i] = Merge{
+			ID: row.ID, Kept: row.KeptID, Absorbed: row.AbsorbedID, At: row.At, By: row.Operator, On: row.Workstation,
+			Reason: row.Reason, Undone: row.UndoneAt,
+		}
+	}
+	return merges, nil
+}
