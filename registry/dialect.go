@@ -23,7 +23,7 @@ type engine struct {
 	dialect goose.Dialect
 	write   *sql.DB
 	read    *sql.DB // refuses writes
-	wrap    func(*sql.DB) gorm.Dialector
+	wrap    func(gorm.ConnPool) gorm.Dialector
 	check   func(context.Context, *sql.DB) error
 }
 
@@ -79,7 +79,7 @@ func connectSQLite(path string) (*engine, error) {
 		dialect: goose.DialectSQLite3,
 		write:   write,
 		read:    read,
-		wrap:    func(pool *sql.DB) gorm.Dialector { return sqliteDialector{&sqlite.Dialector{Conn: pool}} },
+		wrap:    func(pool gorm.ConnPool) gorm.Dialector { return sqliteDialector{&sqlite.Dialector{Conn: pool}} },
 		check:   checkSQLite,
 	}, nil
 }
@@ -152,7 +152,7 @@ func connectPostgres(dsn string) (*engine, error) {
 		dialect: goose.DialectPostgres,
 		write:   write,
 		read:    read,
-		wrap: func(pool *sql.DB) gorm.Dialector {
+		wrap: func(pool gorm.ConnPool) gorm.Dialector {
 			return postgresDialector{&postgres.Dialector{Config: &postgres.Config{Conn: pool}}}
 		},
 		check: checkPostgres,

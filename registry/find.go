@@ -137,8 +137,8 @@ func (s *search) byNumber() error {
 	citizen, err := parseNumber(number)
 	key := citizen.String()
 	if err != nil {
-		if !documentForm.MatchString(number) {
-			return invalid("number", err)
+		if citizens := len(number) == 18 && strings.Trim(number[:17], "0123456789") == ""; citizens || !documentForm.MatchString(number) {
+			return invalid("number", err) // a citizen's number that was mistyped
 		}
 		key = number
 		for idType, citizens := range documents {

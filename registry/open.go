@@ -97,10 +97,13 @@ func (db *DB) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (db *DB) gorm(pool *sql.DB) (*gorm.DB, error) {
+// gorm opens a pool or a single connection; statements are kept prepared for a
+// pool alone.
+func (db *DB) gorm(pool gorm.ConnPool) (*gorm.DB, error) {
+	_, many := pool.(*sql.DB)
 	opened, err := gorm.Open(db.engine.wrap(pool), &gorm.Config{
 		SkipDefaultTransaction: true,
-		PrepareStmt:            true,
+		PrepareStmt:            many,
 		TranslateError:         true,
 		Logger:                 newQueryLog(db.logger),
 		NowFunc:                db.Now,

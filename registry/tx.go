@@ -40,7 +40,7 @@ func (db *DB) InTx(ctx context.Context, actor Actor, change func(tx *Tx) error) 
 	if ctx.Value(insideKey{}) != nil {
 		return errNested
 	}
-	return repeat(ctx, again, func() error { return db.attempt(ctx, actor, change) })
+	return repeat(ctx, again, func() error { return db.attempt(ctx, db.write, actor, change) })
 }
 
 // repeat runs work until it succeeds, the rule tells to stop or ctx ends, with
@@ -76,10 +76,10 @@ func again(err error, attempt int) bool {
 	}
 }
 
-func (db *DB) attempt(ctx context.Context, actor Actor, change func(tx *Tx) error) error {
+func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change func(tx *Tx) error) error {
 	tx := &Tx{db: db, actor: actor, now: db.Now()}
 	tx.ctx = context.WithValue(ctx, insideKey{}, tx)
-	tx.gorm = db.write.WithContext(tx.ctx).Begin()
+	tx.gorm = pool.WithContext(tx.ctx).Begin()
 	if tx.gorm.Error != nil {
 		return fmt.Errorf("registry: begin: %w", tx.gorm.Error)
 	}

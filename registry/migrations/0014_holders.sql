@@ -219,11 +219,15 @@ CREATE TABLE merge_moves (
     PRIMARY KEY (merge_id, kind, row_key)
 );
 
--- 疑似重复: what a person has to decide: one or two people.
+-- 疑似重复: what a person has to decide: one or two people. second_id is the
+-- other file; without it told_sealed is what a file's row told of the number of
+-- the first.
 CREATE TABLE duplicate_cases (
     id         UUID      NOT NULL PRIMARY KEY,
     first_id   UUID      NOT NULL REFERENCES persons (id),
-    second_id  UUID      NOT NULL REFERENCES persons (id),
+    second_id  UUID      REFERENCES persons (id),
+    told_sealed BYTEA,
+    told_index BYTEA     CHECK (length(told_index) = 16),
     rule       TEXT      NOT NULL CHECK (rule IN ('same-name-birth', 'same-sound-birth', 'same-phone-name', 'same-photo', 'number-other-name')),
     place      TEXT      NOT NULL REFERENCES divisions (code),
     state      TEXT      NOT NULL CHECK (state IN ('open', 'same', 'different')),
@@ -231,9 +235,11 @@ CREATE TABLE duplicate_cases (
     decided_at TIMESTAMP,
     decided_by TEXT,
     reason     TEXT,
+    CONSTRAINT duplicate_cases_two CHECK ((second_id IS NULL) = (told_sealed IS NOT NULL) AND (second_id IS NULL) = (told_index IS NOT NULL)),
     CONSTRAINT duplicate_cases_order CHECK (first_id < second_id),
     CONSTRAINT duplicate_cases_decided CHECK ((state = 'open') = (decided_at IS NULL) AND (state = 'open') = (decided_by IS NULL)),
-    CONSTRAINT duplicate_cases_pair UNIQUE (first_id, second_id, rule)
+    CONSTRAINT duplicate_cases_pair UNIQUE (first_id, second_id, rule),
+    CONSTRAINT duplicate_cases_told UNIQUE (first_id, rule, told_index)
 );
 CREATE INDEX duplicate_cases_open ON duplicate_cases (place, id) WHERE state = 'open';
 
