@@ -290,15 +290,6 @@ func (db *DB) kept(ctx context.Context, person Person) (Person, error) {
 	return person, nil
 }
 
-// PersonByIDNumber returns the person with an identity number, or ErrNotFound.
-func (db *DB) PersonByIDNumber(ctx context.Context, number gb.IDNumber) (Person, error) {
-	index, err := db.Index(ctx, columnIDNumber, []byte(number.String()))
-	if err != nil {
-		return Person{}, err
-	}
-	return db.takePerson(ctx, db.Read(ctx).Where("id_number_index = ?", index))
-}
-
 // PersonsByName returns the persons of a name, however its dots and spaces are
 // typed and whichever characters it is written with, the best fit first, at
 // most [MaxHits]. None is no error.

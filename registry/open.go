@@ -36,6 +36,7 @@ type DB struct {
 	signIn SignInPolicy
 	// hashing bounds the passwords hashed at once: each takes megabytes.
 	hashing chan struct{}
+	lookups lookups
 }
 
 // Open connects, checks the server's settings, brings the schema and the
@@ -49,6 +50,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		vault: config.Vault, clock: config.Now, logger: config.Logger, rand: config.Rand,
 		signIn: config.SignIn.withDefaults(), hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
+	db.lookups.db = db
 	if db.clock == nil {
 		db.clock = time.Now
 	}

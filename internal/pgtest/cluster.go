@@ -26,17 +26,21 @@ const (
 type Cluster struct {
 	programs   string // directory of initdb and postgres
 	dir        string // everything of this cluster
+	settings   string // for the command line: -c name=value …
 	credential *syscall.Credential
 	guardian   *exec.Cmd // nil while the server is stopped
 	pipe       io.Closer // its end stops the server
 }
 
-func start() (*Cluster, error) {
+func start(settings ...string) (*Cluster, error) {
 	programs, err := programs()
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{programs: programs}
+	for _, setting := range settings {
+		c.settings += " -c " + setting
+	}
 	if os.Getuid() == 0 {
 		if c.credential, err = unprivileged(); err != nil {
 			return nil, err
@@ -120,7 +124,7 @@ func (c *Cluster) initialise() error {
 // the directory. Nothing is flushed to the disk (-F), yet a commit reaches the
 // system before it is answered: it outlives a killed server, as tests expect.
 const guard = `"$1" -D "$2" -k "$3" -h "" -F -c max_connections=200 -c shared_buffers=32MB ` +
-	`-c full_page_writes=off >>"$3/log" 2>&1 </dev/null &
+	`-c full_page_writes=off $4 >>"$3/log" 2>&1 </dev/null &
 server=$!
 read -r word
 kill -QUIT $server
@@ -128,7 +132,7 @@ wait $server
 [ "$word" = stop ] || rm -rf "$3"`
 
 func (c *Cluster) run() error {
-	guardian := c.command("/bin/sh", "-c", guard, "guard", filepath.Join(c.programs, "postgres"), c.data(), c.dir)
+	guardian := c.command("/bin/sh", "-c", guard, "guard", filepath.Join(c.programs, "postgres"), c.data(), c.dir, c.settings)
 	pipe, err := guardian.StdinPipe()
 	if err != nil {
 		return err

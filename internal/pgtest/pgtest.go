@@ -13,7 +13,7 @@ import (
 
 // shared is the cluster of this test process, started by the first test that
 // needs it.
-var shared = sync.OnceValues(start)
+var shared = sync.OnceValues(func() (*Cluster, error) { return start() })
 
 // databases numbers the databases of this test process.
 var databases atomic.Int64
@@ -29,10 +29,12 @@ func DSN(t testing.TB) string {
 	return cluster.DSN(t)
 }
 
-// New starts a cluster for this test alone and ends it with the test.
-func New(t testing.TB) *Cluster {
+// New starts a cluster for this test alone and ends it with the test. Settings
+// such as "shared_buffers=1GB" are for measurements: they come after those of
+// tests, which neither flush nor remember much.
+func New(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
-	cluster, err := start()
+	cluster, err := start(settings...)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
