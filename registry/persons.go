@@ -128,7 +128,9 @@ var documents = map[string]bool{
 // summer time since 1992).
 var beijing = time.FixedZone("CST", 8*60*60)
 
-// AddPerson registers a person and records it. Errors: ErrInvalid (a
+// AddPerson registers a person and records it. Who is registered with a name
+// that sounds the same and the same day of birth becomes a case for a human to
+// decide ([DB.OpenCases]). Errors: ErrInvalid (a
 // *FieldError), ErrDuplicate for a number that is registered.
 func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	person, err := told.Check()
@@ -150,6 +152,10 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err := tx.gorm.Create(&rows[0]).Error; err != nil {
 		return Person{}, err
 	}
+	if err := tx.suspectNew(rows[0]); err != nil {
+		return Person{}, err
+	}
+	person.Household = ""
 	return person, tx.Audit("person.added", "person:"+person.ID.String(), nil)
 }
 
