@@ -67,6 +67,102 @@ func (e ChipFindingFinding) Valid() bool {
 	}
 }
 
+// Defines values for CorrectionLife.
+const (
+	CorrectionLifeDead       CorrectionLife = "dead"
+	CorrectionLifeImprisoned CorrectionLife = "imprisoned"
+	CorrectionLifeLiving     CorrectionLife = "living"
+	CorrectionLifeMissing    CorrectionLife = "missing"
+	CorrectionLifeUnknown    CorrectionLife = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionLife enum.
+func (e CorrectionLife) Valid() bool {
+	switch e {
+	case CorrectionLifeDead:
+		return true
+	case CorrectionLifeImprisoned:
+		return true
+	case CorrectionLifeLiving:
+		return true
+	case CorrectionLifeMissing:
+		return true
+	case CorrectionLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CorrectionSex.
+const (
+	CorrectionSexN0 CorrectionSex = "0"
+	CorrectionSexN1 CorrectionSex = "1"
+	CorrectionSexN2 CorrectionSex = "2"
+	CorrectionSexN9 CorrectionSex = "9"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionSex enum.
+func (e CorrectionSex) Valid() bool {
+	switch e {
+	case CorrectionSexN0:
+		return true
+	case CorrectionSexN1:
+		return true
+	case CorrectionSexN2:
+		return true
+	case CorrectionSexN9:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateRule.
+const (
+	NumberOtherName DuplicateRule = "number-other-name"
+	SameNameBirth   DuplicateRule = "same-name-birth"
+	SamePhoto       DuplicateRule = "same-photo"
+	SameSoundBirth  DuplicateRule = "same-sound-birth"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateRule enum.
+func (e DuplicateRule) Valid() bool {
+	switch e {
+	case NumberOtherName:
+		return true
+	case SameNameBirth:
+		return true
+	case SamePhoto:
+		return true
+	case SameSoundBirth:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InsuredState.
+const (
+	InsuredStateEnded     InsuredState = "ended"
+	InsuredStateInsured   InsuredState = "insured"
+	InsuredStateSuspended InsuredState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the InsuredState enum.
+func (e InsuredState) Valid() bool {
+	switch e {
+	case InsuredStateEnded:
+		return true
+	case InsuredStateInsured:
+		return true
+	case InsuredStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -136,6 +232,69 @@ func (e NewChipSessionOperation) Valid() bool {
 	}
 }
 
+// Defines values for NewPersonIdType.
+const (
+	HongkongMacao      NewPersonIdType = "hongkong-macao"
+	Household          NewPersonIdType = "household"
+	Officer            NewPersonIdType = "officer"
+	Passport           NewPersonIdType = "passport"
+	PermanentResidence NewPersonIdType = "permanent-residence"
+	Police             NewPersonIdType = "police"
+	ResidencePermit    NewPersonIdType = "residence-permit"
+	Resident           NewPersonIdType = "resident"
+	Taiwan             NewPersonIdType = "taiwan"
+)
+
+// Valid indicates whether the value is a known member of the NewPersonIdType enum.
+func (e NewPersonIdType) Valid() bool {
+	switch e {
+	case HongkongMacao:
+		return true
+	case Household:
+		return true
+	case Officer:
+		return true
+	case Passport:
+		return true
+	case PermanentResidence:
+		return true
+	case Police:
+		return true
+	case ResidencePermit:
+		return true
+	case Resident:
+		return true
+	case Taiwan:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewPersonSex.
+const (
+	NewPersonSexN0 NewPersonSex = "0"
+	NewPersonSexN1 NewPersonSex = "1"
+	NewPersonSexN2 NewPersonSex = "2"
+	NewPersonSexN9 NewPersonSex = "9"
+)
+
+// Valid indicates whether the value is a known member of the NewPersonSex enum.
+func (e NewPersonSex) Valid() bool {
+	switch e {
+	case NewPersonSexN0:
+		return true
+	case NewPersonSexN1:
+		return true
+	case NewPersonSexN2:
+		return true
+	case NewPersonSexN9:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTransactionBusiness.
 const (
 	OutpatientSettle NewTransactionBusiness = "outpatient.settle"
@@ -148,6 +307,93 @@ func (e NewTransactionBusiness) Valid() bool {
 	case OutpatientSettle:
 		return true
 	case PharmacyPurchase:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PersonFoundBy.
+const (
+	PersonFoundByBirth    PersonFoundBy = "birth"
+	PersonFoundByCard     PersonFoundBy = "card"
+	PersonFoundByDots     PersonFoundBy = "dots"
+	PersonFoundByFormer   PersonFoundBy = "former"
+	PersonFoundByInitials PersonFoundBy = "initials"
+	PersonFoundByName     PersonFoundBy = "name"
+	PersonFoundByNumber   PersonFoundBy = "number"
+	PersonFoundByPhone    PersonFoundBy = "phone"
+	PersonFoundBySound    PersonFoundBy = "sound"
+)
+
+// Valid indicates whether the value is a known member of the PersonFoundBy enum.
+func (e PersonFoundBy) Valid() bool {
+	switch e {
+	case PersonFoundByBirth:
+		return true
+	case PersonFoundByCard:
+		return true
+	case PersonFoundByDots:
+		return true
+	case PersonFoundByFormer:
+		return true
+	case PersonFoundByInitials:
+		return true
+	case PersonFoundByName:
+		return true
+	case PersonFoundByNumber:
+		return true
+	case PersonFoundByPhone:
+		return true
+	case PersonFoundBySound:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PersonLife.
+const (
+	PersonLifeDead       PersonLife = "dead"
+	PersonLifeImprisoned PersonLife = "imprisoned"
+	PersonLifeLiving     PersonLife = "living"
+	PersonLifeMissing    PersonLife = "missing"
+	PersonLifeUnknown    PersonLife = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the PersonLife enum.
+func (e PersonLife) Valid() bool {
+	switch e {
+	case PersonLifeDead:
+		return true
+	case PersonLifeImprisoned:
+		return true
+	case PersonLifeLiving:
+		return true
+	case PersonLifeMissing:
+		return true
+	case PersonLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnmaskingFields.
+const (
+	UnmaskingFieldsAddress  UnmaskingFields = "address"
+	UnmaskingFieldsIdNumber UnmaskingFields = "idNumber"
+	UnmaskingFieldsPhone    UnmaskingFields = "phone"
+)
+
+// Valid indicates whether the value is a known member of the UnmaskingFields enum.
+func (e UnmaskingFields) Valid() bool {
+	switch e {
+	case UnmaskingFieldsAddress:
+		return true
+	case UnmaskingFieldsIdNumber:
+		return true
+	case UnmaskingFieldsPhone:
 		return true
 	default:
 		return false
@@ -262,6 +508,21 @@ type Card struct {
 	StatusText Text `json:"statusText"`
 }
 
+// CardAt 卡的各个状态 each dimension of a card's state
+type CardAt struct {
+	By         string             `json:"by"`
+	Chip       string             `json:"chip"`
+	Custody    string             `json:"custody"`
+	From       time.Time          `json:"from"`
+	Id         openapi_types.UUID `json:"id"`
+	Ministry   string             `json:"ministry"`
+	Number     string             `json:"number"`
+	Production string             `json:"production"`
+
+	// Status AAZ502
+	Status string `json:"status"`
+}
+
 // ChipAnswers defines model for ChipAnswers.
 type ChipAnswers struct {
 	// Pin 社保密码, only where the operation asks for it
@@ -346,6 +607,67 @@ type ChipResult struct {
 	StatusText *Text `json:"statusText,omitempty"`
 }
 
+// Correction what is left out stays as it is
+type Correction struct {
+	Address       *string         `json:"address,omitempty"`
+	Ethnic        *string         `json:"ethnic,omitempty"`
+	IdNumber      *string         `json:"idNumber,omitempty"`
+	Life          *CorrectionLife `json:"life,omitempty"`
+	Locality      *string         `json:"locality,omitempty"`
+	Name          *string         `json:"name,omitempty"`
+	NameMongolian *string         `json:"nameMongolian,omitempty"`
+	NameTibetan   *string         `json:"nameTibetan,omitempty"`
+	Phone         *string         `json:"phone,omitempty"`
+	Place         *string         `json:"place,omitempty"`
+	Postcode      *string         `json:"postcode,omitempty"`
+	Reason        string          `json:"reason"`
+	Sex           *CorrectionSex  `json:"sex,omitempty"`
+
+	// Version the one that was seen
+	Version int64 `json:"version"`
+}
+
+// CorrectionLife defines model for Correction.Life.
+type CorrectionLife string
+
+// CorrectionSex defines model for Correction.Sex.
+type CorrectionSex string
+
+// Decision defines model for Decision.
+type Decision struct {
+	// Keep of two files of the same resident the one that stays
+	Keep   *openapi_types.UUID `json:"keep,omitempty"`
+	Reason string              `json:"reason"`
+	Same   bool                `json:"same"`
+}
+
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	First    Person             `json:"first"`
+	FoundAt  time.Time          `json:"foundAt"`
+	Id       openapi_types.UUID `json:"id"`
+	Place    string             `json:"place"`
+	Rule     DuplicateRule      `json:"rule"`
+	Second   *Person            `json:"second,omitempty"`
+	ToldFrom *string            `json:"toldFrom,omitempty"`
+
+	// ToldName the name that another system has for the number of the first
+	ToldName *string `json:"toldName,omitempty"`
+}
+
+// DuplicateRule defines model for Duplicate.Rule.
+type DuplicateRule string
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Duplicates []Duplicate `json:"duplicates"`
+}
+
+// DuplicateRef defines model for DuplicateRef.
+type DuplicateRef struct {
+	Id openapi_types.UUID `json:"id"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	Event  string  `json:"event"`
@@ -366,6 +688,21 @@ type Health struct {
 	Status string `json:"status"`
 }
 
+// Insured defines model for Insured.
+type Insured struct {
+	// Kind 险种
+	Kind string `json:"kind"`
+
+	// Place 参保地
+	Place string       `json:"place"`
+	Since *string      `json:"since,omitempty"`
+	State InsuredState `json:"state"`
+	Until *string      `json:"until,omitempty"`
+}
+
+// InsuredState defines model for Insured.State.
+type InsuredState string
+
 // InvalidCard defines model for InvalidCard.
 type InvalidCard struct {
 	At         time.Time `json:"at"`
@@ -379,6 +716,22 @@ type InvalidCard struct {
 type InvalidCardList struct {
 	Entries []InvalidCard `json:"entries"`
 	Latest  int64         `json:"latest"`
+}
+
+// Merge defines model for Merge.
+type Merge struct {
+	Absorbed openapi_types.UUID `json:"absorbed"`
+	At       time.Time          `json:"at"`
+	By       string             `json:"by"`
+	Id       openapi_types.UUID `json:"id"`
+	Kept     openapi_types.UUID `json:"kept"`
+	Reason   string             `json:"reason"`
+	UndoneAt *time.Time         `json:"undoneAt,omitempty"`
+}
+
+// MergeRef defines model for MergeRef.
+type MergeRef struct {
+	Id openapi_types.UUID `json:"id"`
 }
 
 // Moved defines model for Moved.
@@ -511,20 +864,48 @@ type NewChipSession struct {
 // NewChipSessionOperation defines model for NewChipSession.Operation.
 type NewChipSessionOperation string
 
+// NewMerge defines model for NewMerge.
+type NewMerge struct {
+	// Absorbed the file that is taken in
+	Absorbed openapi_types.UUID `json:"absorbed"`
+	Reason   string             `json:"reason"`
+}
+
 // NewPerson defines model for NewPerson.
 type NewPerson struct {
+	Address *string `json:"address,omitempty"`
+
+	// Birth of who has no number of a citizen
+	Birth *openapi_types.Date `json:"birth,omitempty"`
+
 	// Ethnic 民族, GB/T 3304
 	Ethnic string `json:"ethnic"`
 
-	// IdNumber 社会保障号码, GB 11643; sex and birth follow from it
-	IdNumber    string  `json:"idNumber"`
-	Name        string  `json:"name"`
-	NameTibetan *string `json:"nameTibetan,omitempty"`
-	Phone       *string `json:"phone,omitempty"`
+	// IdNumber 社会保障号码, GB 11643 (18 or the old 15 digits): sex and birth follow from it; with idType the number of that document
+	IdNumber string `json:"idNumber"`
+
+	// IdType 证件类型
+	IdType        *NewPersonIdType `json:"idType,omitempty"`
+	Locality      *string          `json:"locality,omitempty"`
+	Name          string           `json:"name"`
+	NameMongolian *string          `json:"nameMongolian,omitempty"`
+	NameTibetan   *string          `json:"nameTibetan,omitempty"`
+	Nationality   *string          `json:"nationality,omitempty"`
+	Phone         *string          `json:"phone,omitempty"`
 
 	// Place 所在县区, GB/T 2260
-	Place string `json:"place"`
+	Place    string  `json:"place"`
+	Postcode *string `json:"postcode,omitempty"`
+
+	// Sex 性别, GB/T 2261.1
+	Sex *NewPersonSex `json:"sex,omitempty"`
 }
+
+// NewPersonIdType 证件类型
+type NewPersonIdType string
+
+// NewPersonSex 性别, GB/T 2261.1
+type NewPersonSex string
 
 // NewTransaction defines model for NewTransaction.
 type NewTransaction struct {
@@ -556,18 +937,46 @@ type Operator struct {
 
 // Person defines model for Person.
 type Person struct {
-	Alive          bool               `json:"alive"`
-	Birth          string             `json:"birth"`
-	Ethnic         string             `json:"ethnic"`
-	EthnicName     *string            `json:"ethnicName,omitempty"`
+	Alive      bool    `json:"alive"`
+	Birth      string  `json:"birth"`
+	Ethnic     string  `json:"ethnic"`
+	EthnicName *string `json:"ethnicName,omitempty"`
+
+	// FoundBy of a search; why it fits
+	FoundBy        *PersonFoundBy     `json:"foundBy,omitempty"`
 	Id             openapi_types.UUID `json:"id"`
 	IdNumberMasked string             `json:"idNumberMasked"`
-	Name           string             `json:"name"`
-	NameTibetan    *string            `json:"nameTibetan,omitempty"`
-	PhoneMasked    *string            `json:"phoneMasked,omitempty"`
-	Place          string             `json:"place"`
-	PlaceName      *string            `json:"placeName,omitempty"`
-	Sex            string             `json:"sex"`
+
+	// IdType 证件类型
+	IdType *string `json:"idType,omitempty"`
+
+	// Life 生存状态
+	Life *PersonLife `json:"life,omitempty"`
+
+	// MergedInto 并入的档案 the file that took this one's place
+	MergedInto  *openapi_types.UUID `json:"mergedInto,omitempty"`
+	Name        string              `json:"name"`
+	NameTibetan *string             `json:"nameTibetan,omitempty"`
+	PhoneMasked *string             `json:"phoneMasked,omitempty"`
+	Place       string              `json:"place"`
+	PlaceName   *string             `json:"placeName,omitempty"`
+	Sex         string              `json:"sex"`
+
+	// Version counts the changes
+	Version *int64 `json:"version,omitempty"`
+}
+
+// PersonFoundBy of a search; why it fits
+type PersonFoundBy string
+
+// PersonLife 生存状态
+type PersonLife string
+
+// PersonAt defines model for PersonAt.
+type PersonAt struct {
+	Cards   []CardAt  `json:"cards"`
+	Insured []Insured `json:"insured"`
+	Person  Person    `json:"person"`
 }
 
 // PersonFile defines model for PersonFile.
@@ -578,9 +987,34 @@ type PersonFile struct {
 	Person       Person        `json:"person"`
 }
 
+// PersonHistory defines model for PersonHistory.
+type PersonHistory struct {
+	Merges   []Merge         `json:"merges"`
+	Versions []PersonVersion `json:"versions"`
+}
+
 // PersonList defines model for PersonList.
 type PersonList struct {
+	// More there are more than are shown
+	More    bool     `json:"more"`
 	Persons []Person `json:"persons"`
+}
+
+// PersonVersion defines model for PersonVersion.
+type PersonVersion struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// Fields in which it differs from the one before
+	Fields []string  `json:"fields"`
+	From   time.Time `json:"from"`
+
+	// On 工作站
+	On      string     `json:"on"`
+	Person  Person     `json:"person"`
+	Reason  string     `json:"reason"`
+	Until   *time.Time `json:"until,omitempty"`
+	Version int64      `json:"version"`
 }
 
 // Problem RFC 9457; never repeats a submitted value
@@ -609,6 +1043,11 @@ type Progress struct {
 	Done  int    `json:"done"`
 	Label string `json:"label"`
 	Total int    `json:"total"`
+}
+
+// Reason defines model for Reason.
+type Reason struct {
+	Reason string `json:"reason"`
 }
 
 // ResponseAPDU response APDU in hex, status word included
@@ -698,6 +1137,22 @@ type Turn struct {
 	Session  openapi_types.UUID `json:"session"`
 }
 
+// Unmasked defines model for Unmasked.
+type Unmasked struct {
+	Address  *string `json:"address,omitempty"`
+	IdNumber *string `json:"idNumber,omitempty"`
+	Phone    *string `json:"phone,omitempty"`
+}
+
+// Unmasking defines model for Unmasking.
+type Unmasking struct {
+	Fields []UnmaskingFields `json:"fields"`
+	Reason string            `json:"reason"`
+}
+
+// UnmaskingFields defines model for Unmasking.Fields.
+type UnmaskingFields string
+
 // Id defines model for Id.
 type Id = openapi_types.UUID
 
@@ -749,13 +1204,35 @@ type OpenChipSessionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// DuplicatesParams defines parameters for Duplicates.
+type DuplicatesParams struct {
+	// After the last id of the page before
+	After *openapi_types.UUID `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int                `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DecideDuplicateParams defines parameters for DecideDuplicate.
+type DecideDuplicateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // InvalidCardsParams defines parameters for InvalidCards.
 type InvalidCardsParams struct {
 	Since *int64 `form:"since,omitempty" json:"since,omitempty"`
 }
 
+// UndoMergeParams defines parameters for UndoMerge.
+type UndoMergeParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FindPersonsParams defines parameters for FindPersons.
 type FindPersonsParams struct {
+	// Q 一框查询: number (18 or 15 digits, other documents, other systems), card number, chip identification, telephone, name, pinyin or its first letters; with a day of birth (8 digits) or a division (6 digits) to narrow it
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
 	// IdNumber 社会保障号码 AAC002
 	IdNumber *string `form:"idNumber,omitempty" json:"idNumber,omitempty"`
 
@@ -768,6 +1245,23 @@ type FindPersonsParams struct {
 
 // AddPersonParams defines parameters for AddPerson.
 type AddPersonParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PersonAtParams defines parameters for PersonAt.
+type PersonAtParams struct {
+	Instant time.Time `form:"instant" json:"instant"`
+}
+
+// CorrectPersonParams defines parameters for CorrectPerson.
+type CorrectPersonParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// MergePersonsParams defines parameters for MergePersons.
+type MergePersonsParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -799,8 +1293,23 @@ type OpenChipSessionJSONRequestBody = NewChipSession
 // StepChipSessionJSONRequestBody defines body for StepChipSession for application/json ContentType.
 type StepChipSessionJSONRequestBody = ChipAnswers
 
+// DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
+type DecideDuplicateJSONRequestBody = Decision
+
+// UndoMergeJSONRequestBody defines body for UndoMerge for application/json ContentType.
+type UndoMergeJSONRequestBody = Reason
+
 // AddPersonJSONRequestBody defines body for AddPerson for application/json ContentType.
 type AddPersonJSONRequestBody = NewPerson
+
+// CorrectPersonJSONRequestBody defines body for CorrectPerson for application/json ContentType.
+type CorrectPersonJSONRequestBody = Correction
+
+// MergePersonsJSONRequestBody defines body for MergePersons for application/json ContentType.
+type MergePersonsJSONRequestBody = NewMerge
+
+// UnmaskJSONRequestBody defines body for Unmask for application/json ContentType.
+type UnmaskJSONRequestBody = Unmasking
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
@@ -843,13 +1352,22 @@ type ServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx echo.Context, id Id, seq int) error
+	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+	// (GET /v1/duplicates)
+	Duplicates(ctx echo.Context, params DuplicatesParams) error
+	// DecideDuplicate 判定 the same person or different ones
+	// (POST /v1/duplicates/{id}/decision)
+	DecideDuplicate(ctx echo.Context, id Id, params DecideDuplicateParams) error
 	// InvalidCards 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 	// (GET /v1/invalid-cards)
 	InvalidCards(ctx echo.Context, params InvalidCardsParams) error
 	// Me 当前经办人 who is signed in
 	// (GET /v1/me)
 	Me(ctx echo.Context) error
-	// FindPersons 查找人员 find residents by exactly one of the parameters
+	// UndoMerge 撤销合并 make two files of one again
+	// (POST /v1/merges/{id}/undo)
+	UndoMerge(ctx echo.Context, id Id, params UndoMergeParams) error
+	// FindPersons 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 	// (GET /v1/persons)
 	FindPersons(ctx echo.Context, params FindPersonsParams) error
 	// AddPerson 登记人员 enter a resident
@@ -858,6 +1376,21 @@ type ServerInterface interface {
 	// Person 人员详情 one resident with applications and cards
 	// (GET /v1/persons/{id})
 	Person(ctx echo.Context, id Id) error
+	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
+	// (GET /v1/persons/{id}/at)
+	PersonAt(ctx echo.Context, id Id, params PersonAtParams) error
+	// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	// (POST /v1/persons/{id}/corrections)
+	CorrectPerson(ctx echo.Context, id Id, params CorrectPersonParams) error
+	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
+	// (GET /v1/persons/{id}/history)
+	PersonHistory(ctx echo.Context, id Id) error
+	// MergePersons 合并档案 take another file of the same resident into this one
+	// (POST /v1/persons/{id}/merges)
+	MergePersons(ctx echo.Context, id Id, params MergePersonsParams) error
+	// Unmask 查看明文 fields in clear, for a reason, on record
+	// (POST /v1/persons/{id}/unmask)
+	Unmask(ctx echo.Context, id Id) error
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx echo.Context) error
@@ -1154,6 +1687,69 @@ func (w *ServerInterfaceWrapper) StepChipSession(ctx echo.Context) error {
 	return err
 }
 
+// Duplicates converts echo context to params.
+func (w *ServerInterfaceWrapper) Duplicates(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DuplicatesParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Duplicates(ctx, params)
+	return err
+}
+
+// DecideDuplicate converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideDuplicate(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideDuplicateParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideDuplicate(ctx, id, params)
+	return err
+}
+
 // InvalidCards converts echo context to params.
 func (w *ServerInterfaceWrapper) InvalidCards(ctx echo.Context) error {
 	var err error
@@ -1181,12 +1777,57 @@ func (w *ServerInterfaceWrapper) Me(ctx echo.Context) error {
 	return err
 }
 
+// UndoMerge converts echo context to params.
+func (w *ServerInterfaceWrapper) UndoMerge(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoMergeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UndoMerge(ctx, id, params)
+	return err
+}
+
 // FindPersons converts echo context to params.
 func (w *ServerInterfaceWrapper) FindPersons(ctx echo.Context) error {
 	var err error
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params FindPersonsParams
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
 	// ------------- Optional query parameter "idNumber" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "idNumber", ctx.QueryParams(), &params.IdNumber, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -1257,6 +1898,139 @@ func (w *ServerInterfaceWrapper) Person(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Person(ctx, id)
+	return err
+}
+
+// PersonAt converts echo context to params.
+func (w *ServerInterfaceWrapper) PersonAt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PersonAtParams
+	// ------------- Required query parameter "instant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "instant", ctx.QueryParams(), &params.Instant, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PersonAt(ctx, id, params)
+	return err
+}
+
+// CorrectPerson converts echo context to params.
+func (w *ServerInterfaceWrapper) CorrectPerson(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CorrectPersonParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CorrectPerson(ctx, id, params)
+	return err
+}
+
+// PersonHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) PersonHistory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PersonHistory(ctx, id)
+	return err
+}
+
+// MergePersons converts echo context to params.
+func (w *ServerInterfaceWrapper) MergePersons(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergePersonsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MergePersons(ctx, id, params)
+	return err
+}
+
+// Unmask converts echo context to params.
+func (w *ServerInterfaceWrapper) Unmask(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Unmask(ctx, id)
 	return err
 }
 
@@ -1396,6 +2170,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/persons", wrapper.FindPersons, options.OperationMiddlewares["findPersons"]...)
 	router.POST(options.BaseURL+"/v1/persons", wrapper.AddPerson, options.OperationMiddlewares["addPerson"]...)
 	router.GET(options.BaseURL+"/v1/persons/:id", wrapper.Person, options.OperationMiddlewares["person"]...)
+	router.GET(options.BaseURL+"/v1/persons/:id/history", wrapper.PersonHistory, options.OperationMiddlewares["personHistory"]...)
+	router.GET(options.BaseURL+"/v1/persons/:id/at", wrapper.PersonAt, options.OperationMiddlewares["personAt"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/unmask", wrapper.Unmask, options.OperationMiddlewares["unmask"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/corrections", wrapper.CorrectPerson, options.OperationMiddlewares["correctPerson"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/merges", wrapper.MergePersons, options.OperationMiddlewares["mergePersons"]...)
+	router.POST(options.BaseURL+"/v1/merges/:id/undo", wrapper.UndoMerge, options.OperationMiddlewares["undoMerge"]...)
+	router.GET(options.BaseURL+"/v1/duplicates", wrapper.Duplicates, options.OperationMiddlewares["duplicates"]...)
+	router.POST(options.BaseURL+"/v1/duplicates/:id/decision", wrapper.DecideDuplicate, options.OperationMiddlewares["decideDuplicate"]...)
 	router.GET(options.BaseURL+"/v1/applications", wrapper.FindApplications, options.OperationMiddlewares["findApplications"]...)
 	router.POST(options.BaseURL+"/v1/applications", wrapper.Apply, options.OperationMiddlewares["apply"]...)
 	router.POST(options.BaseURL+"/v1/applications/:id/events", wrapper.FireApplication, options.OperationMiddlewares["fireApplication"]...)
@@ -1794,6 +2576,86 @@ func (response StepChipSessiondefaultApplicationProblemPlusJSONResponse) VisitSt
 	return err
 }
 
+type DuplicatesRequestObject struct {
+	Params DuplicatesParams
+}
+
+type DuplicatesResponseObject interface {
+	VisitDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type Duplicates200JSONResponse DuplicateList
+
+func (response Duplicates200JSONResponse) VisitDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DuplicatesdefaultApplicationProblemPlusJSONResponse) VisitDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicateRequestObject struct {
+	Id     Id `json:"id"`
+	Params DecideDuplicateParams
+	Body   *DecideDuplicateJSONRequestBody
+}
+
+type DecideDuplicateResponseObject interface {
+	VisitDecideDuplicateResponse(w http.ResponseWriter) error
+}
+
+type DecideDuplicate200JSONResponse DuplicateRef
+
+func (response DecideDuplicate200JSONResponse) VisitDecideDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecideDuplicatedefaultApplicationProblemPlusJSONResponse) VisitDecideDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type InvalidCardsRequestObject struct {
 	Params InvalidCardsParams
 }
@@ -1860,6 +2722,47 @@ type MedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response MedefaultApplicationProblemPlusJSONResponse) VisitMeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoMergeRequestObject struct {
+	Id     Id `json:"id"`
+	Params UndoMergeParams
+	Body   *UndoMergeJSONRequestBody
+}
+
+type UndoMergeResponseObject interface {
+	VisitUndoMergeResponse(w http.ResponseWriter) error
+}
+
+type UndoMerge200JSONResponse MergeRef
+
+func (response UndoMerge200JSONResponse) VisitUndoMergeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoMergedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UndoMergedefaultApplicationProblemPlusJSONResponse) VisitUndoMergeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1978,6 +2881,207 @@ type PersondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PersondefaultApplicationProblemPlusJSONResponse) VisitPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonAtRequestObject struct {
+	Id     Id `json:"id"`
+	Params PersonAtParams
+}
+
+type PersonAtResponseObject interface {
+	VisitPersonAtResponse(w http.ResponseWriter) error
+}
+
+type PersonAt200JSONResponse PersonAt
+
+func (response PersonAt200JSONResponse) VisitPersonAtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonAtdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PersonAtdefaultApplicationProblemPlusJSONResponse) VisitPersonAtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CorrectPersonRequestObject struct {
+	Id     Id `json:"id"`
+	Params CorrectPersonParams
+	Body   *CorrectPersonJSONRequestBody
+}
+
+type CorrectPersonResponseObject interface {
+	VisitCorrectPersonResponse(w http.ResponseWriter) error
+}
+
+type CorrectPerson200JSONResponse Person
+
+func (response CorrectPerson200JSONResponse) VisitCorrectPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CorrectPersondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CorrectPersondefaultApplicationProblemPlusJSONResponse) VisitCorrectPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonHistoryRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type PersonHistoryResponseObject interface {
+	VisitPersonHistoryResponse(w http.ResponseWriter) error
+}
+
+type PersonHistory200JSONResponse PersonHistory
+
+func (response PersonHistory200JSONResponse) VisitPersonHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PersonHistorydefaultApplicationProblemPlusJSONResponse) VisitPersonHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergePersonsRequestObject struct {
+	Id     Id `json:"id"`
+	Params MergePersonsParams
+	Body   *MergePersonsJSONRequestBody
+}
+
+type MergePersonsResponseObject interface {
+	VisitMergePersonsResponse(w http.ResponseWriter) error
+}
+
+type MergePersons201JSONResponse MergeRef
+
+func (response MergePersons201JSONResponse) VisitMergePersonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergePersonsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MergePersonsdefaultApplicationProblemPlusJSONResponse) VisitMergePersonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnmaskRequestObject struct {
+	Id   Id `json:"id"`
+	Body *UnmaskJSONRequestBody
+}
+
+type UnmaskResponseObject interface {
+	VisitUnmaskResponse(w http.ResponseWriter) error
+}
+
+type Unmask200JSONResponse Unmasked
+
+func (response Unmask200JSONResponse) VisitUnmaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnmaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnmaskdefaultApplicationProblemPlusJSONResponse) VisitUnmaskResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2211,13 +3315,22 @@ type StrictServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error)
+	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+	// (GET /v1/duplicates)
+	Duplicates(ctx context.Context, request DuplicatesRequestObject) (DuplicatesResponseObject, error)
+	// DecideDuplicate 判定 the same person or different ones
+	// (POST /v1/duplicates/{id}/decision)
+	DecideDuplicate(ctx context.Context, request DecideDuplicateRequestObject) (DecideDuplicateResponseObject, error)
 	// InvalidCards 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 	// (GET /v1/invalid-cards)
 	InvalidCards(ctx context.Context, request InvalidCardsRequestObject) (InvalidCardsResponseObject, error)
 	// Me 当前经办人 who is signed in
 	// (GET /v1/me)
 	Me(ctx context.Context, request MeRequestObject) (MeResponseObject, error)
-	// FindPersons 查找人员 find residents by exactly one of the parameters
+	// UndoMerge 撤销合并 make two files of one again
+	// (POST /v1/merges/{id}/undo)
+	UndoMerge(ctx context.Context, request UndoMergeRequestObject) (UndoMergeResponseObject, error)
+	// FindPersons 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 	// (GET /v1/persons)
 	FindPersons(ctx context.Context, request FindPersonsRequestObject) (FindPersonsResponseObject, error)
 	// AddPerson 登记人员 enter a resident
@@ -2226,6 +3339,21 @@ type StrictServerInterface interface {
 	// Person 人员详情 one resident with applications and cards
 	// (GET /v1/persons/{id})
 	Person(ctx context.Context, request PersonRequestObject) (PersonResponseObject, error)
+	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
+	// (GET /v1/persons/{id}/at)
+	PersonAt(ctx context.Context, request PersonAtRequestObject) (PersonAtResponseObject, error)
+	// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	// (POST /v1/persons/{id}/corrections)
+	CorrectPerson(ctx context.Context, request CorrectPersonRequestObject) (CorrectPersonResponseObject, error)
+	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
+	// (GET /v1/persons/{id}/history)
+	PersonHistory(ctx context.Context, request PersonHistoryRequestObject) (PersonHistoryResponseObject, error)
+	// MergePersons 合并档案 take another file of the same resident into this one
+	// (POST /v1/persons/{id}/merges)
+	MergePersons(ctx context.Context, request MergePersonsRequestObject) (MergePersonsResponseObject, error)
+	// Unmask 查看明文 fields in clear, for a reason, on record
+	// (POST /v1/persons/{id}/unmask)
+	Unmask(ctx context.Context, request UnmaskRequestObject) (UnmaskResponseObject, error)
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -2665,6 +3793,80 @@ func (sh *strictHandler) StepChipSession(ctx echo.Context, id Id, seq int) error
 	return nil
 }
 
+// Duplicates operation middleware
+func (sh *strictHandler) Duplicates(ctx echo.Context, params DuplicatesParams) error {
+	var request DuplicatesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Duplicates(ctx.Request().Context(), request.(DuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Duplicates")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DuplicatesResponseObject); ok {
+		return validResponse.VisitDuplicatesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideDuplicate operation middleware
+func (sh *strictHandler) DecideDuplicate(ctx echo.Context, id Id, params DecideDuplicateParams) error {
+	var request DecideDuplicateRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body DecideDuplicateJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDuplicate(ctx.Request().Context(), request.(DecideDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDuplicate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideDuplicateResponseObject); ok {
+		return validResponse.VisitDecideDuplicateResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // InvalidCards operation middleware
 func (sh *strictHandler) InvalidCards(ctx echo.Context, params InvalidCardsParams) error {
 	var request InvalidCardsRequestObject
@@ -2707,6 +3909,55 @@ func (sh *strictHandler) Me(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(MeResponseObject); ok {
 		return validResponse.VisitMeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UndoMerge operation middleware
+func (sh *strictHandler) UndoMerge(ctx echo.Context, id Id, params UndoMergeParams) error {
+	var request UndoMergeRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body UndoMergeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoMerge(ctx.Request().Context(), request.(UndoMergeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoMerge")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UndoMergeResponseObject); ok {
+		return validResponse.VisitUndoMergeResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2805,6 +4056,203 @@ func (sh *strictHandler) Person(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(PersonResponseObject); ok {
 		return validResponse.VisitPersonResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PersonAt operation middleware
+func (sh *strictHandler) PersonAt(ctx echo.Context, id Id, params PersonAtParams) error {
+	var request PersonAtRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PersonAt(ctx.Request().Context(), request.(PersonAtRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PersonAt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PersonAtResponseObject); ok {
+		return validResponse.VisitPersonAtResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CorrectPerson operation middleware
+func (sh *strictHandler) CorrectPerson(ctx echo.Context, id Id, params CorrectPersonParams) error {
+	var request CorrectPersonRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body CorrectPersonJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CorrectPerson(ctx.Request().Context(), request.(CorrectPersonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CorrectPerson")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CorrectPersonResponseObject); ok {
+		return validResponse.VisitCorrectPersonResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PersonHistory operation middleware
+func (sh *strictHandler) PersonHistory(ctx echo.Context, id Id) error {
+	var request PersonHistoryRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PersonHistory(ctx.Request().Context(), request.(PersonHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PersonHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PersonHistoryResponseObject); ok {
+		return validResponse.VisitPersonHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MergePersons operation middleware
+func (sh *strictHandler) MergePersons(ctx echo.Context, id Id, params MergePersonsParams) error {
+	var request MergePersonsRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body MergePersonsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MergePersons(ctx.Request().Context(), request.(MergePersonsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergePersons")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MergePersonsResponseObject); ok {
+		return validResponse.VisitMergePersonsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Unmask operation middleware
+func (sh *strictHandler) Unmask(ctx echo.Context, id Id) error {
+	var request UnmaskRequestObject
+
+	request.Id = id
+
+	var body UnmaskJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Unmask(ctx.Request().Context(), request.(UnmaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Unmask")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnmaskResponseObject); ok {
+		return validResponse.VisitUnmaskResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -90,7 +90,7 @@ var scenarios = []scenario{
 	{"everything missing", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00009", body: "{}"}, 400, []string{"idNumber", "name", "ethnic", "place", "必填"}, nil},
 	{"a number for a text", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00010", body: `{"idNumber":` + newcomer[:15] + `,"name":"x","ethnic":"01","place":"630102"}`}, 400, []string{"idNumber", "应为文字"}, []string{newcomer[:15]}},
 	{"null for a text", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00011", body: `{"idNumber":null,"name":"x","ethnic":"01","place":"630102"}`}, 400, []string{"idNumber", "null"}, nil},
-	{"too short", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00012", body: newPerson("idNumber", newcomer[:17])}, 400, []string{"idNumber", "应为 18 个字符"}, []string{newcomer[:17]}},
+	{"too short", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00012", body: newPerson("idNumber", newcomer[:17])}, 422, []string{"idNumber", "应为 18 位"}, []string{newcomer[:17]}},
 	{"wrong pattern", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00013", body: newPerson("ethnic", "汉")}, 400, []string{"ethnic", "应为2 位数字"}, []string{"汉"}},
 	{"wrong telephone", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00014", body: newPerson("phone", "--------")}, 400, []string{"phone", "电话号码"}, nil},
 	{"wrong check digit", call{method: "POST", path: "/v1/persons", as: clerk, key: "bad-00015", body: newPerson("idNumber", wrongCheck)}, 422, []string{"idNumber", "校验"}, nil},

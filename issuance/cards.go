@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -21,6 +22,32 @@ func (s *Service) Card(ctx context.Context, id uuid.UUID) (Card, error) {
 // CardByNumber returns a card by its number (卡号), or registry.ErrNotFound.
 func (s *Service) CardByNumber(ctx context.Context, number string) (Card, error) {
 	return takeCard(s.db.Read(ctx).Where("number = ?", number))
+}
+
+// CardByChipID returns a card by its chip identification (卡识别码), or
+// registry.ErrNotFound.
+func (s *Service) CardByChipID(ctx context.Context, chipID string) (Card, error) {
+	return takeCard(s.db.Read(ctx).Where("chip_id = ?", chipID))
+}
+
+// CardsAt returns the cards of a person as they stood at an instant.
+func (s *Service) CardsAt(ctx context.Context, personID uuid.UUID, at time.Time) ([]Card, error) {
+	present, past := s.db.AsOf(ctx, "cards", at)
+	var cards []Card
+	for _, query := range []*gorm.DB{present, past} {
+		var rows []cardRow
+		if err := query.Where("person_id = ?", personID).Order("id DESC").Find(&rows).Error; err != nil {
+			return nil, fmt.Errorf("cards at an instant: %w", err)
+		}
+		for _, row := range rows {
+			c, err := row.domain()
+			if err != nil {
+				return nil, err
+			}
+			cards = append(cards, c)
+		}
+	}
+	return cards, nil
 }
 
 func takeCard(query *gorm.DB) (Card, error) {

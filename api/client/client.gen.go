@@ -69,6 +69,102 @@ func (e ChipFindingFinding) Valid() bool {
 	}
 }
 
+// Defines values for CorrectionLife.
+const (
+	CorrectionLifeDead       CorrectionLife = "dead"
+	CorrectionLifeImprisoned CorrectionLife = "imprisoned"
+	CorrectionLifeLiving     CorrectionLife = "living"
+	CorrectionLifeMissing    CorrectionLife = "missing"
+	CorrectionLifeUnknown    CorrectionLife = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionLife enum.
+func (e CorrectionLife) Valid() bool {
+	switch e {
+	case CorrectionLifeDead:
+		return true
+	case CorrectionLifeImprisoned:
+		return true
+	case CorrectionLifeLiving:
+		return true
+	case CorrectionLifeMissing:
+		return true
+	case CorrectionLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CorrectionSex.
+const (
+	CorrectionSexN0 CorrectionSex = "0"
+	CorrectionSexN1 CorrectionSex = "1"
+	CorrectionSexN2 CorrectionSex = "2"
+	CorrectionSexN9 CorrectionSex = "9"
+)
+
+// Valid indicates whether the value is a known member of the CorrectionSex enum.
+func (e CorrectionSex) Valid() bool {
+	switch e {
+	case CorrectionSexN0:
+		return true
+	case CorrectionSexN1:
+		return true
+	case CorrectionSexN2:
+		return true
+	case CorrectionSexN9:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateRule.
+const (
+	NumberOtherName DuplicateRule = "number-other-name"
+	SameNameBirth   DuplicateRule = "same-name-birth"
+	SamePhoto       DuplicateRule = "same-photo"
+	SameSoundBirth  DuplicateRule = "same-sound-birth"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateRule enum.
+func (e DuplicateRule) Valid() bool {
+	switch e {
+	case NumberOtherName:
+		return true
+	case SameNameBirth:
+		return true
+	case SamePhoto:
+		return true
+	case SameSoundBirth:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InsuredState.
+const (
+	InsuredStateEnded     InsuredState = "ended"
+	InsuredStateInsured   InsuredState = "insured"
+	InsuredStateSuspended InsuredState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the InsuredState enum.
+func (e InsuredState) Valid() bool {
+	switch e {
+	case InsuredStateEnded:
+		return true
+	case InsuredStateInsured:
+		return true
+	case InsuredStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
 	First NewApplicationKind = "first"
@@ -138,6 +234,69 @@ func (e NewChipSessionOperation) Valid() bool {
 	}
 }
 
+// Defines values for NewPersonIdType.
+const (
+	HongkongMacao      NewPersonIdType = "hongkong-macao"
+	Household          NewPersonIdType = "household"
+	Officer            NewPersonIdType = "officer"
+	Passport           NewPersonIdType = "passport"
+	PermanentResidence NewPersonIdType = "permanent-residence"
+	Police             NewPersonIdType = "police"
+	ResidencePermit    NewPersonIdType = "residence-permit"
+	Resident           NewPersonIdType = "resident"
+	Taiwan             NewPersonIdType = "taiwan"
+)
+
+// Valid indicates whether the value is a known member of the NewPersonIdType enum.
+func (e NewPersonIdType) Valid() bool {
+	switch e {
+	case HongkongMacao:
+		return true
+	case Household:
+		return true
+	case Officer:
+		return true
+	case Passport:
+		return true
+	case PermanentResidence:
+		return true
+	case Police:
+		return true
+	case ResidencePermit:
+		return true
+	case Resident:
+		return true
+	case Taiwan:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewPersonSex.
+const (
+	NewPersonSexN0 NewPersonSex = "0"
+	NewPersonSexN1 NewPersonSex = "1"
+	NewPersonSexN2 NewPersonSex = "2"
+	NewPersonSexN9 NewPersonSex = "9"
+)
+
+// Valid indicates whether the value is a known member of the NewPersonSex enum.
+func (e NewPersonSex) Valid() bool {
+	switch e {
+	case NewPersonSexN0:
+		return true
+	case NewPersonSexN1:
+		return true
+	case NewPersonSexN2:
+		return true
+	case NewPersonSexN9:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTransactionBusiness.
 const (
 	OutpatientSettle NewTransactionBusiness = "outpatient.settle"
@@ -150,6 +309,93 @@ func (e NewTransactionBusiness) Valid() bool {
 	case OutpatientSettle:
 		return true
 	case PharmacyPurchase:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PersonFoundBy.
+const (
+	PersonFoundByBirth    PersonFoundBy = "birth"
+	PersonFoundByCard     PersonFoundBy = "card"
+	PersonFoundByDots     PersonFoundBy = "dots"
+	PersonFoundByFormer   PersonFoundBy = "former"
+	PersonFoundByInitials PersonFoundBy = "initials"
+	PersonFoundByName     PersonFoundBy = "name"
+	PersonFoundByNumber   PersonFoundBy = "number"
+	PersonFoundByPhone    PersonFoundBy = "phone"
+	PersonFoundBySound    PersonFoundBy = "sound"
+)
+
+// Valid indicates whether the value is a known member of the PersonFoundBy enum.
+func (e PersonFoundBy) Valid() bool {
+	switch e {
+	case PersonFoundByBirth:
+		return true
+	case PersonFoundByCard:
+		return true
+	case PersonFoundByDots:
+		return true
+	case PersonFoundByFormer:
+		return true
+	case PersonFoundByInitials:
+		return true
+	case PersonFoundByName:
+		return true
+	case PersonFoundByNumber:
+		return true
+	case PersonFoundByPhone:
+		return true
+	case PersonFoundBySound:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PersonLife.
+const (
+	PersonLifeDead       PersonLife = "dead"
+	PersonLifeImprisoned PersonLife = "imprisoned"
+	PersonLifeLiving     PersonLife = "living"
+	PersonLifeMissing    PersonLife = "missing"
+	PersonLifeUnknown    PersonLife = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the PersonLife enum.
+func (e PersonLife) Valid() bool {
+	switch e {
+	case PersonLifeDead:
+		return true
+	case PersonLifeImprisoned:
+		return true
+	case PersonLifeLiving:
+		return true
+	case PersonLifeMissing:
+		return true
+	case PersonLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnmaskingFields.
+const (
+	UnmaskingFieldsAddress  UnmaskingFields = "address"
+	UnmaskingFieldsIdNumber UnmaskingFields = "idNumber"
+	UnmaskingFieldsPhone    UnmaskingFields = "phone"
+)
+
+// Valid indicates whether the value is a known member of the UnmaskingFields enum.
+func (e UnmaskingFields) Valid() bool {
+	switch e {
+	case UnmaskingFieldsAddress:
+		return true
+	case UnmaskingFieldsIdNumber:
+		return true
+	case UnmaskingFieldsPhone:
 		return true
 	default:
 		return false
@@ -264,6 +510,21 @@ type Card struct {
 	StatusText Text `json:"statusText"`
 }
 
+// CardAt 卡的各个状态 each dimension of a card's state
+type CardAt struct {
+	By         string             `json:"by"`
+	Chip       string             `json:"chip"`
+	Custody    string             `json:"custody"`
+	From       time.Time          `json:"from"`
+	Id         openapi_types.UUID `json:"id"`
+	Ministry   string             `json:"ministry"`
+	Number     string             `json:"number"`
+	Production string             `json:"production"`
+
+	// Status AAZ502
+	Status string `json:"status"`
+}
+
 // ChipAnswers defines model for ChipAnswers.
 type ChipAnswers struct {
 	// Pin 社保密码, only where the operation asks for it
@@ -348,6 +609,67 @@ type ChipResult struct {
 	StatusText *Text `json:"statusText,omitempty"`
 }
 
+// Correction what is left out stays as it is
+type Correction struct {
+	Address       *string         `json:"address,omitempty"`
+	Ethnic        *string         `json:"ethnic,omitempty"`
+	IdNumber      *string         `json:"idNumber,omitempty"`
+	Life          *CorrectionLife `json:"life,omitempty"`
+	Locality      *string         `json:"locality,omitempty"`
+	Name          *string         `json:"name,omitempty"`
+	NameMongolian *string         `json:"nameMongolian,omitempty"`
+	NameTibetan   *string         `json:"nameTibetan,omitempty"`
+	Phone         *string         `json:"phone,omitempty"`
+	Place         *string         `json:"place,omitempty"`
+	Postcode      *string         `json:"postcode,omitempty"`
+	Reason        string          `json:"reason"`
+	Sex           *CorrectionSex  `json:"sex,omitempty"`
+
+	// Version the one that was seen
+	Version int64 `json:"version"`
+}
+
+// CorrectionLife defines model for Correction.Life.
+type CorrectionLife string
+
+// CorrectionSex defines model for Correction.Sex.
+type CorrectionSex string
+
+// Decision defines model for Decision.
+type Decision struct {
+	// Keep of two files of the same resident the one that stays
+	Keep   *openapi_types.UUID `json:"keep,omitempty"`
+	Reason string              `json:"reason"`
+	Same   bool                `json:"same"`
+}
+
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	First    Person             `json:"first"`
+	FoundAt  time.Time          `json:"foundAt"`
+	Id       openapi_types.UUID `json:"id"`
+	Place    string             `json:"place"`
+	Rule     DuplicateRule      `json:"rule"`
+	Second   *Person            `json:"second,omitempty"`
+	ToldFrom *string            `json:"toldFrom,omitempty"`
+
+	// ToldName the name that another system has for the number of the first
+	ToldName *string `json:"toldName,omitempty"`
+}
+
+// DuplicateRule defines model for Duplicate.Rule.
+type DuplicateRule string
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Duplicates []Duplicate `json:"duplicates"`
+}
+
+// DuplicateRef defines model for DuplicateRef.
+type DuplicateRef struct {
+	Id openapi_types.UUID `json:"id"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	Event  string  `json:"event"`
@@ -368,6 +690,21 @@ type Health struct {
 	Status string `json:"status"`
 }
 
+// Insured defines model for Insured.
+type Insured struct {
+	// Kind 险种
+	Kind string `json:"kind"`
+
+	// Place 参保地
+	Place string       `json:"place"`
+	Since *string      `json:"since,omitempty"`
+	State InsuredState `json:"state"`
+	Until *string      `json:"until,omitempty"`
+}
+
+// InsuredState defines model for Insured.State.
+type InsuredState string
+
 // InvalidCard defines model for InvalidCard.
 type InvalidCard struct {
 	At         time.Time `json:"at"`
@@ -381,6 +718,22 @@ type InvalidCard struct {
 type InvalidCardList struct {
 	Entries []InvalidCard `json:"entries"`
 	Latest  int64         `json:"latest"`
+}
+
+// Merge defines model for Merge.
+type Merge struct {
+	Absorbed openapi_types.UUID `json:"absorbed"`
+	At       time.Time          `json:"at"`
+	By       string             `json:"by"`
+	Id       openapi_types.UUID `json:"id"`
+	Kept     openapi_types.UUID `json:"kept"`
+	Reason   string             `json:"reason"`
+	UndoneAt *time.Time         `json:"undoneAt,omitempty"`
+}
+
+// MergeRef defines model for MergeRef.
+type MergeRef struct {
+	Id openapi_types.UUID `json:"id"`
 }
 
 // Moved defines model for Moved.
@@ -513,20 +866,48 @@ type NewChipSession struct {
 // NewChipSessionOperation defines model for NewChipSession.Operation.
 type NewChipSessionOperation string
 
+// NewMerge defines model for NewMerge.
+type NewMerge struct {
+	// Absorbed the file that is taken in
+	Absorbed openapi_types.UUID `json:"absorbed"`
+	Reason   string             `json:"reason"`
+}
+
 // NewPerson defines model for NewPerson.
 type NewPerson struct {
+	Address *string `json:"address,omitempty"`
+
+	// Birth of who has no number of a citizen
+	Birth *openapi_types.Date `json:"birth,omitempty"`
+
 	// Ethnic 民族, GB/T 3304
 	Ethnic string `json:"ethnic"`
 
-	// IdNumber 社会保障号码, GB 11643; sex and birth follow from it
-	IdNumber    string  `json:"idNumber"`
-	Name        string  `json:"name"`
-	NameTibetan *string `json:"nameTibetan,omitempty"`
-	Phone       *string `json:"phone,omitempty"`
+	// IdNumber 社会保障号码, GB 11643 (18 or the old 15 digits): sex and birth follow from it; with idType the number of that document
+	IdNumber string `json:"idNumber"`
+
+	// IdType 证件类型
+	IdType        *NewPersonIdType `json:"idType,omitempty"`
+	Locality      *string          `json:"locality,omitempty"`
+	Name          string           `json:"name"`
+	NameMongolian *string          `json:"nameMongolian,omitempty"`
+	NameTibetan   *string          `json:"nameTibetan,omitempty"`
+	Nationality   *string          `json:"nationality,omitempty"`
+	Phone         *string          `json:"phone,omitempty"`
 
 	// Place 所在县区, GB/T 2260
-	Place string `json:"place"`
+	Place    string  `json:"place"`
+	Postcode *string `json:"postcode,omitempty"`
+
+	// Sex 性别, GB/T 2261.1
+	Sex *NewPersonSex `json:"sex,omitempty"`
 }
+
+// NewPersonIdType 证件类型
+type NewPersonIdType string
+
+// NewPersonSex 性别, GB/T 2261.1
+type NewPersonSex string
 
 // NewTransaction defines model for NewTransaction.
 type NewTransaction struct {
@@ -558,18 +939,46 @@ type Operator struct {
 
 // Person defines model for Person.
 type Person struct {
-	Alive          bool               `json:"alive"`
-	Birth          string             `json:"birth"`
-	Ethnic         string             `json:"ethnic"`
-	EthnicName     *string            `json:"ethnicName,omitempty"`
+	Alive      bool    `json:"alive"`
+	Birth      string  `json:"birth"`
+	Ethnic     string  `json:"ethnic"`
+	EthnicName *string `json:"ethnicName,omitempty"`
+
+	// FoundBy of a search; why it fits
+	FoundBy        *PersonFoundBy     `json:"foundBy,omitempty"`
 	Id             openapi_types.UUID `json:"id"`
 	IdNumberMasked string             `json:"idNumberMasked"`
-	Name           string             `json:"name"`
-	NameTibetan    *string            `json:"nameTibetan,omitempty"`
-	PhoneMasked    *string            `json:"phoneMasked,omitempty"`
-	Place          string             `json:"place"`
-	PlaceName      *string            `json:"placeName,omitempty"`
-	Sex            string             `json:"sex"`
+
+	// IdType 证件类型
+	IdType *string `json:"idType,omitempty"`
+
+	// Life 生存状态
+	Life *PersonLife `json:"life,omitempty"`
+
+	// MergedInto 并入的档案 the file that took this one's place
+	MergedInto  *openapi_types.UUID `json:"mergedInto,omitempty"`
+	Name        string              `json:"name"`
+	NameTibetan *string             `json:"nameTibetan,omitempty"`
+	PhoneMasked *string             `json:"phoneMasked,omitempty"`
+	Place       string              `json:"place"`
+	PlaceName   *string             `json:"placeName,omitempty"`
+	Sex         string              `json:"sex"`
+
+	// Version counts the changes
+	Version *int64 `json:"version,omitempty"`
+}
+
+// PersonFoundBy of a search; why it fits
+type PersonFoundBy string
+
+// PersonLife 生存状态
+type PersonLife string
+
+// PersonAt defines model for PersonAt.
+type PersonAt struct {
+	Cards   []CardAt  `json:"cards"`
+	Insured []Insured `json:"insured"`
+	Person  Person    `json:"person"`
 }
 
 // PersonFile defines model for PersonFile.
@@ -580,9 +989,34 @@ type PersonFile struct {
 	Person       Person        `json:"person"`
 }
 
+// PersonHistory defines model for PersonHistory.
+type PersonHistory struct {
+	Merges   []Merge         `json:"merges"`
+	Versions []PersonVersion `json:"versions"`
+}
+
 // PersonList defines model for PersonList.
 type PersonList struct {
+	// More there are more than are shown
+	More    bool     `json:"more"`
 	Persons []Person `json:"persons"`
+}
+
+// PersonVersion defines model for PersonVersion.
+type PersonVersion struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// Fields in which it differs from the one before
+	Fields []string  `json:"fields"`
+	From   time.Time `json:"from"`
+
+	// On 工作站
+	On      string     `json:"on"`
+	Person  Person     `json:"person"`
+	Reason  string     `json:"reason"`
+	Until   *time.Time `json:"until,omitempty"`
+	Version int64      `json:"version"`
 }
 
 // Problem RFC 9457; never repeats a submitted value
@@ -611,6 +1045,11 @@ type Progress struct {
 	Done  int    `json:"done"`
 	Label string `json:"label"`
 	Total int    `json:"total"`
+}
+
+// Reason defines model for Reason.
+type Reason struct {
+	Reason string `json:"reason"`
 }
 
 // ResponseAPDU response APDU in hex, status word included
@@ -700,6 +1139,22 @@ type Turn struct {
 	Session  openapi_types.UUID `json:"session"`
 }
 
+// Unmasked defines model for Unmasked.
+type Unmasked struct {
+	Address  *string `json:"address,omitempty"`
+	IdNumber *string `json:"idNumber,omitempty"`
+	Phone    *string `json:"phone,omitempty"`
+}
+
+// Unmasking defines model for Unmasking.
+type Unmasking struct {
+	Fields []UnmaskingFields `json:"fields"`
+	Reason string            `json:"reason"`
+}
+
+// UnmaskingFields defines model for Unmasking.Fields.
+type UnmaskingFields string
+
 // Id defines model for Id.
 type Id = openapi_types.UUID
 
@@ -751,13 +1206,35 @@ type OpenChipSessionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// DuplicatesParams defines parameters for Duplicates.
+type DuplicatesParams struct {
+	// After the last id of the page before
+	After *openapi_types.UUID `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int                `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DecideDuplicateParams defines parameters for DecideDuplicate.
+type DecideDuplicateParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // InvalidCardsParams defines parameters for InvalidCards.
 type InvalidCardsParams struct {
 	Since *int64 `form:"since,omitempty" json:"since,omitempty"`
 }
 
+// UndoMergeParams defines parameters for UndoMerge.
+type UndoMergeParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FindPersonsParams defines parameters for FindPersons.
 type FindPersonsParams struct {
+	// Q 一框查询: number (18 or 15 digits, other documents, other systems), card number, chip identification, telephone, name, pinyin or its first letters; with a day of birth (8 digits) or a division (6 digits) to narrow it
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
 	// IdNumber 社会保障号码 AAC002
 	IdNumber *string `form:"idNumber,omitempty" json:"idNumber,omitempty"`
 
@@ -770,6 +1247,23 @@ type FindPersonsParams struct {
 
 // AddPersonParams defines parameters for AddPerson.
 type AddPersonParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PersonAtParams defines parameters for PersonAt.
+type PersonAtParams struct {
+	Instant time.Time `form:"instant" json:"instant"`
+}
+
+// CorrectPersonParams defines parameters for CorrectPerson.
+type CorrectPersonParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// MergePersonsParams defines parameters for MergePersons.
+type MergePersonsParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -801,8 +1295,23 @@ type OpenChipSessionJSONRequestBody = NewChipSession
 // StepChipSessionJSONRequestBody defines body for StepChipSession for application/json ContentType.
 type StepChipSessionJSONRequestBody = ChipAnswers
 
+// DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
+type DecideDuplicateJSONRequestBody = Decision
+
+// UndoMergeJSONRequestBody defines body for UndoMerge for application/json ContentType.
+type UndoMergeJSONRequestBody = Reason
+
 // AddPersonJSONRequestBody defines body for AddPerson for application/json ContentType.
 type AddPersonJSONRequestBody = NewPerson
+
+// CorrectPersonJSONRequestBody defines body for CorrectPerson for application/json ContentType.
+type CorrectPersonJSONRequestBody = Correction
+
+// MergePersonsJSONRequestBody defines body for MergePersons for application/json ContentType.
+type MergePersonsJSONRequestBody = NewMerge
+
+// UnmaskJSONRequestBody defines body for Unmask for application/json ContentType.
+type UnmaskJSONRequestBody = Unmasking
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
@@ -1022,6 +1531,25 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+	//
+	// Corresponds with GET /v1/duplicates (the `Duplicates` operationId).
+	Duplicates(ctx context.Context, params *DuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicateWithBody 判定 the same person or different ones
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+	DecideDuplicateWithBody(ctx context.Context, id Id, params *DecideDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicate 判定 the same person or different ones
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+	DecideDuplicate(ctx context.Context, id Id, params *DecideDuplicateParams, body DecideDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// InvalidCards 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 	//
 	// Corresponds with GET /v1/invalid-cards (the `InvalidCards` operationId).
@@ -1032,7 +1560,21 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/me (the `Me` operationId).
 	Me(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// FindPersons 查找人员 find residents by exactly one of the parameters
+	// UndoMergeWithBody 撤销合并 make two files of one again
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+	UndoMergeWithBody(ctx context.Context, id Id, params *UndoMergeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoMerge 撤销合并 make two files of one again
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+	UndoMerge(ctx context.Context, id Id, params *UndoMergeParams, body UndoMergeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FindPersons 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 	//
 	// Corresponds with GET /v1/persons (the `FindPersons` operationId).
 	FindPersons(ctx context.Context, params *FindPersonsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1055,6 +1597,58 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/persons/{id} (the `Person` operationId).
 	Person(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
+	//
+	// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
+	PersonAt(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CorrectPersonWithBody 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+	CorrectPersonWithBody(ctx context.Context, id Id, params *CorrectPersonParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+	CorrectPerson(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
+	//
+	// Corresponds with GET /v1/persons/{id}/history (the `PersonHistory` operationId).
+	PersonHistory(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergePersonsWithBody 合并档案 take another file of the same resident into this one
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+	MergePersonsWithBody(ctx context.Context, id Id, params *MergePersonsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergePersons 合并档案 take another file of the same resident into this one
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+	MergePersons(ctx context.Context, id Id, params *MergePersonsParams, body MergePersonsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnmaskWithBody 查看明文 fields in clear, for a reason, on record
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+	UnmaskWithBody(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Unmask 查看明文 fields in clear, for a reason, on record
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+	Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignInWithBody 登录 an operator signs in at this workstation
 	//
@@ -1418,6 +2012,55 @@ func (c *Client) StepChipSession(ctx context.Context, id Id, seq int, body StepC
 	return c.Client.Do(req)
 }
 
+// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+//
+// Corresponds with GET /v1/duplicates (the `Duplicates` operationId).
+func (c *Client) Duplicates(ctx context.Context, params *DuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDuplicatesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicateWithBody 判定 the same person or different ones
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+func (c *Client) DecideDuplicateWithBody(ctx context.Context, id Id, params *DecideDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicateRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicate 判定 the same person or different ones
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+func (c *Client) DecideDuplicate(ctx context.Context, id Id, params *DecideDuplicateParams, body DecideDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicateRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // InvalidCards 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 //
 // Corresponds with GET /v1/invalid-cards (the `InvalidCards` operationId).
@@ -1448,7 +2091,41 @@ func (c *Client) Me(ctx context.Context, reqEditors ...RequestEditorFn) (*http.R
 	return c.Client.Do(req)
 }
 
-// FindPersons 查找人员 find residents by exactly one of the parameters
+// UndoMergeWithBody 撤销合并 make two files of one again
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+func (c *Client) UndoMergeWithBody(ctx context.Context, id Id, params *UndoMergeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoMergeRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoMerge 撤销合并 make two files of one again
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+func (c *Client) UndoMerge(ctx context.Context, id Id, params *UndoMergeParams, body UndoMergeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoMergeRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FindPersons 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 //
 // Corresponds with GET /v1/persons (the `FindPersons` operationId).
 func (c *Client) FindPersons(ctx context.Context, params *FindPersonsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1502,6 +2179,138 @@ func (c *Client) AddPerson(ctx context.Context, params *AddPersonParams, body Ad
 // Corresponds with GET /v1/persons/{id} (the `Person` operationId).
 func (c *Client) Person(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPersonRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
+//
+// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
+func (c *Client) PersonAt(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPersonAtRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CorrectPersonWithBody 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+func (c *Client) CorrectPersonWithBody(ctx context.Context, id Id, params *CorrectPersonParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCorrectPersonRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+func (c *Client) CorrectPerson(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCorrectPersonRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
+//
+// Corresponds with GET /v1/persons/{id}/history (the `PersonHistory` operationId).
+func (c *Client) PersonHistory(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPersonHistoryRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergePersonsWithBody 合并档案 take another file of the same resident into this one
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+func (c *Client) MergePersonsWithBody(ctx context.Context, id Id, params *MergePersonsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergePersonsRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergePersons 合并档案 take another file of the same resident into this one
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+func (c *Client) MergePersons(ctx context.Context, id Id, params *MergePersonsParams, body MergePersonsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergePersonsRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnmaskWithBody 查看明文 fields in clear, for a reason, on record
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+func (c *Client) UnmaskWithBody(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnmaskRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Unmask 查看明文 fields in clear, for a reason, on record
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+func (c *Client) Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnmaskRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2166,6 +2975,132 @@ func NewStepChipSessionRequestWithBody(server string, id Id, seq int, contentTyp
 	return req, nil
 }
 
+// NewDuplicatesRequest constructs an http.Request for the Duplicates method
+func NewDuplicatesRequest(server string, params *DuplicatesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/duplicates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDecideDuplicateRequest calls the generic DecideDuplicate builder with application/json body
+func NewDecideDuplicateRequest(server string, id Id, params *DecideDuplicateParams, body DecideDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideDuplicateRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewDecideDuplicateRequestWithBody constructs an http.Request for the DecideDuplicate method, with any body, and a specified content type
+func NewDecideDuplicateRequestWithBody(server string, id Id, params *DecideDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/duplicates/%s/decision", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewInvalidCardsRequest constructs an http.Request for the InvalidCards method
 func NewInvalidCardsRequest(server string, params *InvalidCardsParams) (*http.Request, error) {
 	var err error
@@ -2247,6 +3182,66 @@ func NewMeRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewUndoMergeRequest calls the generic UndoMerge builder with application/json body
+func NewUndoMergeRequest(server string, id Id, params *UndoMergeParams, body UndoMergeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndoMergeRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewUndoMergeRequestWithBody constructs an http.Request for the UndoMerge method, with any body, and a specified content type
+func NewUndoMergeRequestWithBody(server string, id Id, params *UndoMergeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/merges/%s/undo", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewFindPersonsRequest constructs an http.Request for the FindPersons method
 func NewFindPersonsRequest(server string, params *FindPersonsParams) (*http.Request, error) {
 	var err error
@@ -2274,6 +3269,18 @@ func NewFindPersonsRequest(server string, params *FindPersonsParams) (*http.Requ
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.IdNumber != nil {
 
@@ -2408,6 +3415,264 @@ func NewPersonRequest(server string, id Id) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewPersonAtRequest constructs an http.Request for the PersonAt method
+func NewPersonAtRequest(server string, id Id, params *PersonAtParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/at", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instant", params.Instant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCorrectPersonRequest calls the generic CorrectPerson builder with application/json body
+func NewCorrectPersonRequest(server string, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCorrectPersonRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewCorrectPersonRequestWithBody constructs an http.Request for the CorrectPerson method, with any body, and a specified content type
+func NewCorrectPersonRequestWithBody(server string, id Id, params *CorrectPersonParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/corrections", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPersonHistoryRequest constructs an http.Request for the PersonHistory method
+func NewPersonHistoryRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/history", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewMergePersonsRequest calls the generic MergePersons builder with application/json body
+func NewMergePersonsRequest(server string, id Id, params *MergePersonsParams, body MergePersonsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMergePersonsRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewMergePersonsRequestWithBody constructs an http.Request for the MergePersons method, with any body, and a specified content type
+func NewMergePersonsRequestWithBody(server string, id Id, params *MergePersonsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/merges", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewUnmaskRequest calls the generic Unmask builder with application/json body
+func NewUnmaskRequest(server string, id Id, body UnmaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUnmaskRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewUnmaskRequestWithBody constructs an http.Request for the Unmask method, with any body, and a specified content type
+func NewUnmaskRequestWithBody(server string, id Id, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/unmask", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2798,6 +4063,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSessionWithResponse(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepChipSessionResponse, error)
 
+	// DuplicatesWithResponse 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/duplicates (the `Duplicates` operationId).
+	DuplicatesWithResponse(ctx context.Context, params *DuplicatesParams, reqEditors ...RequestEditorFn) (*DuplicatesResponse, error)
+
+	// DecideDuplicateWithBodyWithResponse 判定 the same person or different ones
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+	DecideDuplicateWithBodyWithResponse(ctx context.Context, id Id, params *DecideDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicateResponse, error)
+
+	// DecideDuplicateWithResponse 判定 the same person or different ones
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+	DecideDuplicateWithResponse(ctx context.Context, id Id, params *DecideDuplicateParams, body DecideDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicateResponse, error)
+
 	// InvalidCardsWithResponse 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2812,7 +4098,21 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/me (the `Me` operationId).
 	MeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*MeResponse, error)
 
-	// FindPersonsWithResponse 查找人员 find residents by exactly one of the parameters
+	// UndoMergeWithBodyWithResponse 撤销合并 make two files of one again
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+	UndoMergeWithBodyWithResponse(ctx context.Context, id Id, params *UndoMergeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoMergeResponse, error)
+
+	// UndoMergeWithResponse 撤销合并 make two files of one again
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+	UndoMergeWithResponse(ctx context.Context, id Id, params *UndoMergeParams, body UndoMergeJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoMergeResponse, error)
+
+	// FindPersonsWithResponse 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2839,6 +4139,62 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/persons/{id} (the `Person` operationId).
 	PersonWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*PersonResponse, error)
+
+	// PersonAtWithResponse 历史时点 a resident with insured kinds and cards as they stood at an instant
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
+	PersonAtWithResponse(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*PersonAtResponse, error)
+
+	// CorrectPersonWithBodyWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+	CorrectPersonWithBodyWithResponse(ctx context.Context, id Id, params *CorrectPersonParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CorrectPersonResponse, error)
+
+	// CorrectPersonWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+	CorrectPersonWithResponse(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*CorrectPersonResponse, error)
+
+	// PersonHistoryWithResponse 变更历史 every state of a resident's file, with who made it so and why
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/persons/{id}/history (the `PersonHistory` operationId).
+	PersonHistoryWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*PersonHistoryResponse, error)
+
+	// MergePersonsWithBodyWithResponse 合并档案 take another file of the same resident into this one
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+	MergePersonsWithBodyWithResponse(ctx context.Context, id Id, params *MergePersonsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergePersonsResponse, error)
+
+	// MergePersonsWithResponse 合并档案 take another file of the same resident into this one
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+	MergePersonsWithResponse(ctx context.Context, id Id, params *MergePersonsParams, body MergePersonsJSONRequestBody, reqEditors ...RequestEditorFn) (*MergePersonsResponse, error)
+
+	// UnmaskWithBodyWithResponse 查看明文 fields in clear, for a reason, on record
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+	UnmaskWithBodyWithResponse(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnmaskResponse, error)
+
+	// UnmaskWithResponse 查看明文 fields in clear, for a reason, on record
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+	UnmaskWithResponse(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UnmaskResponse, error)
 
 	// SignInWithBodyWithResponse 登录 an operator signs in at this workstation
 	//
@@ -3374,6 +4730,102 @@ func (r StepChipSessionResponse) ContentType() string {
 	return ""
 }
 
+type DuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DuplicatesResponse) GetJSON200() *DuplicateList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DuplicatesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DecideDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DecideDuplicateResponse) GetJSON200() *DuplicateRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecideDuplicateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type InvalidCardsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3464,6 +4916,54 @@ func (r MeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r MeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UndoMergeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MergeRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UndoMergeResponse) GetJSON200() *MergeRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndoMergeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndoMergeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndoMergeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndoMergeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndoMergeResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3608,6 +5108,246 @@ func (r PersonResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PersonResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PersonAtResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonAt
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PersonAtResponse) GetJSON200() *PersonAt {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PersonAtResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PersonAtResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PersonAtResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PersonAtResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PersonAtResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CorrectPersonResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Person
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CorrectPersonResponse) GetJSON200() *Person {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CorrectPersonResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CorrectPersonResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CorrectPersonResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CorrectPersonResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CorrectPersonResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PersonHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonHistory
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PersonHistoryResponse) GetJSON200() *PersonHistory {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PersonHistoryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PersonHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PersonHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PersonHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PersonHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MergePersonsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *MergeRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r MergePersonsResponse) GetJSON201() *MergeRef {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MergePersonsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MergePersonsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MergePersonsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MergePersonsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MergePersonsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UnmaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Unmasked
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UnmaskResponse) GetJSON200() *Unmasked {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnmaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnmaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnmaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnmaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnmaskResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4090,6 +5830,45 @@ func (c *ClientWithResponses) StepChipSessionWithResponse(ctx context.Context, i
 	return ParseStepChipSessionResponse(rsp)
 }
 
+// DuplicatesWithResponse 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/duplicates (the `Duplicates` operationId).
+func (c *ClientWithResponses) DuplicatesWithResponse(ctx context.Context, params *DuplicatesParams, reqEditors ...RequestEditorFn) (*DuplicatesResponse, error) {
+	rsp, err := c.Duplicates(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDuplicatesResponse(rsp)
+}
+
+// DecideDuplicateWithBodyWithResponse 判定 the same person or different ones
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+func (c *ClientWithResponses) DecideDuplicateWithBodyWithResponse(ctx context.Context, id Id, params *DecideDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicateResponse, error) {
+	rsp, err := c.DecideDuplicateWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicateResponse(rsp)
+}
+
+// DecideDuplicateWithResponse 判定 the same person or different ones
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/duplicates/{id}/decision (the `DecideDuplicate` operationId).
+func (c *ClientWithResponses) DecideDuplicateWithResponse(ctx context.Context, id Id, params *DecideDuplicateParams, body DecideDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicateResponse, error) {
+	rsp, err := c.DecideDuplicate(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicateResponse(rsp)
+}
+
 // InvalidCardsWithResponse 失效名单 changes of the invalid-card list after a sequence number; 0 is the full list
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4116,7 +5895,33 @@ func (c *ClientWithResponses) MeWithResponse(ctx context.Context, reqEditors ...
 	return ParseMeResponse(rsp)
 }
 
-// FindPersonsWithResponse 查找人员 find residents by exactly one of the parameters
+// UndoMergeWithBodyWithResponse 撤销合并 make two files of one again
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+func (c *ClientWithResponses) UndoMergeWithBodyWithResponse(ctx context.Context, id Id, params *UndoMergeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoMergeResponse, error) {
+	rsp, err := c.UndoMergeWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoMergeResponse(rsp)
+}
+
+// UndoMergeWithResponse 撤销合并 make two files of one again
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/merges/{id}/undo (the `UndoMerge` operationId).
+func (c *ClientWithResponses) UndoMergeWithResponse(ctx context.Context, id Id, params *UndoMergeParams, body UndoMergeJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoMergeResponse, error) {
+	rsp, err := c.UndoMerge(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoMergeResponse(rsp)
+}
+
+// FindPersonsWithResponse 查找人员 find residents by exactly one of q, idNumber, name and cardNumber; the best fit first, the operator's own place before others
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4166,6 +5971,110 @@ func (c *ClientWithResponses) PersonWithResponse(ctx context.Context, id Id, req
 		return nil, err
 	}
 	return ParsePersonResponse(rsp)
+}
+
+// PersonAtWithResponse 历史时点 a resident with insured kinds and cards as they stood at an instant
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
+func (c *ClientWithResponses) PersonAtWithResponse(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*PersonAtResponse, error) {
+	rsp, err := c.PersonAt(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePersonAtResponse(rsp)
+}
+
+// CorrectPersonWithBodyWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+func (c *ClientWithResponses) CorrectPersonWithBodyWithResponse(ctx context.Context, id Id, params *CorrectPersonParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CorrectPersonResponse, error) {
+	rsp, err := c.CorrectPersonWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCorrectPersonResponse(rsp)
+}
+
+// CorrectPersonWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
+func (c *ClientWithResponses) CorrectPersonWithResponse(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*CorrectPersonResponse, error) {
+	rsp, err := c.CorrectPerson(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCorrectPersonResponse(rsp)
+}
+
+// PersonHistoryWithResponse 变更历史 every state of a resident's file, with who made it so and why
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/persons/{id}/history (the `PersonHistory` operationId).
+func (c *ClientWithResponses) PersonHistoryWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*PersonHistoryResponse, error) {
+	rsp, err := c.PersonHistory(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePersonHistoryResponse(rsp)
+}
+
+// MergePersonsWithBodyWithResponse 合并档案 take another file of the same resident into this one
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+func (c *ClientWithResponses) MergePersonsWithBodyWithResponse(ctx context.Context, id Id, params *MergePersonsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergePersonsResponse, error) {
+	rsp, err := c.MergePersonsWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergePersonsResponse(rsp)
+}
+
+// MergePersonsWithResponse 合并档案 take another file of the same resident into this one
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/merges (the `MergePersons` operationId).
+func (c *ClientWithResponses) MergePersonsWithResponse(ctx context.Context, id Id, params *MergePersonsParams, body MergePersonsJSONRequestBody, reqEditors ...RequestEditorFn) (*MergePersonsResponse, error) {
+	rsp, err := c.MergePersons(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergePersonsResponse(rsp)
+}
+
+// UnmaskWithBodyWithResponse 查看明文 fields in clear, for a reason, on record
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+func (c *ClientWithResponses) UnmaskWithBodyWithResponse(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UnmaskResponse, error) {
+	rsp, err := c.UnmaskWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnmaskResponse(rsp)
+}
+
+// UnmaskWithResponse 查看明文 fields in clear, for a reason, on record
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
+func (c *ClientWithResponses) UnmaskWithResponse(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UnmaskResponse, error) {
+	rsp, err := c.Unmask(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnmaskResponse(rsp)
 }
 
 // SignInWithBodyWithResponse 登录 an operator signs in at this workstation
@@ -4599,6 +6508,72 @@ func ParseStepChipSessionResponse(rsp *http.Response) (*StepChipSessionResponse,
 	return response, nil
 }
 
+// ParseDuplicatesResponse parses an HTTP response from a DuplicatesWithResponse call
+func ParseDuplicatesResponse(rsp *http.Response) (*DuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDecideDuplicateResponse parses an HTTP response from a DecideDuplicateWithResponse call
+func ParseDecideDuplicateResponse(rsp *http.Response) (*DecideDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateRef
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseInvalidCardsResponse parses an HTTP response from a InvalidCardsWithResponse call
 func ParseInvalidCardsResponse(rsp *http.Response) (*InvalidCardsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4648,6 +6623,39 @@ func ParseMeResponse(rsp *http.Response) (*MeResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Operator
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUndoMergeResponse parses an HTTP response from a UndoMergeWithResponse call
+func ParseUndoMergeResponse(rsp *http.Response) (*UndoMergeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndoMergeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MergeRef
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4747,6 +6755,171 @@ func ParsePersonResponse(rsp *http.Response) (*PersonResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest PersonFile
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePersonAtResponse parses an HTTP response from a PersonAtWithResponse call
+func ParsePersonAtResponse(rsp *http.Response) (*PersonAtResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PersonAtResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonAt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCorrectPersonResponse parses an HTTP response from a CorrectPersonWithResponse call
+func ParseCorrectPersonResponse(rsp *http.Response) (*CorrectPersonResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CorrectPersonResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Person
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePersonHistoryResponse parses an HTTP response from a PersonHistoryWithResponse call
+func ParsePersonHistoryResponse(rsp *http.Response) (*PersonHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PersonHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonHistory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMergePersonsResponse parses an HTTP response from a MergePersonsWithResponse call
+func ParseMergePersonsResponse(rsp *http.Response) (*MergePersonsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MergePersonsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest MergeRef
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUnmaskResponse parses an HTTP response from a UnmaskWithResponse call
+func ParseUnmaskResponse(rsp *http.Response) (*UnmaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnmaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Unmasked
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
