@@ -42,6 +42,8 @@ var allowed = map[string]struct {
 	"keys/keystest":           {[]string{"keys"}, "the conformance suite of keepers"},
 	"internal/signed":         {nil, "the form of what the province signs"},
 	"internal/pinyin":         {nil, "how names are read"},
+	"internal/sheet":          {nil, "tables in files, whatever they tell"},
+	"registry/intake":         {[]string{"internal/gb", "internal/sheet", "registry"}, "residents of other systems: layouts as data, checks, the run of an import"},
 	"registry":                {[]string{"card", "internal/gb", "internal/pinyin"}, "facts of record"},
 	"registry/sample":         {[]string{"registry", "internal/gb"}, "the sample province"},
 	"registry/registrytest":   {[]string{"registry", "internal/pgtest"}, "a database for each test"},
