@@ -25,7 +25,7 @@ type csvReader struct {
 	number    int64 // lines read
 	offset    int64 // bytes of the file read, unless the file is UTF-16
 	line      []byte
-	skip      int64 // records to pass over: UTF-16 has no place to go on from
+	skip      int64 // lines to pass over: UTF-16 has no place to go on from
 }
 
 func openCSV(path string, info Info, options Options) (*csvReader, error) {
@@ -80,7 +80,7 @@ func (r *csvReader) begin(info Info, options Options) error {
 		return nil
 	}
 	if info.Encoding == encodingUTF16 {
-		r.skip = options.Number - 1
+		r.skip = options.Number
 		return nil
 	}
 	if _, err := r.file.Seek(options.From, io.SeekStart); err != nil {
@@ -112,7 +112,7 @@ func (r *csvReader) Next() (Row, error) {
 		if err != nil {
 			return Row{}, err
 		}
-		if r.skip > 0 && row.Number <= r.skip+1 {
+		if row.Number <= r.skip {
 			continue
 		}
 		if len(row.Cells) == 1 && row.Cells[0] == "" && row.Err == nil {
@@ -159,7 +159,7 @@ func (r *csvReader) record() (Row, error) {
 			break
 		}
 	}
-	row.Next = r.offset
+	row.Next, row.Last = r.offset, r.number
 	if row.Err != nil {
 		return row, nil
 	}

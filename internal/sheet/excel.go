@@ -109,7 +109,7 @@ func (r *excelReader) Next() (Row, error) {
 }
 
 func (r *excelReader) row(cells []string) Row {
-	row := Row{Number: r.number, Next: r.number, Cells: make([]string, len(r.header))}
+	row := Row{Number: r.number, Last: r.number, Next: r.number, Cells: make([]string, len(r.header))}
 	if column, ok := r.parts.formulas[r.number]; ok {
 		row.Err = &RowError{Code: "formula", ZH: "第 " + column + " 列是公式，请粘贴为值", EN: "column " + column + " holds a formula: paste the value"}
 		return row

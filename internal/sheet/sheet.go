@@ -19,6 +19,7 @@ import (
 // Row is a row below the heading.
 type Row struct {
 	Number int64    // as a person sees it: line of a CSV file's record, row of the sheet
+	Last   int64    // its last line: a cell may have line breaks
 	Cells  []string // as many as the heading has
 	Next   int64    // where the next row begins, for Options.From; of Excel the row's number
 	Err    *RowError
@@ -152,7 +153,7 @@ func ascii(line []byte) bool {
 // Options say where to begin and which sheet of an Excel file to read.
 type Options struct {
 	From   int64  // Row.Next of the last row that was read; 0: from the beginning
-	Number int64  // Row.Number of that row
+	Number int64  // Row.Last of that row
 	Sheet  string // empty: the only one that is visible
 	Temp   string // directory for what does not fit into memory
 }
