@@ -48,6 +48,11 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
+	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
+	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
+	Duplicates struct {
+		Scan duplicatesCommand `cmd:"" help:"Look for residents who are registered twice. 批量查重。"`
+	} `cmd:"" help:"Residents registered twice. 疑似重复。"`
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 	} `cmd:"" help:"Cards. 卡。"`
