@@ -119,8 +119,9 @@ func (b *bulk) number(n int64) {
 	b.copied.Write(word[:])
 }
 
-// Rows of one INSERT: SQLite takes 32,766 variables.
-const insertVariables = 16000
+// insertVariables bounds the variables of one INSERT: the driver of SQLite looks
+// each of them up among all.
+const insertVariables = 400
 
 // write puts the rows into the database, inside the transaction.
 func (b *bulk) write(ctx context.Context, tx *gorm.DB, conn *sql.Conn) error {
@@ -141,7 +142,7 @@ func (b *bulk) write(ctx context.Context, tx *gorm.DB, conn *sql.Conn) error {
 
 func (b *bulk) insert(tx *gorm.DB) error {
 	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(b.columns)), ", ") + ")"
-	for batch := insertVariables / len(b.columns); len(b.values) > 0; {
+	for batch := max(1, insertVariables/len(b.columns)); len(b.values) > 0; {
 		n := min(batch, len(b.values))
 		statement := fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", b.table, strings.Join(b.columns, ", "),
 			strings.TrimSuffix(strings.Repeat(row+", ", n), ", "))

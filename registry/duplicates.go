@@ -66,7 +66,7 @@ const columnTold = "duplicate_cases.told"
 
 // openCase notes that a row of a file has the number of a person and another
 // name.
-func (db *DB) openCase(ctx context.Context, l *loading, person Person, row LoadRow) error {
+func (db *DB) openCase(ctx context.Context, l *Loading, person Person, row LoadRow) error {
 	id, err := uuid.NewV7FromReader(db.rand)
 	if err != nil {
 		return fmt.Errorf("registry: new id: %w", err)

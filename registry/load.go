@@ -73,32 +73,50 @@ func (r LoadResult) Counts() (added, changed, unchanged, refused int64) {
 // number and name has what was missing filled in; nothing recorded is
 // overwritten. also runs in the same transaction, with the result, for the
 // caller's own progress. reason says where the rows come from.
-//
-// Reading and sealing happen before the transaction begins: it holds its locks
-// for the writing alone. When another has meanwhile registered one of the same
-// persons, everything is done again.
 func (db *DB) Load(ctx context.Context, actor Actor, reason string, rows []LoadRow, also func(tx *Tx, result LoadResult) error) (LoadResult, error) {
-	if err := checkReason(reason); err != nil {
+	loading, err := db.PrepareLoad(ctx, actor, reason, rows)
+	if err != nil {
 		return LoadResult{}, err
 	}
-	var result LoadResult
+	return loading.Write(ctx, also)
+}
+
+// PrepareLoad does the first half of [DB.Load]: it compares the rows with what
+// is recorded and seals them. It changes nothing, so that one batch can be
+// prepared while the one before is written.
+func (db *DB) PrepareLoad(ctx context.Context, actor Actor, reason string, rows []LoadRow) (*Loading, error) {
+	if err := checkReason(reason); err != nil {
+		return nil, err
+	}
+	l := &Loading{db: db, actor: actor, reason: reason, rows: rows}
+	return l, l.prepare(ctx)
+}
+
+// Write does the second half: the transaction, which holds its locks for the
+// writing alone. When another batch has meanwhile registered one of the same
+// persons, the rows are prepared again.
+func (l *Loading) Write(ctx context.Context, also func(tx *Tx, result LoadResult) error) (LoadResult, error) {
+	stale := false
 	err := repeat(ctx, againLoading, func() error {
-		prepared, err := db.prepareLoad(ctx, actor, reason, rows)
-		if err != nil {
-			return err
+		if stale {
+			if err := l.prepare(ctx); err != nil {
+				return err
+			}
 		}
-		result = prepared.result
-		return db.writeLoad(ctx, actor, prepared, also)
+		stale = true
+		return l.db.writeLoad(ctx, l, also)
 	})
-	return result, err
+	return l.result, err
 }
 
 func againLoading(err error, attempt int) bool {
 	return (errors.Is(err, ErrDuplicate) && attempt < maxAttempts) || again(err, attempt)
 }
 
-// loading is a batch that is ready to be written.
-type loading struct {
+// Loading is a batch of residents that is ready to be written.
+type Loading struct {
+	db     *DB
+	actor  Actor
 	reason string
 	rows   []LoadRow
 	result LoadResult
@@ -133,26 +151,22 @@ const (
 	columnOldCard = "old_cards.number"
 )
 
-func (db *DB) prepareLoad(ctx context.Context, actor Actor, reason string, rows []LoadRow) (*loading, error) {
-	l := &loading{
-		reason: reason, rows: rows, ids: make([]uuid.UUID, len(rows)),
-		result: LoadResult{What: make([]Loaded, len(rows)), Refusal: make([]string, len(rows))},
+func (l *Loading) prepare(ctx context.Context) error {
+	*l = Loading{
+		db: l.db, actor: l.actor, reason: l.reason, rows: l.rows, ids: make([]uuid.UUID, len(l.rows)),
+		result: LoadResult{What: make([]Loaded, len(l.rows)), Refusal: make([]string, len(l.rows))},
 	}
-	stamp := Stamp{Version: 1, At: db.Now(), By: actor.Operator, On: actor.Workstation, Reason: reason}
-	if err := db.meetKnown(ctx, l); err != nil {
-		return nil, err
+	stamp := Stamp{Version: 1, At: l.db.Now(), By: l.actor.Operator, On: l.actor.Workstation, Reason: l.reason}
+	for _, step := range []func(context.Context, *Loading) error{l.db.meetKnown, l.db.newIDs, l.db.meetNumbers} {
+		if err := step(ctx, l); err != nil {
+			return err
+		}
 	}
-	if err := db.newIDs(l); err != nil {
-		return nil, err
-	}
-	if err := db.meetNumbers(ctx, l); err != nil {
-		return nil, err
-	}
-	return l, db.sealLoad(ctx, l, stamp)
+	return l.db.sealLoad(ctx, l, stamp)
 }
 
 // meetKnown compares the rows with who is registered under their numbers.
-func (db *DB) meetKnown(ctx context.Context, l *loading) error {
+func (db *DB) meetKnown(ctx context.Context, l *Loading) error {
 	indexes := make([][]byte, len(l.rows))
 	work := newSealing(0, len(l.rows))
 	for i, row := range l.rows {
@@ -253,7 +267,7 @@ func fillIn(n *NewPerson, told Person) {
 	}
 }
 
-func (db *DB) writeLoad(ctx context.Context, actor Actor, l *loading, also func(tx *Tx, result LoadResult) error) error {
+func (db *DB) writeLoad(ctx context.Context, l *Loading, also func(tx *Tx, result LoadResult) error) error {
 	conn, err := db.engine.write.Conn(ctx)
 	if err != nil {
 		return translate(err)
@@ -263,7 +277,7 @@ func (db *DB) writeLoad(ctx context.Context, actor Actor, l *loading, also func(
 	if err != nil {
 		return translate(err)
 	}
-	return db.attempt(ctx, pool, actor, func(tx *Tx) error {
+	return db.attempt(ctx, pool, l.actor, func(tx *Tx) error {
 		for _, table := range l.tables {
 			if err := table.write(tx.ctx, tx.gorm, conn); err != nil {
 				return err
@@ -291,7 +305,7 @@ func (db *DB) writeLoad(ctx context.Context, actor Actor, l *loading, also func(
 }
 
 // digest is SHA-256 over the ids of the persons whom the batch has touched.
-func (l *loading) digest() string {
+func (l *Loading) digest() string {
 	hash := sha256.New()
 	for i, id := range l.ids {
 		if l.result.What[i] == LoadedNew || l.result.What[i] == LoadedChanged {
@@ -301,7 +315,7 @@ func (l *loading) digest() string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-func (tx *Tx) fillIn(l *loading) error {
+func (tx *Tx) fillIn(l *Loading) error {
 	for _, f := range l.fill {
 		told := l.rows[f.row].Person
 		if _, err := tx.CorrectPerson(f.before.ID, f.before.Stamp.Version, l.reason, func(n *NewPerson) { fillIn(n, told) }); err != nil {

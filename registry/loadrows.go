@@ -30,7 +30,7 @@ func (a byteArray) Value() (driver.Value, error) {
 }
 
 // newIDs gives each new person an id.
-func (db *DB) newIDs(l *loading) error {
+func (db *DB) newIDs(_ context.Context, l *Loading) error {
 	for i, what := range l.result.What {
 		if what != LoadedNew {
 			continue
@@ -42,6 +42,9 @@ func (db *DB) newIDs(l *loading) error {
 	}
 	return nil
 }
+
+// idsInQuery bounds the ids of one query.
+const idsInQuery = 1000
 
 // held is an outside number of a row: in which table it is unique, its digest,
 // and what to do when it is not there yet.
@@ -58,7 +61,7 @@ var heldColumns = map[string]string{"person_numbers": "number_index", "bank_acco
 
 // meetNumbers compares the rows' other numbers, accounts and old cards with
 // what is recorded: another's number refuses the row.
-func (db *DB) meetNumbers(ctx context.Context, l *loading) error {
+func (db *DB) meetNumbers(ctx context.Context, l *Loading) error {
 	numbers, err := db.digestNumbers(ctx, l)
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func (db *DB) meetNumbers(ctx context.Context, l *loading) error {
 	return nil
 }
 
-func (db *DB) digestNumbers(ctx context.Context, l *loading) ([]held, error) {
+func (db *DB) digestNumbers(ctx context.Context, l *Loading) ([]held, error) {
 	var numbers []held
 	for i, row := range l.rows {
 		if l.result.What[i] == LoadedRefused {
@@ -143,7 +146,7 @@ func (db *DB) digestNumbers(ctx context.Context, l *loading) ([]held, error) {
 }
 
 // sealLoad makes the rows of all tables.
-func (db *DB) sealLoad(ctx context.Context, l *loading, stamp Stamp) error {
+func (db *DB) sealLoad(ctx context.Context, l *Loading, stamp Stamp) error {
 	persons := make([]Person, 0, len(l.rows))
 	for i, what := range l.result.What {
 		if what == LoadedNew {
@@ -180,7 +183,7 @@ func (r *personRow) loadValues(s Stamp) []any {
 }
 
 // loadInsured makes the rows of insured kinds that are not recorded yet.
-func (db *DB) loadInsured(ctx context.Context, l *loading, s Stamp) (*bulk, error) {
+func (db *DB) loadInsured(ctx context.Context, l *Loading, s Stamp) (*bulk, error) {
 	var registered []uuid.UUID
 	for i, what := range l.result.What {
 		if (what == LoadedChanged || what == LoadedUnchanged) && len(l.rows[i].Insured) > 0 {
@@ -189,7 +192,7 @@ func (db *DB) loadInsured(ctx context.Context, l *loading, s Stamp) (*bulk, erro
 	}
 	recorded := map[insuredKey]bool{}
 	for len(registered) > 0 {
-		n := min(insertVariables, len(registered))
+		n := min(idsInQuery, len(registered))
 		var rows []insuredRow
 		if err := db.Read(ctx).Select("person_id", "kind", "place").Where("person_id IN ?", registered[:n]).Find(&rows).Error; err != nil {
 			return nil, err
@@ -228,7 +231,7 @@ type insuredKey struct {
 }
 
 // sealNumbersOf makes the rows of other numbers, accounts and old cards.
-func (db *DB) sealNumbersOf(ctx context.Context, l *loading, s Stamp) error {
+func (db *DB) sealNumbersOf(ctx context.Context, l *Loading, s Stamp) error {
 	sealedNumbers := make([][]byte, len(l.held))
 	ids := make([]uuid.UUID, len(l.held))
 	work := newSealing(len(l.held), 0)

@@ -19,7 +19,7 @@ var (
 )
 
 // raw opens the database beside the registry, as an administrator could.
-func raw(t *testing.T, dsn string) *sql.DB {
+func raw(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	driver, address := "pgx", dsn
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {

@@ -30,6 +30,7 @@ type DB struct {
 	write  *gorm.DB
 	read   *gorm.DB
 	vault  Vault
+	bulk   bulkVault
 	clock  func() time.Time
 	logger *slog.Logger
 	rand   io.Reader
@@ -51,6 +52,10 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		signIn: config.SignIn.withDefaults(), hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	db.lookups.db = db
+	db.bulk = oneByOne{config.Vault}
+	if bulk, ok := config.Vault.(bulkVault); ok {
+		db.bulk = bulk
+	}
 	if db.clock == nil {
 		db.clock = time.Now
 	}

@@ -91,22 +91,29 @@ func (s *sealing) index(purpose, plain string, length int, into *[]byte) {
 }
 
 func (s *sealing) run(ctx context.Context, db *DB) error {
-	for _, one := range s.seals {
-		value, err := db.Seal(ctx, one.column, one.row, []byte(one.plain))
-		if err != nil {
-			return err
-		}
-		*one.into = value
+	bound, plain := make([][]byte, len(s.seals)), make([][]byte, len(s.seals))
+	for i, one := range s.seals {
+		bound[i], plain[i] = sealContext(one.column, one.row), []byte(one.plain)
 	}
-	for _, one := range s.indexes {
-		value, err := db.Index(ctx, one.purpose, []byte(one.plain))
-		if err != nil {
-			return err
-		}
+	values, err := db.bulk.SealAll(ctx, bound, plain)
+	if err != nil {
+		return fmt.Errorf("registry: seal: %w", err)
+	}
+	for i, one := range s.seals {
+		*one.into = values[i]
+	}
+	purposes, plain := make([]string, len(s.indexes)), make([][]byte, len(s.indexes))
+	for i, one := range s.indexes {
+		purposes[i], plain[i] = one.purpose, []byte(one.plain)
+	}
+	if values, err = db.bulk.IndexAll(ctx, purposes, plain); err != nil {
+		return fmt.Errorf("registry: index: %w", err)
+	}
+	for i, one := range s.indexes {
+		*one.into = values[i]
 		if one.length > 0 {
-			value = value[:one.length]
+			*one.into = values[i][:one.length]
 		}
-		*one.into = value
 	}
 	return nil
 }
@@ -130,12 +137,49 @@ func (o *opening) open(column, row string, sealed []byte, into *string) {
 }
 
 func (o *opening) run(ctx context.Context, db *DB) error {
-	for _, one := range o.opens {
-		plain, err := db.Unseal(ctx, one.column, one.row, one.sealed)
-		if err != nil {
-			return err
-		}
-		*one.into = string(plain)
+	bound, sealed := make([][]byte, len(o.opens)), make([][]byte, len(o.opens))
+	for i, one := range o.opens {
+		bound[i], sealed[i] = sealContext(one.column, one.row), one.sealed
+	}
+	values, err := db.bulk.OpenAll(ctx, bound, sealed)
+	if err != nil {
+		return fmt.Errorf("registry: unseal: %w", err)
+	}
+	for i, one := range o.opens {
+		*one.into = string(values[i])
 	}
 	return nil
+}
+
+// bulkVault is a Vault that takes many values in one call.
+type bulkVault interface {
+	SealAll(ctx context.Context, contexts, plain [][]byte) ([][]byte, error)
+	OpenAll(ctx context.Context, contexts, sealed [][]byte) ([][]byte, error)
+	IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error)
+}
+
+// oneByOne makes many calls of a Vault that takes single values only.
+type oneByOne struct{ vault Vault }
+
+func (o oneByOne) SealAll(ctx context.Context, contexts, plain [][]byte) ([][]byte, error) {
+	return forAll(len(plain), func(i int) ([]byte, error) { return o.vault.Seal(ctx, contexts[i], plain[i]) })
+}
+
+func (o oneByOne) OpenAll(ctx context.Context, contexts, sealed [][]byte) ([][]byte, error) {
+	return forAll(len(sealed), func(i int) ([]byte, error) { return o.vault.Open(ctx, contexts[i], sealed[i]) })
+}
+
+func (o oneByOne) IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error) {
+	return forAll(len(values), func(i int) ([]byte, error) { return o.vault.Index(ctx, purposes[i], values[i]) })
+}
+
+func forAll(n int, do func(i int) ([]byte, error)) ([][]byte, error) {
+	results := make([][]byte, n)
+	for i := range results {
+		var err error
+		if results[i], err = do(i); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
 }

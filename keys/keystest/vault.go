@@ -22,6 +22,7 @@ func runVault(t *testing.T, can Capabilities, open Open) {
 	t.Run("round trip", func(t *testing.T) { testSeal(t, before) })
 	t.Run("versions", func(t *testing.T) { testSealVersions(t, before, after) })
 	t.Run("altered", func(t *testing.T) { testSealAltered(t, before) })
+	t.Run("bulk", func(t *testing.T) { testBulk(t, before, after) })
 	t.Run("index", func(t *testing.T) { testIndex(t, before, can.algorithm(keys.BlindIndex)) })
 	t.Run("check values", func(t *testing.T) { testVaultCheckValues(t, after, can) })
 }
@@ -124,4 +125,50 @@ func testVaultCheckValues(t *testing.T, keeper Keeper, can Capabilities) {
 	require.NoError(t, err)
 	require.Equal(t, string(can.algorithm(keys.BlindIndex))+"()[0:3]", method)
 	require.Equal(t, hmac.New(digest(can.algorithm(keys.BlindIndex)), unhex(t, testKey+otherKey)).Sum(nil)[:3], kcv)
+}
+
+// testBulk: many values in one call are what they are one by one, in whatever
+// versions they were sealed; one that was altered fails them all, by its number.
+func testBulk(t *testing.T, before, after Vault) {
+	ctx := t.Context()
+	bulk := keys.InBulk(after)
+	var aad, plain, sealed, values [][]byte
+	var purposes []string
+	for i := range 50 {
+		aad, plain = append(aad, []byte{byte(i)}), append(plain, make([]byte, i*i))
+		purposes, values = append(purposes, string(rune('a'+i%3))), append(values, []byte{byte(i % 7)})
+		vault := before
+		if i%2 == 0 {
+			vault = after
+		}
+		one, err := vault.Seal(ctx, aad[i], plain[i])
+		require.NoError(t, err)
+		sealed = append(sealed, one)
+	}
+	opened, err := bulk.OpenAll(ctx, aad, sealed)
+	require.NoError(t, err)
+	together, err := bulk.SealAll(ctx, aad, plain)
+	require.NoError(t, err)
+	indexes, err := bulk.IndexAll(ctx, purposes, values)
+	require.NoError(t, err)
+	for i := range plain {
+		require.Equal(t, string(plain[i]), string(opened[i]))
+		one, err := after.Open(ctx, aad[i], together[i])
+		require.NoError(t, err)
+		require.Equal(t, string(plain[i]), string(one))
+		require.Equal(t, 2, keys.SealedVersion(together[i]))
+		index, err := after.Index(ctx, purposes[i], values[i])
+		require.NoError(t, err)
+		require.Equal(t, index, indexes[i])
+	}
+	sealed[7] = append([]byte{}, sealed[7]...)
+	sealed[7][len(sealed[7])-1] ^= 1
+	_, err = bulk.OpenAll(ctx, aad, sealed)
+	require.ErrorIs(t, err, keys.ErrSealed)
+	require.ErrorContains(t, err, "value 7")
+	_, err = bulk.OpenAll(ctx, aad, [][]byte{nil})
+	require.Error(t, err)
+	empty, err := bulk.SealAll(ctx, nil, nil)
+	require.NoError(t, err)
+	require.Empty(t, empty)
 }

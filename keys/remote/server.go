@@ -97,10 +97,25 @@ func (s *Server) handler() http.Handler {
 	on(s, mux, "index", func(ctx context.Context, q *indexRequest) ([]byte, error) {
 		return s.Backend.Index(ctx, q.Purpose, q.Value)
 	})
+	s.bulk(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.answer(r.Context(), w, nil, ErrProtocol)
 	})
 	return s.guard(mux)
+}
+
+// bulk routes the operations on many values.
+func (s *Server) bulk(mux *http.ServeMux) {
+	bulk := keys.InBulk(s.Backend)
+	on(s, mux, "seal-all", func(ctx context.Context, q *sealAllRequest) ([][]byte, error) {
+		return bulk.SealAll(ctx, q.AAD, q.Plain)
+	})
+	on(s, mux, "open-all", func(ctx context.Context, q *openAllRequest) ([][]byte, error) {
+		return bulk.OpenAll(ctx, q.AAD, q.Sealed)
+	})
+	on(s, mux, "index-all", func(ctx context.Context, q *indexAllRequest) ([][]byte, error) {
+		return bulk.IndexAll(ctx, q.Purposes, q.Values)
+	})
 }
 
 // channels routes the operations of secure channels.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"onecard/keys"
 )
@@ -114,6 +115,36 @@ type openRequest struct {
 type indexRequest struct {
 	Purpose string `json:"purpose"`
 	Value   []byte `json:"value"`
+}
+
+type sealAllRequest struct {
+	AAD   [][]byte `json:"aad"`
+	Plain [][]byte `json:"plain"`
+}
+
+type openAllRequest struct {
+	AAD    [][]byte `json:"aad"`
+	Sealed [][]byte `json:"sealed"`
+}
+
+type indexAllRequest struct {
+	Purposes []string `json:"purposes"`
+	Values   [][]byte `json:"values"`
+}
+
+func (q *sealAllRequest) uses() []*keys.Key  { return []*keys.Key{{Name: keys.DataKey}} }
+func (q *indexAllRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.IndexKey}} }
+
+func (q *openAllRequest) uses() []*keys.Key {
+	var versions []int
+	var list []*keys.Key
+	for _, sealed := range q.Sealed {
+		if version := keys.SealedVersion(sealed); !slices.Contains(versions, version) && len(versions) < maxLoads {
+			versions = append(versions, version)
+			list = append(list, &keys.Key{Name: keys.DataKey, Version: version})
+		}
+	}
+	return list
 }
 
 func (q *cryptogramRequest) uses() []*keys.Key     { return []*keys.Key{&q.Key} }

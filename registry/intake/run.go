@@ -75,6 +75,7 @@ type batch struct {
 	position int64
 	last     bool
 	err      error
+	loading  *registry.Loading
 }
 
 func (r *Run) take(ctx context.Context, info sheet.Info, progress registry.Import) (registry.Import, error) {
@@ -95,10 +96,13 @@ func (r *Run) take(ctx context.Context, info sheet.Info, progress registry.Impor
 
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	batches := make(chan batch, 1) // one is read while one is written
+	// One batch is read and one prepared while one is written.
+	batches := make(chan batch, 1)
+	prepared := make(chan batch, 1)
 	go r.read(reading, file, layout, batches)
+	go r.prepare(reading, batches, prepared)
 	clock := &speed{began: time.Now(), rows: progress.Read, position: progress.Offset}
-	for b := range batches {
+	for b := range prepared {
 		if b.err != nil {
 			return progress, b.err
 		}
@@ -153,6 +157,24 @@ func (r *Run) read(ctx context.Context, file sheet.Reader, l *layout, batches ch
 	}
 }
 
+// prepare compares and seals batches, one ahead of the writing.
+func (r *Run) prepare(ctx context.Context, batches <-chan batch, prepared chan<- batch) {
+	defer close(prepared)
+	for b := range batches {
+		if b.err == nil {
+			b.loading, b.err = r.DB.PrepareLoad(ctx, r.Actor, "导入 import: "+r.Mapping.System, b.rows)
+		}
+		select {
+		case prepared <- b:
+		case <-ctx.Done():
+			return
+		}
+		if b.err != nil {
+			return
+		}
+	}
+}
+
 func (b *batch) add(l *layout, row sheet.Row, today gb.Date) {
 	b.read++
 	b.row, b.next = row.Last, row.Next
@@ -179,7 +201,7 @@ func (r *Run) write(ctx context.Context, l *layout, rejects *rejects, progress r
 	// A transaction may be tried several times: what it refuses is written anew
 	// each time, over what the try before had written.
 	own := rejects.buffer.String()
-	_, err := r.DB.Load(context.WithoutCancel(ctx), r.Actor, "导入 import: "+r.Mapping.System, b.rows, func(tx *registry.Tx, result registry.LoadResult) error {
+	_, err := b.loading.Write(context.WithoutCancel(ctx), func(tx *registry.Tx, result registry.LoadResult) error {
 		rejects.buffer.Reset()
 		rejects.buffer.WriteString(own)
 		if err := rejects.rewind(length); err != nil {
