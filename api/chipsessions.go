@@ -43,7 +43,7 @@ func (s *Server) openChipSession(ctx context.Context, body *NewChipSession) (tur
 	if err != nil {
 		return Turn{}, "", err
 	}
-	turn, err = s.turnView(opened)
+	turn, err = s.turnView(opened, order.Answered(opening))
 	return turn, "chip-session:" + opened.Session.String(), err
 }
 
@@ -58,7 +58,7 @@ func (s *Server) StepChipSession(ctx context.Context, request StepChipSessionReq
 	if err != nil {
 		return nil, err
 	}
-	view, err := s.turnView(turn)
+	view, err := s.turnView(turn, "")
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +80,14 @@ func responses(field string, encoded []ResponseAPDU) ([]apdu.Response, error) {
 	return decoded, nil
 }
 
-func (s *Server) turnView(t session.Turn) (Turn, error) {
+// turnView shows a turn; the first of a session is bound to the opening.
+func (s *Server) turnView(t session.Turn, opening string) (Turn, error) {
 	view := Turn{
-		Session: t.Session, Seq: t.Seq, Done: t.Script == nil, NeedsPin: &t.NeedsPIN,
+		Session: t.Session, Seq: t.Seq, Done: t.Script == nil,
 		Progress: &Progress{Done: t.Done, Total: t.Total, Label: t.Label},
 	}
 	if t.Script != nil {
-		signed, err := s.order(t)
+		signed, err := s.order(t, opening)
 		view.Order = &signed
 		return view, err
 	}
@@ -107,14 +108,14 @@ const (
 )
 
 // order signs the script of a turn (指令单).
-func (s *Server) order(t session.Turn) (string, error) {
+func (s *Server) order(t session.Turn, opening string) (string, error) {
 	with, err := s.orders()
 	if err != nil {
 		return "", fmt.Errorf("api: certificate of orders: %w", err)
 	}
 	return order.Sign(order.Order{
-		Session: t.Session, Seq: t.Seq, ATR: t.ATR, NotAfter: s.db.Now().Add(orderLife), Budget: orderSeconds + stepSeconds*len(t.Script.Steps),
-		Steps: t.Script.Steps,
+		Session: t.Session, Seq: t.Seq, ATR: t.ATR, Opening: opening, NotAfter: s.db.Now().Add(orderLife), Budget: orderSeconds + stepSeconds*len(t.Script.Steps),
+		Steps: t.Script.Steps, NeedsPIN: t.NeedsPIN,
 	}, with)
 }
 

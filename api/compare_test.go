@@ -66,7 +66,10 @@ func (r *reader) run(script *card.Script) []string {
 func (r *reader) work(as, operation, rest string, challenge int) answer {
 	r.t.Helper()
 	atr := r.socket.Chip.PowerOn()
-	opening, err := json.Marshal(r.run(card.Opening(r.profiles[0], challenge)))
+	answered := r.run(card.Opening(r.profiles[0], challenge))
+	began, err := responses("opening", answered)
+	require.NoError(r.t, err)
+	opening, err := json.Marshal(answered)
 	require.NoError(r.t, err)
 	got := r.do(call{method: http.MethodPost, path: "/v1/chip-sessions", as: as, key: uuid.NewString(),
 		body: fmt.Sprintf(`{"operation":%q,"reader":"r","atr":"%X","opening":%s%s}`, operation, atr, opening, rest)})
@@ -75,7 +78,8 @@ func (r *reader) work(as, operation, rest string, challenge int) answer {
 		if turn.Done {
 			return got
 		}
-		given, err := r.orders().Open(*turn.Order, order.Place{Session: turn.Session, Seq: turn.Seq, ATR: atr})
+		given, err := r.orders().Open(*turn.Order, order.Place{Session: turn.Session, Seq: turn.Seq, ATR: atr, Opening: began})
+		began = nil
 		require.NoError(r.t, err)
 		script := card.Script{Steps: given.Steps}
 		answers, err := json.Marshal(r.run(&script))

@@ -1124,9 +1124,6 @@ type TransactionLine struct {
 type Turn struct {
 	Done bool `json:"done"`
 
-	// NeedsPin the answers to this script must carry the PIN
-	NeedsPin *bool `json:"needsPin,omitempty"`
-
 	// Order 指令单: the script, signed for this step of this session, for the chip
 	// in the reader and for a short time. A JWS in compact form (RFC 7515,
 	// ES256, certificate in x5c); what it carries is in docs/orders.md.

@@ -33,7 +33,7 @@ var allowed = map[string]struct {
 	"apdu/pcsc":               {[]string{"apdu"}, "the only user of the PC/SC library"},
 	"card/profile":            {[]string{"apdu"}, "a chip as data; what ISO 7816 says of an answer to reset it need not say again"},
 	"card":                    {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
-	"card/order":              {[]string{"card", "internal/signed"}, "a script on its way from the province to a counter; both ends use it"},
+	"card/order":              {[]string{"apdu", "card", "internal/signed"}, "a script on its way from the province to a counter; both ends use it"},
 	"card/psam":               {[]string{"apdu", "card/profile"}, "a terminal's security module: the second card in the second slot"},
 	"card/trace":              {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},
 	"card/chip":               {[]string{"apdu", "card/profile"}, "the software chip has its own encoder, so that it can contradict ours"},

@@ -49,6 +49,19 @@ func TestOrders(t *testing.T) {
 		}
 		turn.Order = first
 	})
+	// All that came in an earlier session with the same chip, while it has time.
+	var earlier *client.Turn
+	for range 2 {
+		refused("an earlier session's", terminal.ErrOrder, func(turn *client.Turn) {
+			if earlier == nil {
+				kept := *turn
+				earlier, turn.Order = &kept, nil
+				return
+			}
+			*turn = *earlier
+		})
+		require.Equal(t, opening, most.Load(), "the chip got the opening and no more")
+	}
 	slow := w.orders()
 	slow.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	late := &post{w, desk.platform, nil, nil}

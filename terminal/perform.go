@@ -107,14 +107,18 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 		return Reading{}, err
 	}
 	channel := apdu.NewChannel(chip)
-	place := order.Place{Session: turn.Session, Seq: turn.Seq, ATR: opened.Profile.Contact(chip.ATR())}
-	for ; !turn.Done; place.Seq++ {
-		responses, err := s.carryOut(ctx, channel, turn, place, job.PIN)
+	place := order.Place{Session: turn.Session, Seq: turn.Seq, ATR: opened.Profile.Contact(chip.ATR()), Opening: opened.Responses}
+	for ; !turn.Done; place.Seq, place.Opening = place.Seq+1, nil {
+		given, err := s.order(turn, place)
+		if err != nil {
+			return Reading{}, err
+		}
+		responses, err := s.carryOut(ctx, channel, given, turn.Progress, job.PIN)
 		if err != nil {
 			return Reading{}, err
 		}
 		pin := ""
-		if turn.NeedsPin != nil && *turn.NeedsPin {
+		if given.NeedsPIN {
 			pin = job.PIN
 		}
 		if turn, err = platform.step(ctx, turn, responses, pin); err != nil {
@@ -127,9 +131,9 @@ func (s *Station) perform(ctx context.Context, chip Chip, platform Platform, job
 	return Reading{Session: turn.Session, Result: *turn.Result, profile: opened.Profile}, nil
 }
 
-// carryOut runs the order of a turn, if it is one of the province's, for this
-// chip and this place, and while it has time.
-func (s *Station) carryOut(ctx context.Context, channel *apdu.Channel, turn client.Turn, place order.Place, pin string) ([]apdu.Response, error) {
+// order returns that of a turn, if it is one of the province's, for this chip
+// and this place, and not too late.
+func (s *Station) order(turn client.Turn, place order.Place) (order.Order, error) {
 	var token string
 	if turn.Order != nil {
 		token = *turn.Order
@@ -137,13 +141,18 @@ func (s *Station) carryOut(ctx context.Context, channel *apdu.Channel, turn clie
 	given, err := s.config.Orders.Open(token, place)
 	switch {
 	case errors.Is(err, order.ErrLate):
-		return nil, ErrOrderLate.Because(err)
+		return order.Order{}, ErrOrderLate.Because(err)
 	case err != nil:
-		return nil, ErrOrder.Because(err)
+		return order.Order{}, ErrOrder.Because(err)
 	}
+	return given, nil
+}
+
+// carryOut runs an order while it has time.
+func (s *Station) carryOut(ctx context.Context, channel *apdu.Channel, given order.Order, whole *client.Progress, pin string) ([]apdu.Response, error) {
 	within, cancel := context.WithTimeout(ctx, time.Duration(given.Budget)*time.Second)
 	defer cancel()
-	responses, err := card.RunWithPIN(within, channel, &card.Script{Steps: given.Steps}, pin, s.scriptProgress(turn.Progress))
+	responses, err := card.RunWithPIN(within, channel, &card.Script{Steps: given.Steps}, pin, s.scriptProgress(whole))
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
 		return nil, ErrOrderLate.Because(err)
 	}

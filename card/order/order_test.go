@@ -44,6 +44,13 @@ func sample() order.Order {
 
 func place() order.Place { return order.Place{Session: sample().Session, Seq: 3, ATR: atr} }
 
+// begins is the place at which a session begins on an answer of the chip.
+func begins(challenge byte) order.Place {
+	p := place()
+	p.Opening = []apdu.Response{{SW: apdu.OK}, {Data: []byte{challenge}, SW: apdu.OK}}
+	return p
+}
+
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	with, reader, _ := province(t)
@@ -81,6 +88,14 @@ func TestRefused(t *testing.T) {
 	require.NoError(t, err)
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(unknown) + "."
 
+	first := sample()
+	first.Opening = order.Answered(begins(1).Opening)
+	begun, err := order.Sign(first, with)
+	require.NoError(t, err)
+	got, err := reader.Open(begun, begins(1))
+	require.NoError(t, err)
+	require.Equal(t, first, got)
+
 	other, next, chip, late := place(), place(), place(), reader
 	other.Session[0] ^= 1
 	next.Seq++
@@ -100,6 +115,9 @@ func TestRefused(t *testing.T) {
 		"another signature":         {reader, token[:len(token)-4] + "AAAA", place(), order.ErrSignature},
 		"another session":           {reader, token, other, order.ErrPlace},
 		"repeated at the next step": {reader, token, next, order.ErrPlace},
+		"later at a beginning":      {reader, token, begins(1), order.ErrPlace},
+		"an earlier beginning":      {reader, begun, begins(2), order.ErrPlace},
+		"a beginning later":         {reader, begun, place(), order.ErrPlace},
 		"another chip":              {reader, token, chip, order.ErrChip},
 		"late":                      {late, token, place(), order.ErrLate},
 	} {
