@@ -143,12 +143,22 @@ func (o *opening) run(ctx context.Context, db *DB) error {
 	}
 	values, err := db.bulk.OpenAll(ctx, bound, sealed)
 	if err != nil {
-		return fmt.Errorf("registry: unseal: %w", err)
+		return o.which(ctx, db, err)
 	}
 	for i, one := range o.opens {
 		*one.into = string(values[i])
 	}
 	return nil
+}
+
+// which names the column that does not open; the many were tried together.
+func (o *opening) which(ctx context.Context, db *DB, together error) error {
+	for _, one := range o.opens {
+		if _, err := db.Unseal(ctx, one.column, one.row, one.sealed); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("registry: unseal: %w", together)
 }
 
 // bulkVault is a Vault that takes many values in one call.
