@@ -20,6 +20,8 @@ type Step struct {
 	// beginning of the SHA-256 of the command's data field and that answer. A
 	// chip that fails its proof is asked nothing more.
 	Expect []byte
+	// Counts names the key whose attempts the chip counts with the command.
+	Counts string
 	// Label says for people what the step does, such as "write 姓名".
 	Label string
 }

@@ -84,8 +84,34 @@ func (s *Script) Labels() []string {
 	return labels
 }
 
-// Counted says whether the chip counts an attempt of the script: a wrong one
-// brings it nearer to its end.
-func (s *Script) Counted() bool {
-	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Command.INS == insExternalAuthenticate })
+// Counted returns the keys whose attempts the chip counts, with how often the
+// script tries each: a wrong attempt brings the key nearer to its end.
+func (s *Script) Counted() map[string]int {
+	tries := map[string]int{}
+	if s == nil {
+		return tries
+	}
+	for _, step := range s.Steps {
+		if step.Counts != "" {
+			tries[step.Counts]++
+		}
+	}
+	return tries
+}
+
+// Accepted returns the counted keys that the chip accepted, with how often the
+// script tried each of them after that.
+func (s *Script) Accepted(responses []apdu.Response) map[string]int {
+	after := map[string]int{}
+	for i, step := range s.Steps {
+		_, accepted := after[step.Counts]
+		switch {
+		case step.Counts == "":
+		case i < len(responses) && responses[i].SW == apdu.OK:
+			after[step.Counts] = 0
+		case accepted:
+			after[step.Counts]++
+		}
+	}
+	return after
 }

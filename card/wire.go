@@ -17,6 +17,7 @@ type wireStep struct {
 	Secret bool     `json:"secret,omitempty"`
 	PIN    bool     `json:"pin,omitempty"`
 	Expect string   `json:"expect,omitempty"`
+	Counts string   `json:"counts,omitempty"`
 	Label  string   `json:"label,omitempty"`
 }
 
@@ -26,7 +27,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, PIN: s.PIN, Expect: upperHex(s.Expect), Label: s.Label}
+	wire := wireStep{APDU: strings.ToUpper(hex.EncodeToString(command)), Secret: s.Secret, PIN: s.PIN, Expect: upperHex(s.Expect), Counts: s.Counts, Label: s.Label}
 	for _, sw := range s.Accept {
 		wire.Accept = append(wire.Accept, sw.String())
 	}
@@ -43,7 +44,7 @@ func (s *Step) UnmarshalJSON(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("step: apdu: %w", err)
 	}
-	step := Step{Secret: wire.Secret, PIN: wire.PIN, Label: wire.Label}
+	step := Step{Secret: wire.Secret, PIN: wire.PIN, Counts: wire.Counts, Label: wire.Label}
 	if step.Command, err = apdu.ParseCommand(command); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}

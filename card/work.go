@@ -130,6 +130,7 @@ func (w *work) authenticate(ctx context.Context, keeper Keeper, name string, cha
 	}
 	return Step{
 		Command: apdu.Command{INS: insExternalAuthenticate, P2: slot.ID, Data: slices.Concat(auth, r2, w.profile.Choices.KeyVersion)},
+		Counts:  name,
 		Label:   "外部认证 " + name,
 	}, nil
 }

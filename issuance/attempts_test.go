@@ -3,9 +3,11 @@ package issuance_test
 import (
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"onecard/card"
+	"onecard/card/chip"
 	"onecard/issuance"
 	"onecard/registry"
 )
@@ -54,5 +56,42 @@ func TestAttempts(t *testing.T) {
 		require.Empty(t, offered(registry.RoleSupervisor))
 		require.NoError(t, ask())
 		require.NoError(t, w.db.VerifyAudit(t.Context()))
+	})
+}
+
+// TestAttemptsByKey: a chip whose reading key is another stops at the floor
+// however often it is compared, though every comparison goes through to its
+// end; a good answer under another of its keys changes nothing in that.
+func TestAttemptsByKey(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		c := &comparison{t: t, w: w}
+		c.card, c.socket = w.activated(t)
+		c.altered(func(i *chip.Image) { i.Keys["RKSSSE"].Key[0] ^= 1 })
+		left := func() int {
+			image, err := c.socket.Chip.Image()
+			require.NoError(t, err)
+			return int(image.Keys["RKSSSE"].Tries)
+		}
+		whole := left()
+		compare := func() error {
+			c.socket.Chip.PowerOn()
+			_, _, err := w.clerk().work(t, c.socket, "compare", uuid.Nil, "")
+			return err
+		}
+		for range 8 {
+			require.NoError(t, compare())
+			c.socket.Chip.PowerOn()
+			_, _, err := w.clerk().work(t, c.socket, issuance.WorkAccess, c.card.ID, "", card.Item{Path: "DF01/EF06/telephone"})
+			require.NoError(t, err, "another key is answered well")
+		}
+		require.Equal(t, whole-8, left())
+		for range 7 {
+			require.ErrorIs(t, compare(), issuance.ErrAttempts)
+		}
+		require.Equal(t, whole-8, left())
+		_, err := w.supervisor().fireCard(t, c.card.ID, issuance.EventResume, "")
+		require.NoError(t, err)
+		require.NoError(t, compare())
 	})
 }

@@ -102,10 +102,7 @@ func (s *Service) OpenSession(ctx context.Context, actor registry.Actor, o OpenS
 		Operation: o.Operation, Subject: j.subject.String(), Reader: o.Reader, ATR: id.ATR, Opening: o.Opening,
 		Work: j.work, Kind: j.kind, Age: policy.sessionAge(), Attempts: policy.Attempts, Prepare: j.prepare,
 	})
-	if errors.Is(err, session.ErrAttempts) {
-		err = ErrAttempts
-	}
-	return turn, err
+	return turn, attemptsError(err)
 }
 
 // profileOf finds the profile of the chip in a reader. One whose application is
@@ -236,7 +233,16 @@ func (settled) Progress() (done, total int, label string)                       
 
 // Step hands the chip's answers in and returns the next script or the end.
 func (s *Service) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, seq int, responses []apdu.Response, pin string) (session.Turn, error) {
-	return s.sessions.Step(ctx, actor, id, seq, responses, pin)
+	turn, err := s.sessions.Step(ctx, actor, id, seq, responses, pin)
+	return turn, attemptsError(err)
+}
+
+// attemptsError says what a person is to do about a chip at the floor.
+func attemptsError(err error) error {
+	if errors.Is(err, session.ErrAttempts) {
+		return ErrAttempts
+	}
+	return err
 }
 
 // finish is what follows from the end of an operation, in the transaction

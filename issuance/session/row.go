@@ -30,7 +30,8 @@ type row struct {
 	Reader      string    `gorm:"column:reader"`
 	ATR         string    `gorm:"column:atr"`
 	Subject     string    `gorm:"column:subject"`
-	Seq         int       `gorm:"column:seq"` // of the script that is out
+	Seq         int       `gorm:"column:seq"`      // of the script that is out
+	Attempts    int       `gorm:"column:attempts"` // floor; 0: none
 	Status      string    `gorm:"column:status"`
 	State       []byte    `gorm:"column:state"`  // sealed operation; empty at the end
 	Asked       []byte    `gorm:"column:asked"`  // digest of the last answers taken

@@ -124,7 +124,7 @@ func (s *Store) Open(ctx context.Context, actor registry.Actor, b Beginning) (Tu
 	}
 	r := row{
 		Operation: b.Operation, Work: b.Kind, Operator: actor.Operator, Workstation: actor.Workstation, Place: actor.Place,
-		Reader: b.Reader, ATR: strings.ToUpper(fmt.Sprintf("%x", b.ATR)), Subject: b.Subject, Status: statusOpen, Asked: asked,
+		Reader: b.Reader, ATR: strings.ToUpper(fmt.Sprintf("%x", b.ATR)), Subject: b.Subject, Attempts: b.Attempts, Status: statusOpen, Asked: asked,
 	}
 	if turn, found, err := s.opened(ctx, r); found || err != nil {
 		return turn, err
@@ -170,7 +170,7 @@ func (s *Store) insert(tx *registry.Tx, r row, b Beginning, script *card.Script)
 		return Turn{}, fmt.Errorf("session: new id: %w", err)
 	}
 	r.CreatedAt, r.ChangedAt, r.ExpiresAt = tx.Now(), tx.Now(), tx.Now().Add(b.Age)
-	if err := asking(tx, r.ATR, script, b.Attempts); err != nil {
+	if err := asking(tx, r.ATR, script, r.Attempts); err != nil {
 		return Turn{}, err
 	}
 	turn, err := s.turn(tx, &r, 0, script, b.Work)

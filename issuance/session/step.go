@@ -42,19 +42,31 @@ func (s *Store) Step(ctx context.Context, actor registry.Actor, id uuid.UUID, se
 	if err != nil {
 		return Turn{}, err
 	}
+	last, err := s.stored(ctx, r)
+	if err != nil {
+		return Turn{}, err
+	}
+	heard := answers{asked: asked, script: last.Script, responses: responses}
 	script, err := work.Next(ctx, s.config.Keeper, card.Input{Responses: responses, PIN: pin})
 	if err != nil {
-		return Turn{}, s.refuse(ctx, actor, r, asked, err)
+		return Turn{}, s.refuse(ctx, actor, r, heard, err)
 	}
-	turn, err := s.advance(ctx, actor, *r, asked, script, work)
+	turn, err := s.advance(ctx, actor, *r, heard, script, work)
 	var refused *Refused
 	switch {
 	case errors.Is(err, errRaced):
 		return s.raced(ctx, actor, id, seq, asked)
 	case errors.As(err, &refused):
-		return Turn{}, s.refuse(ctx, actor, r, asked, err)
+		return Turn{}, s.refuse(ctx, actor, r, heard, err)
 	}
 	return turn, err
+}
+
+// answers are what a chip said to a script, with their digest.
+type answers struct {
+	asked     []byte
+	script    *card.Script
+	responses []apdu.Response
 }
 
 // find returns a session that belongs to the actor.
@@ -91,25 +103,24 @@ var errRaced = errors.New("session: the step was taken meanwhile")
 
 // advance stores a step: first it claims it, so that of two at once only one
 // draws consequences.
-func (s *Store) advance(ctx context.Context, actor registry.Actor, r row, asked []byte, script *card.Script, work Work) (Turn, error) {
+func (s *Store) advance(ctx context.Context, actor registry.Actor, r row, heard answers, script *card.Script, work Work) (Turn, error) {
 	age := r.ExpiresAt.Sub(r.ChangedAt)
 	var turn Turn
 	err := s.config.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
 		next := r
 		next.ChangedAt, next.ExpiresAt = tx.Now(), tx.Now().Add(age)
 		claim := tx.DB().Model(&row{}).Where("id = ? AND seq = ? AND status = ?", r.ID, r.Seq, statusOpen).
-			Updates(map[string]any{"seq": r.Seq + 1, "asked": asked, "changed_at": next.ChangedAt, "expires_at": next.ExpiresAt})
+			Updates(map[string]any{"seq": r.Seq + 1, "asked": heard.asked, "changed_at": next.ChangedAt, "expires_at": next.ExpiresAt})
 		if claim.Error != nil {
 			return fmt.Errorf("session: claim step: %w", claim.Error)
 		}
 		if claim.RowsAffected != 1 {
 			return errRaced
 		}
-		// The chip has taken what the last script asked.
-		if err := answered(tx, r.ATR); err != nil {
+		if err := answered(tx, r.ATR, heard.script, heard.responses); err != nil {
 			return err
 		}
-		if err := asking(tx, r.ATR, script, 0); err != nil {
+		if err := asking(tx, r.ATR, script, r.Attempts); err != nil {
 			return err
 		}
 		var err error
@@ -171,16 +182,19 @@ func finding(err error) (code string, ok bool) {
 
 // refuse closes a session whose chip refused, on record, and hands the error
 // on.
-func (s *Store) refuse(ctx context.Context, actor registry.Actor, r *row, asked []byte, refusal error) error {
+func (s *Store) refuse(ctx context.Context, actor registry.Actor, r *row, heard answers, refusal error) error {
 	code, final := finding(refusal)
 	if !final {
 		return refusal
 	}
 	err := s.config.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
 		result := tx.DB().Model(&row{}).Where("id = ? AND seq = ? AND status = ?", r.ID, r.Seq, statusOpen).
-			Updates(map[string]any{"status": statusFailed, "asked": asked, "changed_at": tx.Now()})
+			Updates(map[string]any{"status": statusFailed, "asked": heard.asked, "changed_at": tx.Now()})
 		if result.Error != nil {
 			return fmt.Errorf("session: close: %w", result.Error)
+		}
+		if err := answered(tx, r.ATR, heard.script, heard.responses); err != nil {
+			return err
 		}
 		return tx.Audit("chip."+r.Operation+".failed", r.ID.String(), map[string]string{"seq": strconv.Itoa(r.Seq), "code": code, "subject": r.Subject})
 	})
