@@ -3,15 +3,15 @@ package registry
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/emmansun/gmsm/sm3"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"onecard/registry/audit"
 )
 
 // auditEntry is a row of audit_entries.
@@ -47,12 +47,8 @@ func (auditHead) TableName() string { return "audit_heads" }
 // auditBatch bounds the variables of one INSERT.
 const auditBatch = 50
 
-// chainOf returns the audit chain of a place: its prefecture (市州), for the
-// province's own offices the province.
-func chainOf(place string) string { return place[:4] + "00" }
-
-// Audit records an action in the audit chain of the actor's prefecture, in the
-// same transaction. action is a fixed word such as "application.approved",
+// Audit records an action in the audit chain of the actor's place, in the same
+// transaction. action is a fixed word such as "application.approved",
 // subject names the thing, such as "application:018f…". Neither they nor detail
 // may hold personal data: who is meant stands behind the id.
 //
@@ -67,7 +63,7 @@ func (tx *Tx) Audit(action, subject string, detail map[string]string) error {
 		return err
 	}
 	tx.pending = append(tx.pending, auditEntry{
-		Chain:       chainOf(tx.actor.Place),
+		Chain:       tx.actor.Place,
 		At:          tx.now,
 		Operator:    tx.actor.Operator,
 		Workstation: tx.actor.Workstation,
@@ -94,22 +90,14 @@ func canonicalDetail(detail map[string]string) (string, error) {
 	return string(bytes.TrimSuffix(out.Bytes(), []byte("\n"))), nil
 }
 
-// digest returns the hash of an entry: SM3 over its predecessor's hash and its
-// fields, each preceded by its length so that no two entries render the same.
+// digest returns the hash of an entry.
 func (e *auditEntry) digest() []byte {
-	hash := sm3.New()
-	field := func(value []byte) {
-		_ = binary.Write(hash, binary.BigEndian, uint64(len(value))) // a hash takes every write
-		hash.Write(value)
+	entry := audit.Entry{
+		Seq: e.Seq, At: e.At.UnixMicro(), Chain: []byte(e.Chain), Operator: []byte(e.Operator), Workstation: []byte(e.Workstation),
+		Place: []byte(e.Place), Action: []byte(e.Action), Subject: []byte(e.Subject), Detail: []byte(e.Detail), PrevHash: e.PrevHash,
 	}
-	field(e.PrevHash)
-	field([]byte(e.Chain))
-	field(binary.BigEndian.AppendUint64(nil, uint64(e.Seq)))
-	field(binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())))
-	for _, text := range []string{e.Operator, e.Workstation, e.Place, e.Action, e.Subject, e.Detail} {
-		field([]byte(text))
-	}
-	return hash.Sum(nil)
+	sum := entry.Digest()
+	return sum[:]
 }
 
 // writeAudit appends the pending records to the chain and moves its head,
@@ -129,7 +117,7 @@ func (tx *Tx) writeAudit() error {
 			previous := head.Seq
 			entry.PrevSeq = &previous
 		} else {
-			entry.PrevHash = make([]byte, sm3.Size)
+			entry.PrevHash = audit.Zero
 		}
 		entry.Hash = entry.digest()
 		head.Seq, head.Hash = entry.Seq, entry.Hash
@@ -157,7 +145,7 @@ func (tx *Tx) lockHead(chain string) (auditHead, error) {
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
 		return head, err
 	}
-	// The first entry of a prefecture: two at once make one head.
+	// The first entry of a place: two at once make one head.
 	created := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain})
 	if created.Error != nil {
 		return head, created.Error
@@ -167,7 +155,7 @@ func (tx *Tx) lockHead(chain string) (auditHead, error) {
 
 // AuditRecord is an entry of the audit log as it is read.
 type AuditRecord struct {
-	Chain  string // prefecture
+	Chain  string // place
 	Seq    int64  // number in its chain, from 1
 	At     time.Time
 	Actor  Actor
@@ -193,7 +181,7 @@ func (db *DB) AuditTrail(ctx context.Context, subject string) ([]AuditRecord, er
 			Actor: Actor{Operator: entry.Operator, Workstation: entry.Workstation, Place: entry.Place},
 		}
 		if err := json.Unmarshal([]byte(entry.Detail), &records[i].Detail); err != nil {
-			return nil, &AuditError{Chain: entry.Chain, Seq: entry.Seq, Kind: ErrAuditAltered}
+			return nil, &audit.Finding{Chain: entry.Chain, Seq: entry.Seq, Kind: audit.ErrAltered}
 		}
 	}
 	return records, nil

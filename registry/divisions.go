@@ -100,5 +100,7 @@ func Prefecture(place string) (string, error) {
 	if !isCode(place) {
 		return "", fmt.Errorf("registry: prefecture: %w", &FieldError{Field: "place", ZH: "应为 6 位行政区划代码", EN: "a division code of 6 digits"})
 	}
-	return chainOf(place), nil
+	return prefecture(place), nil
 }
+
+func prefecture(place string) string { return place[:4] + "00" }

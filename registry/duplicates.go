@@ -107,7 +107,7 @@ func suspicion(a, b Person) string {
 	switch {
 	case a.ID == b.ID || a.Birth != b.Birth:
 		return ""
-	case letters(a.Name) == letters(b.Name) && chainOf(a.Place) == chainOf(b.Place):
+	case letters(a.Name) == letters(b.Name) && prefecture(a.Place) == prefecture(b.Place):
 		return RuleNameBirth
 	case a.Place == b.Place && pinyin.Sound(a.Name) == pinyin.Sound(b.Name):
 		return RuleSoundBirth

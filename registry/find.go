@@ -265,7 +265,7 @@ func (s *search) rank(w way, person Person) Hit {
 	}
 	if s.q.Near != "" && person.Place == s.q.Near {
 		hit.Score += 8
-	} else if s.q.Near != "" && chainOf(person.Place) == chainOf(s.q.Near) {
+	} else if s.q.Near != "" && prefecture(person.Place) == prefecture(s.q.Near) {
 		hit.Score += 4
 	}
 	if person.Living() {

@@ -1,46 +1,15 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
-	"database/sql"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
-	"github.com/emmansun/gmsm/sm3"
-	"gorm.io/gorm"
+	"onecard/registry/audit"
 )
-
-// What is wrong with an audit chain.
-var (
-	// ErrAuditAltered: the entry's fields do not give its hash.
-	ErrAuditAltered = errors.New("审计记录被改动 audit entry altered")
-	// ErrAuditMissing: the entry of this number is gone.
-	ErrAuditMissing = errors.New("审计记录缺失 audit entry missing")
-	// ErrAuditLink: the entry does not follow from the one before it: it was
-	// inserted or moved, or the one before it was replaced.
-	ErrAuditLink = errors.New("审计记录与前一条不衔接 audit entry does not follow from the one before it")
-	// ErrAuditSurplus: the entry lies beyond the end that the head of the chain states.
-	ErrAuditSurplus = errors.New("审计记录超出链尾 audit entry beyond the end of the chain")
-	// ErrAuditHead: the head does not match the last entry, or its keyed digest is wrong.
-	ErrAuditHead = errors.New("审计链尾不符 the head of the audit chain does not match")
-)
-
-// AuditError says where an audit chain is broken: the first entry of the chain
-// that fails.
-type AuditError struct {
-	Chain string // prefecture
-	Seq   int64  // number of the entry in its chain, from 1
-	Kind  error  // one of the ErrAudit…
-}
-
-func (e *AuditError) Error() string { return fmt.Sprintf("%v (%s/%d)", e.Kind, e.Chain, e.Seq) }
-
-// Unwrap returns the kind.
-func (e *AuditError) Unwrap() error { return e.Kind }
 
 // headProof is the keyed digest that the head of a chain carries. Who can write
 // the tables can compute hashes anew, but not this.
@@ -50,87 +19,113 @@ func (db *DB) headProof(ctx context.Context, head auditHead) ([]byte, error) {
 }
 
 // VerifyAudit reads every chain from its first entry to its head and returns
-// nil or the breaks found, one [AuditError] for each chain that is broken.
-// It works on one snapshot and does not hold up changes.
+// nil or what is wrong, each an [audit.Finding].
 func (db *DB) VerifyAudit(ctx context.Context) error {
-	snapshot := db.Read(ctx).Begin(&sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
-	if snapshot.Error != nil {
-		return fmt.Errorf("registry: verify audit: %w", snapshot.Error)
-	}
-	defer snapshot.Rollback()
-	var chains []string
-	err := snapshot.Raw("SELECT chain FROM audit_heads UNION SELECT DISTINCT chain FROM audit_entries").Scan(&chains).Error
+	report, err := db.CheckAudit(ctx, nil, nil)
 	if err != nil {
-		return fmt.Errorf("registry: verify audit: %w", err)
+		return err
 	}
-	slices.Sort(chains)
-	var broken []error
-	for _, chain := range chains {
-		err := db.verifyChain(ctx, snapshot, chain)
-		var finding *AuditError
-		if errors.As(err, &finding) {
-			broken = append(broken, err)
-		} else if err != nil {
-			return fmt.Errorf("registry: verify audit: %w", err)
-		}
-	}
-	return errors.Join(broken...)
+	return report.Join()
 }
 
-func (db *DB) verifyChain(ctx context.Context, snapshot *gorm.DB, chain string) error {
-	var head auditHead
-	if err := snapshot.Where("chain = ?", chain).Limit(1).Find(&head).Error; err != nil {
-		return err
-	}
-	rows, err := snapshot.Model(&auditEntry{}).Where("chain = ?", chain).Order("seq").Rows()
+// CheckAudit reads every chain and says what is wrong: against its head, and
+// against the points that somebody vouches for. from names entries after which
+// to begin, such as the ends of an earlier report; a chain that it does not
+// name is read from its beginning. Each chain is read at one instant, several
+// side by side, and nothing is held up.
+func (db *DB) CheckAudit(ctx context.Context, from map[string]audit.Point, points audit.Points) (*audit.Report, error) {
+	chains, err := db.auditChains(ctx)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("registry: verify audit: %w", err)
 	}
-	defer rows.Close()
-	last := auditHead{Chain: chain}
-	previous := make([]byte, sm3.Size)
-	for rows.Next() {
-		var entry auditEntry
-		if err := snapshot.ScanRows(rows, &entry); err != nil {
+	for _, chain := range slices.Concat(slices.Collect(maps.Keys(from)), slices.Collect(maps.Keys(points))) {
+		if !slices.Contains(chains, chain) {
+			chains = append(chains, chain) // gone as a whole
+		}
+	}
+	report, err := audit.VerifyChains(chains, func(chain string) (audit.Verified, error) {
+		return db.checkChain(ctx, chain, from[chain], points[chain])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry: verify audit: %w", err)
+	}
+	return report, nil
+}
+
+func (db *DB) checkChain(ctx context.Context, chain string, from audit.Point, points []audit.Point) (seen audit.Verified, err error) {
+	err = db.inSnapshot(ctx, func(s snapshot) error {
+		head, err := readHead(ctx, s, chain)
+		if err != nil {
 			return err
 		}
-		if kind := entry.follows(last.Seq, previous, head.Seq); kind != nil {
-			return &AuditError{Chain: chain, Seq: last.Seq + 1, Kind: kind}
+		v := audit.NewVerifier(chain, from, points)
+		err = readEntries(ctx, s, chain, from.Seq, func(e *audit.Entry) error {
+			seen.Entries++
+			v.Add(e)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		last.Seq, last.Hash, previous = entry.Seq, entry.Hash, entry.Hash
-	}
-	if err := rows.Err(); err != nil {
-		return translate(err)
-	}
-	if last.Seq < head.Seq {
-		return &AuditError{Chain: chain, Seq: last.Seq + 1, Kind: ErrAuditMissing}
-	}
-	if head.Seq == 0 {
-		return nil
-	}
-	proof, err := db.headProof(ctx, last)
-	if err != nil {
+		var end *audit.Point
+		if head != nil {
+			end = &audit.Point{Seq: head.Seq, Hash: head.Hash}
+		}
+		seen.Findings, seen.End = v.Close(end), v.Last()
+		if head == nil || head.Seq == 0 || len(seen.Findings) > 0 {
+			return nil
+		}
+		proof, err := db.headProof(ctx, *head)
+		if err == nil && !hmac.Equal(head.Proof, proof) {
+			seen.Findings = append(seen.Findings, &audit.Finding{Chain: chain, Seq: head.Seq, Kind: audit.ErrHead})
+		}
 		return err
-	}
-	if !bytes.Equal(head.Hash, last.Hash) || !hmac.Equal(head.Proof, proof) {
-		return &AuditError{Chain: chain, Seq: last.Seq, Kind: ErrAuditHead}
-	}
-	return nil
+	})
+	return seen, err
 }
 
-// follows says what is wrong with an entry that comes after number and hash
-// previous in a chain that ends with number end.
-func (e *auditEntry) follows(number int64, previous []byte, end int64) error {
-	switch {
-	case e.Seq > end:
-		return ErrAuditSurplus
-	case e.Seq != number+1:
-		return ErrAuditMissing
-	case !bytes.Equal(e.digest(), e.Hash):
-		return ErrAuditAltered
-	case !bytes.Equal(e.PrevHash, previous):
-		return ErrAuditLink
-	default:
-		return nil
+// ExportAudit writes the whole log into a directory, to be verified without
+// this database. sign makes the signed statement of the chains' ends.
+func (db *DB) ExportAudit(ctx context.Context, dir string, sign func(payload any) (string, error)) (*audit.Report, error) {
+	export, err := audit.NewExport(dir)
+	if err != nil {
+		return nil, err
 	}
+	chains, err := db.auditChains(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &audit.Report{Ends: map[string]audit.Point{}}
+	for _, chain := range chains {
+		if err := db.exportChain(ctx, export, chain, report); err != nil {
+			return nil, err
+		}
+	}
+	heads, err := sign(audit.NewStatement(db.Now(), report.Ends))
+	if err != nil {
+		return nil, err
+	}
+	checkpoints, err := db.AuditCheckpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return report, export.Finish(heads, checkpoints)
+}
+
+func (db *DB) exportChain(ctx context.Context, export *audit.Export, chain string, report *audit.Report) error {
+	return db.inSnapshot(ctx, func(s snapshot) error {
+		head, err := readHead(ctx, s, chain)
+		if err != nil {
+			return err
+		}
+		if head != nil && head.Seq > 0 {
+			report.Ends[chain] = audit.Point{Seq: head.Seq, Hash: head.Hash}
+		}
+		return export.Chain(chain, func(take func(*audit.Entry) error) error {
+			return readEntries(ctx, s, chain, 0, func(e *audit.Entry) error {
+				report.Entries++
+				return take(e)
+			})
+		})
+	})
 }

@@ -231,19 +231,6 @@ func (c *keysTransportCommand) Run(out streams) error {
 	return err
 }
 
-type auditVerifyCommand struct{ settings }
-
-// Run recomputes the audit chains.
-func (c *auditVerifyCommand) Run(ctx context.Context, out streams) error {
-	return c.withRecords(ctx, out, func(p *platform) error {
-		if err := p.db.VerifyAudit(ctx); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(out.Out, "审计记录完整 the audit log is whole")
-		return err
-	})
-}
-
 type sampleLoadCommand struct{ settings }
 
 // Run loads the sample province; loading again changes nothing.

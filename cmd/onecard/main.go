@@ -43,7 +43,8 @@ type commands struct {
 		} `cmd:"" help:"Key ceremony. 密钥仪式。"`
 	} `cmd:"" help:"Keys. 密钥。"`
 	Audit struct {
-		Verify auditVerifyCommand `cmd:"" help:"Recompute the audit chains. 校验审计记录。"`
+		Verify auditVerifyCommand `cmd:"" help:"Verify the audit log, here or in an export. 校验审计记录。"`
+		Export auditExportCommand `cmd:"" help:"Export the audit log, signed. 导出审计记录。"`
 	} `cmd:"" help:"The audit log. 审计。"`
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`

@@ -103,7 +103,7 @@ func TestServe(t *testing.T) {
 			_, err = os.Stat(filepath.Join(*s.Data, addressFile))
 			require.ErrorIs(t, err, os.ErrNotExist)
 			out, printed := terminalWith("")
-			require.NoError(t, (&auditVerifyCommand{s}).Run(t.Context(), out))
+			require.NoError(t, (&auditVerifyCommand{settings: s}).Run(t.Context(), out))
 			require.Contains(t, printed.String(), "审计记录完整")
 		})
 	}
