@@ -30,7 +30,7 @@ var filled = []string{
 // in the tables of the first, and opens the result.
 func TestEveryMigration(t *testing.T) {
 	t.Parallel()
-	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+	registrytest.EachEmpty(t, func(t *testing.T, dsn string) {
 		admin := raw(t, dsn)
 		admin.SetMaxOpenConns(1)
 		dialect := goose.DialectPostgres
@@ -66,7 +66,7 @@ func TestEveryMigration(t *testing.T) {
 // TestFailedMigration: the error names the file, and nothing of the file stays.
 func TestFailedMigration(t *testing.T) {
 	t.Parallel()
-	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+	registrytest.EachEmpty(t, func(t *testing.T, dsn string) {
 		admin := raw(t, dsn)
 		exec := func(statement string) {
 			_, err := admin.ExecContext(t.Context(), statement)
@@ -84,7 +84,7 @@ func TestFailedMigration(t *testing.T) {
 // TestInstancesStartTogether: several instances find one empty database.
 func TestInstancesStartTogether(t *testing.T) {
 	t.Parallel()
-	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+	registrytest.EachEmpty(t, func(t *testing.T, dsn string) {
 		config := registrytest.Config(dsn, registrytest.NewClock())
 		together(3, func(int) {
 			db, err := registry.Open(t.Context(), config)
@@ -103,7 +103,7 @@ func TestInstancesStartTogether(t *testing.T) {
 
 func TestOtherKeysAreRefused(t *testing.T) {
 	t.Parallel()
-	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+	registrytest.EachEmpty(t, func(t *testing.T, dsn string) {
 		config := registrytest.Config(dsn, registrytest.NewClock())
 		registrytest.Open(t, config)
 		other := config
@@ -182,7 +182,7 @@ func TestTrial(t *testing.T) {
 // is, with the statement and without values.
 func TestLog(t *testing.T) {
 	t.Parallel()
-	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+	registrytest.EachEmpty(t, func(t *testing.T, dsn string) {
 		var log bytes.Buffer
 		config := registrytest.Config(dsn, registrytest.NewClock())
 		config.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -203,8 +203,8 @@ func (c *Cluster) wait() {
 	c.guardian = nil
 }
 
-func patience(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(t.Context()), limit)
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
 func await(condition func() bool) error {

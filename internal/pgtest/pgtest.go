@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -46,16 +47,49 @@ func New(t testing.TB, settings ...string) *Cluster {
 // is dropped at the end of the test, if the server is up then.
 func (c *Cluster) DSN(t testing.TB) string {
 	t.Helper()
+	return c.create(t, "")
+}
+
+func (c *Cluster) create(t testing.TB, how string) string {
+	t.Helper()
 	name := fmt.Sprintf("t%d", databases.Add(1))
-	if err := c.exec(t, "CREATE DATABASE "+name); err != nil {
+	if err := c.exec(t.Context(), "CREATE DATABASE "+name+how); err != nil {
 		t.Fatalf("pgtest: create database: %v", err)
 	}
 	t.Cleanup(func() {
 		if c.ready() {
-			_ = c.exec(t, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+			_ = c.exec(t.Context(), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}
 	})
 	return c.url(name)
+}
+
+// Copies returns a function like [DSN] whose databases are copies of one that
+// prepare has filled, once in the process. prepare leaves no connection open.
+func Copies(prepare func(dsn string) error) func(t testing.TB) string {
+	template := sync.OnceValues(func() (string, error) {
+		cluster, err := shared()
+		if err != nil {
+			return "", err
+		}
+		name := fmt.Sprintf("t%d", databases.Add(1))
+		if err := cluster.exec(context.Background(), "CREATE DATABASE "+name); err != nil {
+			return "", err
+		}
+		return name, prepare(cluster.url(name))
+	})
+	return func(t testing.TB) string {
+		t.Helper()
+		name, err := template()
+		if err != nil {
+			t.Fatalf("pgtest: %v", err)
+		}
+		cluster, err := shared()
+		if err != nil {
+			t.Fatalf("pgtest: %v", err)
+		}
+		return cluster.create(t, " TEMPLATE "+name)
+	}
 }
 
 func (c *Cluster) url(database string) string {
@@ -63,8 +97,8 @@ func (c *Cluster) url(database string) string {
 	return "postgres://" + superuser + "@/" + database + "?" + strings.ReplaceAll(query.Encode(), "%2F", "/")
 }
 
-func (c *Cluster) exec(t testing.TB, statement string) error {
-	ctx, cancel := patience(t)
+func (c *Cluster) exec(ctx context.Context, statement string) error {
+	ctx, cancel := patience(ctx)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, c.url("postgres"))
 	if err != nil {

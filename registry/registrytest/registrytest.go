@@ -6,6 +6,7 @@ package registrytest
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -58,9 +59,51 @@ func EachClock(t *testing.T, test func(t *testing.T, db *registry.DB, clock *Clo
 	})
 }
 
-// EachDSN runs a test with the address of an empty SQLite file and of an empty
-// PostgreSQL database.
+// EachDSN runs a test with the address of a SQLite file and of a PostgreSQL
+// database whose schema is up to date and which hold no facts yet.
 func EachDSN(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		content, err := prepared()
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "registry.db")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		test(t, "sqlite:"+path)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		test(t, copies(t))
+	})
+}
+
+// Bringing a schema up to date takes longer than most tests: it is done once
+// in a process, and copied.
+var (
+	copies   = pgtest.Copies(prepare)
+	prepared = sync.OnceValues(func() ([]byte, error) {
+		dir, err := os.MkdirTemp("", "registrytest")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		path := filepath.Join(dir, "registry.db")
+		if err := prepare("sqlite:" + path); err != nil {
+			return nil, err
+		}
+		return os.ReadFile(path)
+	})
+)
+
+func prepare(dsn string) error {
+	db, err := registry.Open(context.Background(), Config(dsn, NewClock()))
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// EachEmpty runs a test with the address of an empty SQLite file and of an empty
+// PostgreSQL database.
+func EachEmpty(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		test(t, "sqlite:"+filepath.Join(t.TempDir(), "registry.db"))
