@@ -43,9 +43,9 @@ type AuditWatch struct {
 	Anchor Anchor
 	// Tail is how often new entries are verified, Pass how long after a pass
 	// through all entries the next begins, at the earliest; a pass that took
-	// longer is followed by a pause of its own length. Sign is how often the ends
-	// are signed.
-	Tail, Pass, Signing time.Duration
+	// longer is followed by a pause of its own length. The ends are signed after
+	// each pass; Keep is how often at most that is also stored in the database.
+	Tail, Pass, Keep time.Duration
 	Found               func(*audit.Finding) // is told each finding once
 }
 
@@ -60,21 +60,21 @@ type Watcher struct {
 	db     *DB
 	watch  AuditWatch
 	ends   map[string]audit.Point // verified, and remembered: nothing before them may change
-	signed map[string]audit.Point // as of the last statement that was stored
+	stored map[string]audit.Point // as of the last statement in the database
+	kept   time.Time              // when that was
 	told   map[string]bool
 }
 
 // NewAuditWatcher makes a watcher.
 func (db *DB) NewAuditWatcher(watch AuditWatch) *Watcher {
-	return &Watcher{db: db, watch: watch, ends: map[string]audit.Point{}, signed: map[string]audit.Point{}, told: map[string]bool{}}
+	return &Watcher{db: db, watch: watch, ends: map[string]audit.Point{}, stored: map[string]audit.Point{}, told: map[string]bool{}}
 }
 
 // Run watches until ctx ends. What goes wrong otherwise is logged and tried
 // again.
 func (w *Watcher) Run(ctx context.Context, log *slog.Logger) {
-	tail, signing, pass := time.NewTicker(w.watch.Tail), time.NewTicker(w.watch.Signing), time.NewTimer(0)
+	tail, pass := time.NewTicker(w.watch.Tail), time.NewTimer(0)
 	defer tail.Stop()
-	defer signing.Stop()
 	defer pass.Stop()
 	for {
 		var err error
@@ -83,11 +83,9 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tail.C:
 			err = w.Tail(ctx)
-		case <-signing.C:
-			err = w.Checkpoint(ctx)
 		case <-pass.C:
 			began := time.Now()
-			err = w.Pass(ctx)
+			err = errors.Join(w.Pass(ctx), w.sign(ctx))
 			pass.Reset(max(w.watch.Pass, time.Since(began)))
 		}
 		if err != nil && ctx.Err() == nil {
@@ -154,34 +152,33 @@ func (w *Watcher) take(report *audit.Report, err error) error {
 	return nil
 }
 
-// Checkpoint signs the ends that were verified: those that moved into the
-// database, all of them into the anchor.
-func (w *Watcher) Checkpoint(ctx context.Context) error {
-	moved := map[string]audit.Point{}
-	for chain, end := range w.ends {
-		if w.signed[chain].Seq != end.Seq {
-			moved[chain] = end
-		}
-	}
+// sign states the ends that were verified: all of them in the anchor, and now
+// and then those that moved in the database.
+func (w *Watcher) sign(ctx context.Context) error {
+	now := w.db.Now()
+	moved := maps.Clone(w.ends)
+	maps.DeleteFunc(moved, func(chain string, end audit.Point) bool { return w.stored[chain].Seq == end.Seq })
 	if len(moved) == 0 {
 		return nil
 	}
-	now := w.db.Now()
-	part, err := w.watch.Sign(audit.NewStatement(now, moved))
-	if err != nil {
-		return fmt.Errorf("registry: checkpoint: %w", err)
+	if w.kept.IsZero() || time.Since(w.kept) >= w.watch.Keep {
+		part, err := w.watch.Sign(audit.NewStatement(now, moved))
+		if err != nil {
+			return fmt.Errorf("registry: sign audit heads: %w", err)
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("registry: sign audit heads: %w", err)
+		}
+		if err := w.db.write.WithContext(ctx).Create(&auditCheckpoint{ID: id, At: now, Statement: part}).Error; err != nil {
+			return fmt.Errorf("registry: sign audit heads: %w", translate(err))
+		}
+		maps.Copy(w.stored, moved)
+		w.kept = time.Now()
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("registry: checkpoint: %w", err)
-	}
-	if err := w.db.write.WithContext(ctx).Create(&auditCheckpoint{ID: id, At: now, Statement: part}).Error; err != nil {
-		return fmt.Errorf("registry: checkpoint: %w", translate(err))
-	}
-	maps.Copy(w.signed, moved)
 	whole, err := w.watch.Sign(audit.NewStatement(now, w.ends))
 	if err != nil {
-		return fmt.Errorf("registry: checkpoint: %w", err)
+		return fmt.Errorf("registry: sign audit heads: %w", err)
 	}
 	return w.watch.Anchor.Store(whole)
 }

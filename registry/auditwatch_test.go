@@ -23,13 +23,13 @@ import (
 
 // notary signs in the province's name.
 type notary struct {
-	t         *testing.T
+	t         testing.TB
 	authority *pki.Authority
 	roots     *x509.CertPool
 	anchor    string
 }
 
-func newNotary(t *testing.T) *notary {
+func newNotary(t testing.TB) *notary {
 	authority, err := pki.Open(filepath.Join(t.TempDir(), "pki"), nil, func() time.Time { return registrytest.Start })
 	require.NoError(t, err)
 	o := &notary{t: t, authority: authority, roots: x509.NewCertPool()}
@@ -52,7 +52,7 @@ func (o *notary) Store(token string) error { o.anchor = token; return nil }
 func (o *notary) watcher(db *registry.DB, found func(*audit.Finding)) *registry.Watcher {
 	return db.NewAuditWatcher(registry.AuditWatch{
 		Sign: o.sign, Open: func(token string) (audit.Statement, error) { return audit.OpenStatement(token, o.roots) },
-		Anchor: o, Tail: 5 * time.Millisecond, Pass: 20 * time.Millisecond, Signing: 10 * time.Millisecond, Found: found,
+		Anchor: o, Tail: 5 * time.Millisecond, Pass: 20 * time.Millisecond, Keep: 10 * time.Millisecond, Found: found,
 	})
 }
 

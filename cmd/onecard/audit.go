@@ -177,9 +177,9 @@ func (a anchorFile) add(points audit.Points, roots *x509.CertPool) error {
 // is wrong is found within a minute as long as a pass takes no longer than half
 // of that.
 const (
-	auditTail    = 5 * time.Second
-	auditPass    = 20 * time.Second
-	auditSigning = 30 * time.Second
+	auditTail = 5 * time.Second
+	auditPass = 20 * time.Second
+	auditKeep = 5 * time.Minute
 )
 
 // watchAudit verifies the audit log while the platform runs, and reports.
@@ -188,7 +188,7 @@ func (p *platform) watchAudit(ctx context.Context) {
 	watch := registry.AuditWatch{
 		Sign:   signer{p.authority}.Sign,
 		Open:   func(token string) (audit.Statement, error) { return audit.OpenStatement(token, roots) },
-		Anchor: p.anchor(), Tail: auditTail, Pass: auditPass, Signing: auditSigning,
+		Anchor: p.anchor(), Tail: auditTail, Pass: auditPass, Keep: auditKeep,
 		Found: func(f *audit.Finding) {
 			p.logger.ErrorContext(ctx, "审计记录异常 the audit log is not whole", "chain", f.Chain, "seq", f.Seq, "last", f.Last, "finding", f.Kind)
 		},
