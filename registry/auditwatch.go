@@ -46,7 +46,7 @@ type AuditWatch struct {
 	// longer is followed by a pause of its own length. The ends are signed after
 	// each pass; Keep is how often at most that is also stored in the database.
 	Tail, Pass, Keep time.Duration
-	Found               func(*audit.Finding) // is told each finding once
+	Found            func(*audit.Finding) // is told each finding once
 }
 
 // Anchor keeps a signed statement where who can write the database cannot.
