@@ -154,10 +154,33 @@ func (s *Service) moveCard(tx *registry.Tx, row cardRow, rule Rule, reason strin
 			return Card{}, err
 		}
 	}
+	if err := tellStatus(tx, row, rule); err != nil {
+		return Card{}, err
+	}
 	if err := tx.Audit("card."+rule.Event, "card:"+row.ID.String(), map[string]string{"from": rule.From, "to": rule.To}); err != nil {
 		return Card{}, err
 	}
 	return row.domain()
+}
+
+// StatusMessage is what peers are told when a card's status (AAZ502) has
+// changed.
+type StatusMessage struct {
+	CardNumber string    `json:"cardNumber"` // AAZ500
+	ChipID     string    `json:"chipId"`     // AAZ501
+	Status     string    `json:"status"`     // AAZ502
+	Event      string    `json:"event"`
+	At         time.Time `json:"at"`
+}
+
+func tellStatus(tx *registry.Tx, row cardRow, rule Rule) error {
+	place, err := tx.PlaceOf(row.PersonID)
+	if err != nil {
+		return err
+	}
+	return tx.Tell(registry.TopicCardStatus, place, "card:"+row.ID.String(), StatusMessage{
+		CardNumber: row.Number, ChipID: row.ChipID, Status: rule.To, Event: rule.Event, At: tx.Now(),
+	})
 }
 
 // changes are the columns of a card that a rule changes.

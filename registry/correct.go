@@ -55,6 +55,12 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 	if after.Ministry == "accepted" {
 		after.Ministry = "stale" // the ministry's copy has to follow
 	}
+	if before.Number() != after.Number() || before.Name != after.Name {
+		after.Police = Police.first
+		if err := tx.askAbout(after); err != nil {
+			return Person{}, err
+		}
+	}
 	if err := tx.writePerson(after, row, reason); err != nil {
 		return Person{}, err
 	}

@@ -84,6 +84,11 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return db.migrateWith(ctx, files)
+}
+
+// migrateWith applies what is new of a sequence of migrations.
+func (db *DB) migrateWith(ctx context.Context, files fs.FS) error {
 	provider, err := provider(db.engine, files)
 	if err != nil {
 		return translate(err)

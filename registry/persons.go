@@ -155,6 +155,9 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err := tx.suspectNew(rows[0]); err != nil {
 		return Person{}, err
 	}
+	if err := tx.askAbout(person); err != nil {
+		return Person{}, err
+	}
 	person.Household = ""
 	return person, tx.Audit("person.added", "person:"+person.ID.String(), nil)
 }

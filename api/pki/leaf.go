@@ -46,6 +46,16 @@ func ordersPair() *own {
 	}}
 }
 
+func exchangePair() *own {
+	return &own{name: "exchange", template: func(*Authority) *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: "OneCard 数据交换"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}
+	}}
+}
+
+// Exchange returns the certificate and key to which other authorities seal what
+// they send the province (数据交换).
+func (a *Authority) Exchange() (*tls.Certificate, error) { return a.current(a.exchange) }
+
 // Orders returns the certificate and key with which the province signs what a
 // counter is to do with a chip (指令单).
 func (a *Authority) Orders() (*tls.Certificate, error) { return a.current(a.orders) }

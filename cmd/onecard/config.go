@@ -37,12 +37,13 @@ type config struct {
 	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
 	// Addresses are those of keys that no profile gives one, each NAME=ADDRESS
 	// (密钥地址).
-	Addresses []string `koanf:"addresses"`
-	Trial     bool     `koanf:"trial"`    // sample data, embedded database, software keys
-	Log       string   `koanf:"log"`      // debug, info, warn or error
-	Issuance  string   `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
-	Profiles  string   `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
-	Keeper    keeper   `koanf:"keeper"`   // keys in a process of their own
+	Addresses []string     `koanf:"addresses"`
+	Trial     bool         `koanf:"trial"`    // sample data, embedded database, software keys
+	Log       string       `koanf:"log"`      // debug, info, warn or error
+	Issuance  string       `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Profiles  string       `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
+	Keeper    keeper       `koanf:"keeper"`   // keys in a process of their own
+	Stores    storesConfig `koanf:"stores"`   // the databases beside production
 }
 
 // profiles returns the card profiles that the platform knows.
@@ -105,7 +106,7 @@ const environmentPrefix = "ONECARD_"
 // that nobody knows is an error, so that a misspelt one is not lost in silence.
 func load(path string, environment func() []string, flags map[string]any) (config, error) {
 	k := koanf.New(".")
-	defaults := map[string]any{"listen": "127.0.0.1:8443", "data": "data", "log": "info"}
+	defaults := map[string]any{"listen": "127.0.0.1:8443", "data": "data", "log": "info", "stores.listen": "127.0.0.1:8444"}
 	if err := k.Load(confmap.Provider(defaults, "."), nil); err != nil {
 		return config{}, fmt.Errorf("configuration defaults: %w", err)
 	}
@@ -139,6 +140,13 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 	}
 	if c.Database == "" {
 		c.Database = sqliteScheme + filepath.Join(c.Data, "onecard.db")
+	}
+	if c.Trial {
+		for dsn, file := range map[*string]string{&c.Stores.Exchange: "exchange.db", &c.Stores.Decision: "decision.db"} {
+			if *dsn == "" {
+				*dsn = sqliteScheme + filepath.Join(c.Data, file)
+			}
+		}
 	}
 	if c.KEK == "" && len(c.Shares) == 0 && c.Keeper.Socket == "" {
 		c.KEK = filepath.Join(c.Data, "keys", "kek")
@@ -209,7 +217,7 @@ func (c config) check() error {
 		}
 	}
 	if !c.Trial {
-		if strings.HasPrefix(c.Database, sqliteScheme) {
+		if strings.HasPrefix(c.Database, sqliteScheme) || strings.HasPrefix(c.Stores.Exchange, sqliteScheme) || strings.HasPrefix(c.Stores.Decision, sqliteScheme) {
 			problems = append(problems, fmt.Errorf("%w: 内置数据库只供试用，请用 PostgreSQL（--database），或加 --trial 试用 the embedded database is for trials: use PostgreSQL, or add --trial", errProduction))
 		}
 		if c.Keeper.Socket == "" {

@@ -49,6 +49,14 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
+	Exchange struct {
+		Serve exchangeServeCommand `cmd:"" help:"The peers' interface. 启动外部单位接口。"`
+		Peer  exchangePeerCommand  `cmd:"" help:"Enter a peer and make its certificate. 登记外部单位。"`
+	} `cmd:"" help:"The exchange store. 交换库。"`
+	Decision struct {
+		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
+	} `cmd:"" help:"The decision store. 决策库。"`
+	Check      checkCommand    `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
 	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
 	Duplicates struct {

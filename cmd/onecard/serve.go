@@ -100,6 +100,8 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 		p.watchAudit(ctx)
 		return nil
 	})
+	group.Go(func() error { return p.carry(ctx) })
+	group.Go(func() error { return p.decide(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)

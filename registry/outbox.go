@@ -1,0 +1,159 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// What peers are told of, and what they answer (消息主题).
+const (
+	TopicCardStatus     = "card.status"     // a card's status has changed
+	TopicPoliceCheck    = "police.check"    // 公安比对: is this person as the police have them?
+	TopicPoliceResult   = "police.result"   // the answer
+	TopicMinistryCheck  = "ministry.check"  // 部级持卡库查重: does this person have a card elsewhere?
+	TopicMinistryResult = "ministry.result" // the answer
+)
+
+// Outgoing is a message that waits to be handed over (待发消息).
+type Outgoing struct {
+	ID       uuid.UUID  `gorm:"column:id;primaryKey"`
+	At       time.Time  `gorm:"column:at"`
+	Topic    string     `gorm:"column:topic"`
+	Place    string     `gorm:"column:place"`   // whom it concerns, by place
+	Subject  string     `gorm:"column:subject"` // such as card:018f…
+	Body     string     `gorm:"column:body"`    // JSON without personal data; "" is made when it is handed over
+	HandedAt *time.Time `gorm:"column:handed_at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (Outgoing) TableName() string { return "outbox" }
+
+// Tell writes a message for peers in the same transaction. What the body would
+// say of a person stays out of it: nil has it made at the time it is handed
+// over.
+func (tx *Tx) Tell(topic, place, subject string, body any) error {
+	id, err := tx.NewID()
+	if err != nil {
+		return fmt.Errorf("registry: tell: %w", err)
+	}
+	message := Outgoing{ID: id, At: tx.now, Topic: topic, Place: place, Subject: subject}
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("registry: tell: %w", err)
+		}
+		message.Body = string(text)
+	}
+	return tx.gorm.Create(&message).Error
+}
+
+// PlaceOf returns the place (GB/T 2260) of a person.
+func (tx *Tx) PlaceOf(person uuid.UUID) (place string, err error) {
+	err = tx.gorm.Model(&personRow{}).Where("id = ?", person).Select("place").Take(&place).Error
+	return place, err
+}
+
+// Waiting returns messages that have not been handed over, in the order of
+// their making.
+func (db *DB) Waiting(ctx context.Context, most int) (messages []Outgoing, err error) {
+	return messages, db.Read(ctx).Where("handed_at IS NULL").Order("id").Limit(most).Find(&messages).Error
+}
+
+// HandedOver notes that messages are in the exchange store. It is no act of a
+// person and changes no fact: the message itself is on record.
+func (db *DB) HandedOver(ctx context.Context, messages []Outgoing) error {
+	ids := make([]uuid.UUID, len(messages))
+	for i, m := range messages {
+		ids[i] = m.ID
+	}
+	return translate(db.write.WithContext(ctx).Model(&Outgoing{}).Where("id IN ?", ids).Update("handed_at", db.Now()).Error)
+}
+
+// Incoming is a message of a peer's.
+type Incoming struct {
+	Peer  string
+	ID    uuid.UUID
+	Topic string
+	Body  []byte // JSON
+}
+
+// receivedRow is a row of received.
+type receivedRow struct {
+	Peer    string    `gorm:"column:peer;primaryKey"`
+	ID      uuid.UUID `gorm:"column:id;primaryKey"`
+	Topic   string    `gorm:"column:topic"`
+	At      time.Time `gorm:"column:at"`
+	Outcome string    `gorm:"column:outcome"`
+}
+
+func (receivedRow) TableName() string { return "received" }
+
+// OutcomeTaken is what becomes of a message that was taken; any other outcome
+// says why it was not.
+const OutcomeTaken = "taken"
+
+// Take takes a message of a peer's, once: again it says what became of it the
+// first time. A message that cannot be taken changes nothing, and why stays on
+// record.
+func (db *DB) Take(ctx context.Context, place string, m Incoming) (outcome string, err error) {
+	actor := Actor{Operator: "peer:" + m.Peer, Place: place}
+	take := func(outcome *string, change func(tx *Tx) error) error {
+		return db.InTx(ctx, actor, func(tx *Tx) error {
+			var known receivedRow
+			found := tx.gorm.Where("peer = ? AND id = ?", m.Peer, m.ID).Limit(1).Find(&known)
+			if found.Error != nil {
+				return found.Error
+			}
+			if found.RowsAffected == 1 {
+				*outcome, tx.replayed = known.Outcome, true
+				return nil
+			}
+			if err := change(tx); err != nil {
+				return err
+			}
+			row := receivedRow{Peer: m.Peer, ID: m.ID, Topic: m.Topic, At: tx.now, Outcome: *outcome}
+			if err := tx.gorm.Create(&row).Error; err != nil {
+				return err
+			}
+			return tx.Audit("message.received", "message:"+m.ID.String(), map[string]string{"peer": m.Peer, "topic": m.Topic, "outcome": *outcome})
+		})
+	}
+	outcome = OutcomeTaken
+	err = take(&outcome, func(tx *Tx) error { return tx.receive(m) })
+	var refused *FieldError
+	if errors.As(err, &refused) || errors.Is(err, ErrNotFound) {
+		outcome = err.Error()
+		err = take(&outcome, func(*Tx) error { return nil })
+	}
+	return outcome, err
+}
+
+// comparison is the answer to a check of a person.
+type comparison struct {
+	Person uuid.UUID `json:"person"`
+	State  string    `json:"state"`
+}
+
+// receive does what a message says.
+func (tx *Tx) receive(m Incoming) error {
+	var check PeerCheck
+	switch m.Topic {
+	case TopicPoliceResult:
+		check = Police
+	case TopicMinistryResult:
+		check = Ministry
+	default:
+		return &FieldError{Field: "topic", ZH: "不是可接收的主题", EN: "not a topic that is taken"}
+	}
+	var answer comparison
+	if err := json.Unmarshal(m.Body, &answer); err != nil {
+		return &FieldError{Field: "body", ZH: "应为含 person 和 state 的 JSON", EN: "JSON with person and state"}
+	}
+	_, err := tx.RecordCheck(check, answer.Person, answer.State, "peer:"+m.Peer)
+	return err
+}
