@@ -25,6 +25,9 @@ func TestLoad(t *testing.T) {
 	require.Equal(t, config{
 		Listen: "10.0.0.1:1", Names: []string{"a.example", "b.example"}, Data: "from-environment",
 		Database: "sqlite:from-environment/onecard.db", KEK: "from-environment/keys/kek", Trial: true, Log: "debug",
+		Stores: storesConfig{
+			Exchange: "sqlite:from-environment/exchange.db", Decision: "sqlite:from-environment/decision.db", Listen: "127.0.0.1:8444",
+		},
 	}, c)
 
 	c, err = load("", func() []string {
