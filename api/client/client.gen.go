@@ -824,14 +824,20 @@ type InvalidCard struct {
 	At         time.Time `json:"at"`
 	CardNumber string    `json:"cardNumber"`
 	ChipId     string    `json:"chipId"`
-	Seq        int64     `json:"seq"`
-	Status     string    `json:"status"`
+
+	// Grade 失效等级: refuse 拒绝, refuse-and-report 拒绝并报告, retain 可收回
+	Grade  *string `json:"grade,omitempty"`
+	Seq    int64   `json:"seq"`
+	Status string  `json:"status"`
 }
 
 // InvalidCardList defines model for InvalidCardList.
 type InvalidCardList struct {
 	Entries []InvalidCard `json:"entries"`
 	Latest  int64         `json:"latest"`
+
+	// Signed the same page with its time (issuedAt) and since, as a JWS signed by the province
+	Signed string `json:"signed"`
 }
 
 // Merge defines model for Merge.
