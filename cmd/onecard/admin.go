@@ -17,7 +17,6 @@ import (
 	"onecard/exchange"
 	"onecard/exchange/insurance"
 	"onecard/internal/gb"
-	"onecard/issuance"
 	"onecard/keys"
 	"onecard/registry"
 	"onecard/registry/sample"
@@ -299,14 +298,6 @@ func (p *platform) sampleInsured(ctx context.Context) ([]insurance.Insured, erro
 		insured = append(insured, insurance.Insured{PersonID: person.ID, Kind: kind, Place: place, From: since})
 	}
 	return insured, nil
-}
-
-type workflowCommand struct{}
-
-// Run prints the workflow as the program runs it (Markdown).
-func (workflowCommand) Run(out streams) error {
-	_, err := fmt.Fprint(out.Out, issuance.Report(&issuance.Applications, &issuance.Cards))
-	return err
 }
 
 type versionCommand struct{}
