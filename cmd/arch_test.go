@@ -63,7 +63,7 @@ var allowed = map[string]struct {
 	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb", "card"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication"}, "wires the province; with cmd/keeper the only importer of keys"},
+	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/session", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/inventory", "registry/province", "registry/stores", "exchange/authentication"}, "wires the province; with cmd/keeper the only importer of keys"},
 	"cmd/counter":             {[]string{"card/psam", "terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/order", "card/profile", "card/trace", "terminal/driver"}, "wires a counter"},
 	"cmd/cardsim":             {[]string{"keys/keyblock", "card/chip", "card/profile", "card/chip/hostile"}, "virtual chips"},
 	"keys/pkcs11":             {[]string{"keys"}, "the keeper over a token; cgo"},

@@ -56,9 +56,10 @@ type commands struct {
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
 	} `cmd:"" help:"The decision store. 决策库。"`
-	Check      checkCommand    `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
-	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
-	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
+	Inventory  inventoryCommand `cmd:"" help:"What every column holds, for how long, who reads it, how it is protected. 数据清单。"`
+	Check      checkCommand     `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
+	Import     importCommand    `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
+	Province   provinceCommand  `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
 	Duplicates struct {
 		Scan duplicatesCommand `cmd:"" help:"Look for residents who are registered twice. 批量查重。"`
 	} `cmd:"" help:"Residents registered twice. 疑似重复。"`
