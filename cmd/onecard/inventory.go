@@ -77,4 +77,3 @@ func (p *platform) inventory(ctx context.Context) (lines []inventory.Column, lis
 	}
 	return lines, list, errors.Join(wrong...)
 }
-

@@ -27,7 +27,9 @@ func OpenDecision(ctx context.Context, dsn string, now func() time.Time) (*Decis
 }
 
 // Columns returns every column of every table.
-func (d *Decision) Columns(ctx context.Context) ([]registry.Column, error) { return d.store.Columns(ctx) }
+func (d *Decision) Columns(ctx context.Context) ([]registry.Column, error) {
+	return d.store.Columns(ctx)
+}
 
 // Close closes all connections.
 func (d *Decision) Close() error { return d.store.Close() }

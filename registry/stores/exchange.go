@@ -49,7 +49,9 @@ func OpenExchange(ctx context.Context, dsn string, now func() time.Time) (*Excha
 }
 
 // Columns returns every column of every table.
-func (x *Exchange) Columns(ctx context.Context) ([]registry.Column, error) { return x.store.Columns(ctx) }
+func (x *Exchange) Columns(ctx context.Context) ([]registry.Column, error) {
+	return x.store.Columns(ctx)
+}
 
 // Close closes all connections.
 func (x *Exchange) Close() error { return x.store.Close() }
