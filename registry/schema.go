@@ -15,13 +15,11 @@ type Column struct {
 var catalogues = map[goose.Dialect]string{
 	goose.DialectSQLite3: `SELECT m.name, c.name, c.type, c.pk FROM sqlite_master m JOIN pragma_table_info(m.name) c
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY m.name, c.cid`,
-	goose.DialectPostgres: `SELECT c.table_name, c.column_name, c.data_type, COALESCE(k.ordinal_position, 0)
-		FROM information_schema.columns c
-		JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type = 'BASE TABLE'
-		LEFT JOIN information_schema.table_constraints p ON p.table_schema = c.table_schema AND p.table_name = c.table_name AND p.constraint_type = 'PRIMARY KEY'
-		LEFT JOIN information_schema.key_column_usage k ON k.constraint_schema = p.constraint_schema AND k.constraint_name = p.constraint_name
-			AND k.table_name = c.table_name AND k.column_name = c.column_name
-		WHERE c.table_schema = current_schema() ORDER BY c.table_name, c.ordinal_position`,
+	// The views of information_schema take seconds for the same.
+	goose.DialectPostgres: `SELECT t.relname, c.attname, format_type(c.atttypid, c.atttypmod), COALESCE(array_position(p.indkey::int2[], c.attnum), -1) + 1
+		FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid AND c.attnum > 0 AND NOT c.attisdropped
+		LEFT JOIN pg_index p ON p.indrelid = t.oid AND p.indisprimary
+		WHERE t.relnamespace = current_schema()::regnamespace AND t.relkind IN ('r', 'p') ORDER BY t.relname, c.attnum`,
 }
 
 // Columns returns every column of every table, tables by name and columns in
