@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -118,9 +119,20 @@ func (k *Keeper) Current(name string) (version int, err error) {
 }
 
 // find returns the version of the key that is named, for 0 the current one.
-// A retired version is ErrRetired.
+// A retired version is ErrRetired. One that is not known may have been made by
+// another process just now.
 func (k *Keeper) find(key Key) (*held, error) {
-	k.refresh()
+	if k.file.due(time.Now()) {
+		k.refresh()
+	}
+	h, err := k.known(key)
+	if errors.Is(err, ErrNoKey) && k.refresh() {
+		return k.known(key)
+	}
+	return h, err
+}
+
+func (k *Keeper) known(key Key) (*held, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	now := k.now()

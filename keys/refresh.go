@@ -22,27 +22,27 @@ func (r *refreshed) due(now time.Time) bool {
 	return now.UnixNano()-last >= int64(Refresh) && r.looked.CompareAndSwap(last, now.UnixNano())
 }
 
-// refresh reads the file again if another has been put in its place. A file that
-// is away, or not good, changes nothing: the keys in hand still serve.
-func (k *Keeper) refresh() {
-	if !k.file.due(time.Now()) {
-		return
-	}
+// refresh reads the file again if another has been put in its place, and tells
+// whether it did. A file that is away, or not good, changes nothing: the keys in
+// hand still serve.
+func (k *Keeper) refresh() bool {
 	state, err := os.Stat(k.path)
 	if err != nil {
-		return
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.file.state != nil && os.SameFile(state, k.file.state) && state.ModTime().Equal(k.file.state.ModTime()) {
-		return
+		return false
 	}
 	content, err := readPrivate(k.path)
 	if err != nil {
-		return
+		return false
 	}
 	again := newKeeper(k.path, k.kek, nil)
-	if again.load(content) == nil {
-		k.doc, k.keys, k.file.state = again.doc, again.keys, state
+	if again.load(content) != nil {
+		return false
 	}
+	k.doc, k.keys, k.file.state = again.doc, again.keys, state
+	return true
 }

@@ -61,13 +61,17 @@ func TestRefresh(t *testing.T) {
 	require.NoError(t, err)
 	sealed, err := other.Seal(t.Context(), nil, []byte("x"))
 	require.NoError(t, err)
+	_, err = keeper.Open(t.Context(), nil, sealed)
+	require.NoError(t, err, "at once")
+	_, err = other.Rotate(keys.DataKey)
+	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		_, err := keeper.Open(t.Context(), nil, sealed)
-		return err == nil
+		current, err := keeper.Current(keys.DataKey)
+		return err == nil && current == 3
 	}, 5*time.Second, 50*time.Millisecond)
 	current, err := keeper.Current(keys.DataKey)
 	require.NoError(t, err)
-	require.Equal(t, 2, current)
+	require.Equal(t, 3, current)
 	_, err = keeper.Rotate(keys.DataKey)
 	require.NoError(t, err, "it knows the file as it is")
 }
