@@ -167,6 +167,19 @@ func (w *watched) run(arguments ...string) {
 	}
 }
 
+// killed starts a program and kills it when it has printed that.
+func (w *watched) killed(printed string, arguments ...string) {
+	w.t.Helper()
+	command := w.command(arguments...)
+	require.NoError(w.t, command.Start())
+	require.Eventually(w.t, func() bool {
+		text, _ := os.ReadFile(filepath.Join(w.root, fmt.Sprintf("out-%02d-%s.txt", w.runs, arguments[0])))
+		return strings.Contains(string(text), printed)
+	}, 30*time.Second, 10*time.Millisecond)
+	require.NoError(w.t, command.Process.Kill())
+	require.Error(w.t, command.Wait())
+}
+
 // up starts a program that serves and returns its address and what ends it.
 func (w *watched) up(address func() string, arguments ...string) (at string, end func()) {
 	w.t.Helper()
@@ -265,6 +278,7 @@ func TestNothingPersonalOutside(t *testing.T) {
 	w.run("duplicates", "scan")
 	w.run("check", "police", "--out", filepath.Join(outside, "check.csv"))
 	w.run("keys", "rotate", "DATA")
+	w.killed("已读 read", "keys", "reseal", "--batch", "1", "--rate", "50")
 	w.run("keys", "reseal")
 	w.run("decision", "take")
 	w.run("audit", "export", "--out", filepath.Join(w.root, "audit"))
