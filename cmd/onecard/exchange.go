@@ -157,6 +157,15 @@ const (
 	decisionPause = 10 * time.Minute
 )
 
+// unlessStopped passes over an error that came of the platform being stopped
+// while it was starting.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
 // carry moves messages between production and the exchange store while the
 // platform runs.
 func (p *platform) carry(ctx context.Context) error {
@@ -166,7 +175,7 @@ func (p *platform) carry(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	p.flow(exchange).Run(ctx, exchangePause)
 	return exchange.Close()
@@ -223,7 +232,7 @@ func (p *platform) decide(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	for ctx.Err() == nil {
 		if err := p.yesterday(ctx, decision); err != nil && ctx.Err() == nil {

@@ -26,6 +26,11 @@ func OpenDecision(ctx context.Context, dsn string, now func() time.Time) (*Decis
 	return &Decision{store}, nil
 }
 
+// Columns returns every column of every table.
+func (d *Decision) Columns(ctx context.Context) ([]registry.Column, error) {
+	return d.store.Columns(ctx)
+}
+
 // Close closes all connections.
 func (d *Decision) Close() error { return d.store.Close() }
 

@@ -48,6 +48,11 @@ func OpenExchange(ctx context.Context, dsn string, now func() time.Time) (*Excha
 	return &Exchange{store}, nil
 }
 
+// Columns returns every column of every table.
+func (x *Exchange) Columns(ctx context.Context) ([]registry.Column, error) {
+	return x.store.Columns(ctx)
+}
+
 // Close closes all connections.
 func (x *Exchange) Close() error { return x.store.Close() }
 
