@@ -79,7 +79,7 @@ func (s *Service) Application(ctx context.Context, id uuid.UUID) (Application, e
 // Filter chooses applications; zero fields choose all.
 type Filter struct {
 	State    string
-	Place    string // division code; with all places below it
+	Place    string // where it was entered: a place of any level, with all below it
 	PersonID uuid.UUID
 	After    uuid.UUID // the last id of the page before
 	Limit    int       // default 50
@@ -95,7 +95,11 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 		query = query.Where("state = ?", f.State)
 	}
 	if f.Place != "" {
-		query = query.Where("place LIKE ?", below(f.Place)+"%")
+		scope, err := s.db.Scope(ctx, f.Place)
+		if err != nil {
+			return nil, err
+		}
+		query = scope.In(query, "place", "locality")
 	}
 	if f.PersonID != uuid.Nil {
 		query = query.Where("person_id = ?", f.PersonID)

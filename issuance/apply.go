@@ -45,6 +45,9 @@ func (s *Service) Apply(tx *registry.Tx, personID uuid.UUID, kind string) (Appli
 		ID: id, PersonID: personID, Kind: kind, Place: tx.Actor().Place, State: Applications.Initial,
 		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
 	}
+	if office := tx.Actor().Locality; office != "" {
+		row.Locality = &office
+	}
 	if err := tx.DB().Create(&row).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {
 			return Application{}, ErrRunning // another counter was faster
