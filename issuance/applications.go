@@ -121,6 +121,20 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 	return applications, nil
 }
 
+// EnteredIn says whether an application was entered within a scope, or
+// registry.ErrNotFound.
+func EnteredIn(tx *registry.Tx, id uuid.UUID, scope registry.Scope) (bool, error) {
+	var row applicationRow
+	if err := tx.DB().Select("id", "place", "locality").Where("id = ?", id).Take(&row).Error; err != nil {
+		return false, err
+	}
+	locality := ""
+	if row.Locality != nil {
+		locality = *row.Locality
+	}
+	return scope.Covers(row.Place, locality), nil
+}
+
 // ApplicationEvents returns what an operator may do with an application now.
 func (s *Service) ApplicationEvents(a Application, login string, roles []string) []Rule {
 	return slices.DeleteFunc(Applications.possible(a.State, roles), func(r Rule) bool {

@@ -1,6 +1,9 @@
 package gb
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Path returns the place that a code means on that day and all above it, the
 // nearest first: 632123 in 2024 is 630202, 630200, 630000. The code may be of
@@ -90,4 +93,93 @@ func (t *Table) Nearest(place string, among []string, day Date) int {
 		}
 	}
 	return best
+}
+
+// Search returns the places on that day within a place (nothing: everywhere)
+// whose name has the text in it or whose code, of today or of earlier years,
+// begins with it; without a text those directly below the place.
+func (t *Table) Search(text, within string, day Date) []Division {
+	var outer string
+	if path := t.Path(within, day); len(path) > 0 {
+		outer = path[0]
+	} else if within != "" {
+		return nil
+	}
+	if text == "" {
+		return t.filter(func(d Division) bool {
+			if !d.ValidOn(day) || d.Code == "" {
+				return false
+			}
+			path := t.Path(d.Code, day)
+			return outer == "" && len(path) == 1 || outer != "" && len(path) > 1 && path[1] == outer
+		})
+	}
+	meant := map[string]bool{}
+	for _, d := range t.rows {
+		if d.Code != "" && strings.HasPrefix(d.Code, text) {
+			if now, ok := t.Successor(d.Code, day); ok {
+				meant[now.Code] = true
+			}
+		}
+	}
+	return t.filter(func(d Division) bool {
+		return d.Code != "" && d.ValidOn(day) && (meant[d.Code] || strings.Contains(d.Name, text)) &&
+			(outer == "" || slices.Contains(t.Path(d.Code, day), outer))
+	})
+}
+
+// FullName returns the name of what a code means on that day after the names of
+// what is above it, the province left out.
+func (t *Table) FullName(code string, day Date) string {
+	var name string
+	for _, upper := range t.Path(code, day) {
+		if d, ok := t.At(upper, day); ok && (d.Level != Province || name == "") {
+			name = d.Name + name
+		}
+	}
+	return name
+}
+
+// Former returns the earlier codes of a place of that day.
+func (t *Table) Former(code string, day Date) []string {
+	var codes []string
+	for i, d := range t.rows {
+		if d.Code == "" || d.Code == code || d.To.IsZero() || t.byCode[d.Code][0] != i {
+			continue
+		}
+		if now, ok := t.Successor(d.Code, day); ok && now.Code == code {
+			codes = append(codes, d.Code)
+		}
+	}
+	return codes
+}
+
+// History returns every row of a place: of the code, of what it was before and
+// of what followed it.
+func (t *Table) History(code string) []Division {
+	codes := map[string]bool{code: true}
+	for grown := true; grown; {
+		grown = false
+		for _, d := range t.rows {
+			linked := d.Code != "" && d.Successor != "" && codes[d.Code] != codes[d.Successor]
+			if linked {
+				codes[d.Code], codes[d.Successor], grown = true, true, true
+			}
+		}
+	}
+	return t.filter(func(d Division) bool { return d.Code != "" && codes[d.Code] || d.Code == "" && codes[d.Successor] })
+}
+
+// Newest returns the day from which the newest row holds: the places as the
+// table knows them last.
+func (t *Table) Newest() Date {
+	var newest Date
+	for _, d := range t.rows {
+		for _, day := range []Date{d.From, d.To} {
+			if newest.Before(day) {
+				newest = day
+			}
+		}
+	}
+	return newest
 }
