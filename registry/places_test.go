@@ -19,7 +19,9 @@ func TestLoadPlaces(t *testing.T) {
 		actor := registry.Actor{Operator: "test", Place: "630000"}
 		embedded := string(gb.LocalitiesFile())
 		before := rows(t, db, "localities")
-		load := func(text string) (registry.PlacesLoaded, error) { return db.LoadPlaces(t.Context(), actor, []byte(text)) }
+		load := func(text string) (registry.PlacesLoaded, error) {
+			return db.LoadPlaces(t.Context(), actor, []byte(text))
+		}
 
 		same, err := load(embedded)
 		require.NoError(t, err)
