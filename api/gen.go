@@ -165,31 +165,31 @@ func (e InsuredState) Valid() bool {
 
 // Defines values for NewApplicationApplicant.
 const (
-	Agent     NewApplicationApplicant = "agent"
-	Bank      NewApplicationApplicant = "bank"
-	Community NewApplicationApplicant = "community"
-	Employer  NewApplicationApplicant = "employer"
-	Guardian  NewApplicationApplicant = "guardian"
-	Holder    NewApplicationApplicant = "holder"
-	School    NewApplicationApplicant = "school"
+	NewApplicationApplicantAgent     NewApplicationApplicant = "agent"
+	NewApplicationApplicantBank      NewApplicationApplicant = "bank"
+	NewApplicationApplicantCommunity NewApplicationApplicant = "community"
+	NewApplicationApplicantEmployer  NewApplicationApplicant = "employer"
+	NewApplicationApplicantGuardian  NewApplicationApplicant = "guardian"
+	NewApplicationApplicantHolder    NewApplicationApplicant = "holder"
+	NewApplicationApplicantSchool    NewApplicationApplicant = "school"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
 func (e NewApplicationApplicant) Valid() bool {
 	switch e {
-	case Agent:
+	case NewApplicationApplicantAgent:
 		return true
-	case Bank:
+	case NewApplicationApplicantBank:
 		return true
-	case Community:
+	case NewApplicationApplicantCommunity:
 		return true
-	case Employer:
+	case NewApplicationApplicantEmployer:
 		return true
-	case Guardian:
+	case NewApplicationApplicantGuardian:
 		return true
-	case Holder:
+	case NewApplicationApplicantHolder:
 		return true
-	case School:
+	case NewApplicationApplicantSchool:
 		return true
 	default:
 		return false
@@ -433,6 +433,33 @@ func (e PersonLife) Valid() bool {
 	case PersonLifeMissing:
 		return true
 	case PersonLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlaceLevel.
+const (
+	PlaceLevelCommunity  PlaceLevel = "community"
+	PlaceLevelCounty     PlaceLevel = "county"
+	PlaceLevelPrefecture PlaceLevel = "prefecture"
+	PlaceLevelProvince   PlaceLevel = "province"
+	PlaceLevelTownship   PlaceLevel = "township"
+)
+
+// Valid indicates whether the value is a known member of the PlaceLevel enum.
+func (e PlaceLevel) Valid() bool {
+	switch e {
+	case PlaceLevelCommunity:
+		return true
+	case PlaceLevelCounty:
+		return true
+	case PlaceLevelPrefecture:
+		return true
+	case PlaceLevelProvince:
+		return true
+	case PlaceLevelTownship:
 		return true
 	default:
 		return false
@@ -1157,6 +1184,37 @@ type PersonVersion struct {
 	Version int64      `json:"version"`
 }
 
+// Place defines model for Place.
+type Place struct {
+	Code string `json:"code"`
+
+	// Former earlier codes of the place
+	Former *[]string `json:"former,omitempty"`
+
+	// FullName with the names of the places above
+	FullName string     `json:"fullName"`
+	Level    PlaceLevel `json:"level"`
+	Name     string     `json:"name"`
+
+	// Path the code and those above it, the nearest first
+	Path      []string            `json:"path"`
+	Successor *string             `json:"successor,omitempty"`
+	ValidFrom *openapi_types.Date `json:"validFrom,omitempty"`
+
+	// ValidTo first day on which it is no longer valid
+	ValidTo *openapi_types.Date `json:"validTo,omitempty"`
+}
+
+// PlaceLevel defines model for Place.Level.
+type PlaceLevel string
+
+// PlaceList defines model for PlaceList.
+type PlaceList struct {
+	// More there are more than are shown
+	More   bool    `json:"more"`
+	Places []Place `json:"places"`
+}
+
 // Problem RFC 9457; never repeats a submitted value
 type Problem struct {
 	Code string `json:"code"`
@@ -1436,6 +1494,21 @@ type MergePersonsParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PlacesParams defines parameters for Places.
+type PlacesParams struct {
+	// Within 上级，可为任一年的代码；不填则从省开始 the place above, by a code of any year; without it the list begins with the province
+	Within *string `form:"within,omitempty" json:"within,omitempty"`
+
+	// Text 名称中的字或代码前几位 a part of the name or the first digits of the code
+	Text *string `form:"text,omitempty" json:"text,omitempty"`
+
+	// Day 日期；默认今天 default today
+	Day *openapi_types.Date `form:"day,omitempty" json:"day,omitempty"`
+
+	// Limit default 50
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ReverseTransactionParams defines parameters for ReverseTransaction.
 type ReverseTransactionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -1564,6 +1637,9 @@ type ServerInterface interface {
 	// Unmask 查看明文 fields in clear, for a reason, on record
 	// (POST /v1/persons/{id}/unmask)
 	Unmask(ctx echo.Context, id Id) error
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	// (GET /v1/places)
+	Places(ctx echo.Context, params PlacesParams) error
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx echo.Context) error
@@ -2223,6 +2299,45 @@ func (w *ServerInterfaceWrapper) Unmask(ctx echo.Context) error {
 	return err
 }
 
+// Places converts echo context to params.
+func (w *ServerInterfaceWrapper) Places(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlacesParams
+	// ------------- Optional query parameter "within" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "within", ctx.QueryParams(), &params.Within, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter within: %s", err))
+	}
+
+	// ------------- Optional query parameter "text" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "text", ctx.QueryParams(), &params.Text, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter text: %s", err))
+	}
+
+	// ------------- Optional query parameter "day" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "day", ctx.QueryParams(), &params.Day, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter day: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Places(ctx, params)
+	return err
+}
+
 // SignIn converts echo context to params.
 func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
 	var err error
@@ -2380,6 +2495,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/transactions/:id/reversal", wrapper.ReverseTransaction, options.OperationMiddlewares["reverseTransaction"]...)
 	router.POST(options.BaseURL+"/v1/authentications", wrapper.Authenticate, options.OperationMiddlewares["authenticate"]...)
 	router.POST(options.BaseURL+"/v1/authentications/messages", wrapper.AuthenticateMessage, options.OperationMiddlewares["authenticateMessage"]...)
+	router.GET(options.BaseURL+"/v1/places", wrapper.Places, options.OperationMiddlewares["places"]...)
 
 }
 
@@ -3322,6 +3438,45 @@ func (response UnmaskdefaultApplicationProblemPlusJSONResponse) VisitUnmaskRespo
 	return err
 }
 
+type PlacesRequestObject struct {
+	Params PlacesParams
+}
+
+type PlacesResponseObject interface {
+	VisitPlacesResponse(w http.ResponseWriter) error
+}
+
+type Places200JSONResponse PlaceList
+
+func (response Places200JSONResponse) VisitPlacesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlacesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlacesdefaultApplicationProblemPlusJSONResponse) VisitPlacesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignInRequestObject struct {
 	Body *SignInJSONRequestBody
 }
@@ -3586,6 +3741,9 @@ type StrictServerInterface interface {
 	// Unmask 查看明文 fields in clear, for a reason, on record
 	// (POST /v1/persons/{id}/unmask)
 	Unmask(ctx context.Context, request UnmaskRequestObject) (UnmaskResponseObject, error)
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	// (GET /v1/places)
+	Places(ctx context.Context, request PlacesRequestObject) (PlacesResponseObject, error)
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -4510,6 +4668,31 @@ func (sh *strictHandler) Unmask(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(UnmaskResponseObject); ok {
 		return validResponse.VisitUnmaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Places operation middleware
+func (sh *strictHandler) Places(ctx echo.Context, params PlacesParams) error {
+	var request PlacesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Places(ctx.Request().Context(), request.(PlacesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Places")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlacesResponseObject); ok {
+		return validResponse.VisitPlacesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

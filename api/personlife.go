@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -26,11 +25,12 @@ var (
 )
 
 // ownPlace refuses a person whose place does not lie in the operator's.
-func (s *Server) ownPlace(who caller, person registry.Person) error {
-	if !slices.Contains(gb.Divisions().Within(who.operator.Place, s.today()), person.Place) {
+func (s *Server) ownPlace(ctx context.Context, who caller, person registry.Person) error {
+	scope, err := s.db.Scope(ctx, who.operator.Reach())
+	if err == nil && !scope.Covers(person.Place, person.Locality) {
 		return errOtherPlace
 	}
-	return nil
+	return err
 }
 
 // PersonHistory implements StrictServerInterface (变更历史).
@@ -122,7 +122,7 @@ func (s *Server) CorrectPerson(ctx context.Context, request CorrectPersonRequest
 		if err != nil {
 			return Person{}, err
 		}
-		if err := s.ownPlace(who, before); err != nil {
+		if err := s.ownPlace(tx.Context(), who, before); err != nil {
 			return Person{}, err
 		}
 		after, err := tx.CorrectPerson(request.Id, body.Version, body.Reason, body.apply)
@@ -168,7 +168,7 @@ func (s *Server) MergePersons(ctx context.Context, request MergePersonsRequestOb
 			if err != nil {
 				return MergeRef{}, err
 			}
-			if err := s.ownPlace(who, person); err != nil {
+			if err := s.ownPlace(tx.Context(), who, person); err != nil {
 				return MergeRef{}, err
 			}
 		}
@@ -184,6 +184,13 @@ func (s *Server) MergePersons(ctx context.Context, request MergePersonsRequestOb
 // UndoMerge implements StrictServerInterface (撤销合并).
 func (s *Server) UndoMerge(ctx context.Context, request UndoMergeRequestObject) (UndoMergeResponseObject, error) {
 	merge, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (MergeRef, error) {
+		kept, err := tx.KeptBy(request.Id)
+		if err != nil {
+			return MergeRef{}, err
+		}
+		if err := s.ownPlace(tx.Context(), callerOf(ctx), kept); err != nil {
+			return MergeRef{}, err
+		}
 		return MergeRef{Id: request.Id}, tx.UndoMerge(request.Id, request.Body.Reason)
 	})
 	if err != nil {
@@ -198,7 +205,7 @@ const maxDuplicates = 50
 // Duplicates implements StrictServerInterface (疑似重复).
 func (s *Server) Duplicates(ctx context.Context, request DuplicatesRequestObject) (DuplicatesResponseObject, error) {
 	who := callerOf(ctx)
-	cases, err := s.db.OpenCases(ctx, who.operator.Place, deref(request.Params.After, uuid.Nil), deref(request.Params.Limit, maxDuplicates))
+	cases, err := s.db.OpenCases(ctx, who.operator.Reach(), deref(request.Params.After, uuid.Nil), deref(request.Params.Limit, maxDuplicates))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +232,7 @@ func (s *Server) DecideDuplicate(ctx context.Context, request DecideDuplicateReq
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ownPlace(who, c.First); err != nil {
+	if err := s.ownPlace(ctx, who, c.First); err != nil {
 		return nil, err
 	}
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (DuplicateRef, error) {

@@ -43,6 +43,7 @@ var policy = map[string]access{
 	"signIn":             {level: workstation},
 	"signOut":            {operator, anyone},
 	"me":                 {operator, anyone},
+	"places":             {operator, anyone},
 	"findPersons":        {operator, agency},
 	"addPerson":          {operator, []string{registry.RoleClerk}},
 	"person":             {operator, agency},

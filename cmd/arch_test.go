@@ -43,7 +43,7 @@ var allowed = map[string]struct {
 	"internal/signed":         {nil, "the form of what the province signs"},
 	"internal/pinyin":         {nil, "how names are read"},
 	"internal/sheet":          {nil, "tables in files, whatever they tell"},
-	"registry/stores":         {[]string{"internal/signed", "registry"}, "exchange and decision store, and the flow between them and production"},
+	"registry/stores":         {[]string{"internal/gb", "internal/signed", "registry"}, "exchange and decision store, and the flow between them and production"},
 	"api/peers":               {[]string{"registry", "registry/stores"}, "HTTP for other authorities: the exchange store and nothing else"},
 	"registry/province":       {[]string{"internal/gb"}, "made-up residents for trials and measurements; no database"},
 	"registry/inventory":      {[]string{"registry"}, "what every column holds, as data; the change of the field key takes its columns from there"},

@@ -51,6 +51,11 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 			return Person{}, err
 		}
 	}
+	if after.Place != before.Place || after.Locality != before.Locality {
+		if err := tx.localityToday(after.Locality, after.Place); err != nil {
+			return Person{}, err
+		}
+	}
 	after.ID, after.Employer, after.Police, after.Ministry = before.ID, before.Employer, before.Police, before.Ministry
 	if after.Ministry == "accepted" {
 		after.Ministry = "stale" // the ministry's copy has to follow

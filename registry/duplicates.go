@@ -103,13 +103,13 @@ func (tx *Tx) addCases(cases []duplicateRow) error {
 // suspicion is the rule by which two files look like one person's, or none:
 // the same name and day of birth within a prefecture, or a name that sounds the
 // same within a county.
-func suspicion(a, b Person) string {
+func (db *DB) suspicion(a, b Person) string {
 	switch {
 	case a.ID == b.ID || a.Birth != b.Birth:
 		return ""
-	case letters(a.Name) == letters(b.Name) && prefecture(a.Place) == prefecture(b.Place):
+	case letters(a.Name) == letters(b.Name) && db.prefecture(a.Place) == db.prefecture(b.Place):
 		return RuleNameBirth
-	case a.Place == b.Place && pinyin.Sound(a.Name) == pinyin.Sound(b.Name):
+	case gb.Divisions().Lies(a.Place, b.Place, db.Today()) && pinyin.Sound(a.Name) == pinyin.Sound(b.Name):
 		return RuleSoundBirth
 	default:
 		return ""
@@ -122,7 +122,7 @@ func (tx *Tx) suspect(persons []Person) (int, error) {
 	var cases []duplicateRow
 	for i, a := range persons {
 		for _, b := range persons[i+1:] {
-			rule := suspicion(a, b)
+			rule := tx.db.suspicion(a, b)
 			if rule == "" || a.MergedInto != nil || b.MergedInto != nil {
 				continue
 			}
@@ -212,9 +212,13 @@ func (db *DB) ScanDuplicates(ctx context.Context, actor Actor) (int, error) {
 // OpenCases returns the cases of a place and all below it that wait for a
 // decision, the oldest first, after the case of that id.
 func (db *DB) OpenCases(ctx context.Context, place string, after uuid.UUID, limit int) ([]DuplicateCase, error) {
-	places := gb.Divisions().Within(place, gb.DateOf(db.Now().In(beijing)))
+	scope, err := db.Scope(ctx, place)
+	if err != nil {
+		return nil, err
+	}
 	var rows []duplicateRow
-	err := db.Read(ctx).Where("state = 'open' AND place IN ? AND id > ?", places, after).Order("id").Limit(limit).Find(&rows).Error
+	const locality = "(SELECT p.locality FROM persons p WHERE p.id = first_id)"
+	err = scope.In(db.Read(ctx), "place", locality).Where("state = 'open' AND id > ?", after).Order("id").Limit(limit).Find(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("registry: cases: %w", err)
 	}

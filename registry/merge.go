@@ -267,3 +267,12 @@ func (db *DB) MergesOf(ctx context.Context, person uuid.UUID) ([]Merge, error) {
 	}
 	return merges, nil
 }
+
+// KeptBy returns the person whose file a merge kept, or ErrNotFound.
+func (tx *Tx) KeptBy(merge uuid.UUID) (Person, error) {
+	var row mergeRow
+	if err := tx.gorm.Where("id = ?", merge).Take(&row).Error; err != nil {
+		return Person{}, err
+	}
+	return tx.PersonByID(row.KeptID)
+}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -137,7 +138,7 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err != nil {
 		return Person{}, err
 	}
-	if err := tx.placeToday(told.Place); err != nil {
+	if err := cmp.Or(tx.placeToday(person.Place), tx.localityToday(person.Locality, person.Place)); err != nil {
 		return Person{}, err
 	}
 	if person.ID, err = tx.NewID(); err != nil {

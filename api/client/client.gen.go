@@ -167,31 +167,31 @@ func (e InsuredState) Valid() bool {
 
 // Defines values for NewApplicationApplicant.
 const (
-	Agent     NewApplicationApplicant = "agent"
-	Bank      NewApplicationApplicant = "bank"
-	Community NewApplicationApplicant = "community"
-	Employer  NewApplicationApplicant = "employer"
-	Guardian  NewApplicationApplicant = "guardian"
-	Holder    NewApplicationApplicant = "holder"
-	School    NewApplicationApplicant = "school"
+	NewApplicationApplicantAgent     NewApplicationApplicant = "agent"
+	NewApplicationApplicantBank      NewApplicationApplicant = "bank"
+	NewApplicationApplicantCommunity NewApplicationApplicant = "community"
+	NewApplicationApplicantEmployer  NewApplicationApplicant = "employer"
+	NewApplicationApplicantGuardian  NewApplicationApplicant = "guardian"
+	NewApplicationApplicantHolder    NewApplicationApplicant = "holder"
+	NewApplicationApplicantSchool    NewApplicationApplicant = "school"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
 func (e NewApplicationApplicant) Valid() bool {
 	switch e {
-	case Agent:
+	case NewApplicationApplicantAgent:
 		return true
-	case Bank:
+	case NewApplicationApplicantBank:
 		return true
-	case Community:
+	case NewApplicationApplicantCommunity:
 		return true
-	case Employer:
+	case NewApplicationApplicantEmployer:
 		return true
-	case Guardian:
+	case NewApplicationApplicantGuardian:
 		return true
-	case Holder:
+	case NewApplicationApplicantHolder:
 		return true
-	case School:
+	case NewApplicationApplicantSchool:
 		return true
 	default:
 		return false
@@ -435,6 +435,33 @@ func (e PersonLife) Valid() bool {
 	case PersonLifeMissing:
 		return true
 	case PersonLifeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlaceLevel.
+const (
+	PlaceLevelCommunity  PlaceLevel = "community"
+	PlaceLevelCounty     PlaceLevel = "county"
+	PlaceLevelPrefecture PlaceLevel = "prefecture"
+	PlaceLevelProvince   PlaceLevel = "province"
+	PlaceLevelTownship   PlaceLevel = "township"
+)
+
+// Valid indicates whether the value is a known member of the PlaceLevel enum.
+func (e PlaceLevel) Valid() bool {
+	switch e {
+	case PlaceLevelCommunity:
+		return true
+	case PlaceLevelCounty:
+		return true
+	case PlaceLevelPrefecture:
+		return true
+	case PlaceLevelProvince:
+		return true
+	case PlaceLevelTownship:
 		return true
 	default:
 		return false
@@ -1159,6 +1186,37 @@ type PersonVersion struct {
 	Version int64      `json:"version"`
 }
 
+// Place defines model for Place.
+type Place struct {
+	Code string `json:"code"`
+
+	// Former earlier codes of the place
+	Former *[]string `json:"former,omitempty"`
+
+	// FullName with the names of the places above
+	FullName string     `json:"fullName"`
+	Level    PlaceLevel `json:"level"`
+	Name     string     `json:"name"`
+
+	// Path the code and those above it, the nearest first
+	Path      []string            `json:"path"`
+	Successor *string             `json:"successor,omitempty"`
+	ValidFrom *openapi_types.Date `json:"validFrom,omitempty"`
+
+	// ValidTo first day on which it is no longer valid
+	ValidTo *openapi_types.Date `json:"validTo,omitempty"`
+}
+
+// PlaceLevel defines model for Place.Level.
+type PlaceLevel string
+
+// PlaceList defines model for PlaceList.
+type PlaceList struct {
+	// More there are more than are shown
+	More   bool    `json:"more"`
+	Places []Place `json:"places"`
+}
+
 // Problem RFC 9457; never repeats a submitted value
 type Problem struct {
 	Code string `json:"code"`
@@ -1436,6 +1494,21 @@ type CorrectPersonParams struct {
 type MergePersonsParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PlacesParams defines parameters for Places.
+type PlacesParams struct {
+	// Within 上级，可为任一年的代码；不填则从省开始 the place above, by a code of any year; without it the list begins with the province
+	Within *string `form:"within,omitempty" json:"within,omitempty"`
+
+	// Text 名称中的字或代码前几位 a part of the name or the first digits of the code
+	Text *string `form:"text,omitempty" json:"text,omitempty"`
+
+	// Day 日期；默认今天 default today
+	Day *openapi_types.Date `form:"day,omitempty" json:"day,omitempty"`
+
+	// Limit default 50
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ReverseTransactionParams defines parameters for ReverseTransaction.
@@ -1824,6 +1897,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 	Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	//
+	// Corresponds with GET /v1/places (the `Places` operationId).
+	Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignInWithBody 登录 an operator signs in at this workstation
 	//
@@ -2501,6 +2579,21 @@ func (c *Client) UnmaskWithBody(ctx context.Context, id Id, contentType string, 
 // Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 func (c *Client) Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUnmaskRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+//
+// Corresponds with GET /v1/places (the `Places` operationId).
+func (c *Client) Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlacesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3901,6 +3994,96 @@ func NewUnmaskRequestWithBody(server string, id Id, contentType string, body io.
 	return req, nil
 }
 
+// NewPlacesRequest constructs an http.Request for the Places method
+func NewPlacesRequest(server string, params *PlacesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/places")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Within != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "within", *params.Within, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Text != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Day != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "day", *params.Day, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSignInRequest calls the generic SignIn builder with application/json body
 func NewSignInRequest(server string, body SignInJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4426,6 +4609,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 	UnmaskWithResponse(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UnmaskResponse, error)
+
+	// PlacesWithResponse 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/places (the `Places` operationId).
+	PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error)
 
 	// SignInWithBodyWithResponse 登录 an operator signs in at this workstation
 	//
@@ -5633,6 +5823,54 @@ func (r UnmaskResponse) ContentType() string {
 	return ""
 }
 
+type PlacesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlaceList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlacesResponse) GetJSON200() *PlaceList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlacesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlacesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlacesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlacesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlacesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SignInResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6367,6 +6605,19 @@ func (c *ClientWithResponses) UnmaskWithResponse(ctx context.Context, id Id, bod
 		return nil, err
 	}
 	return ParseUnmaskResponse(rsp)
+}
+
+// PlacesWithResponse 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/places (the `Places` operationId).
+func (c *ClientWithResponses) PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error) {
+	rsp, err := c.Places(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlacesResponse(rsp)
 }
 
 // SignInWithBodyWithResponse 登录 an operator signs in at this workstation
@@ -7245,6 +7496,39 @@ func ParseUnmaskResponse(rsp *http.Response) (*UnmaskResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Unmasked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePlacesResponse parses an HTTP response from a PlacesWithResponse call
+func ParsePlacesResponse(rsp *http.Response) (*PlacesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlacesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlaceList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

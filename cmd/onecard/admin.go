@@ -87,6 +87,7 @@ type operatorAddCommand struct {
 	Roles        []string `required:"" help:"clerk, reviewer, issuer, supervisor, cashier, admin. 岗位。"`
 	Institution  string   `required:"" help:"Id of the institution. 所在机构。"`
 	Place        string   `required:"" help:"Division code of 6 digits. 行政区划代码。"`
+	Locality     string   `help:"Township (9 digits) or community (12) of an office below the county. 乡镇、村级机构的代码。"`
 	PasswordFile string   `type:"path" placeholder:"FILE" help:"File with the first password; default standard input. 初始密码文件。"`
 }
 
@@ -100,7 +101,7 @@ func (c *operatorAddCommand) Run(ctx context.Context, out streams) error {
 	return c.withRecords(ctx, out, func(p *platform) error {
 		err := p.db.InTx(ctx, console, func(tx *registry.Tx) error {
 			return tx.AddOperator(registry.Operator{
-				Login: c.Login, Name: c.Name, Roles: c.Roles, Institution: c.Institution, Place: c.Place,
+				Login: c.Login, Name: c.Name, Roles: c.Roles, Institution: c.Institution, Place: c.Place, Locality: c.Locality,
 			}, password)
 		})
 		if err != nil {

@@ -51,6 +51,13 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
+	Places struct {
+		Search  placesSearchCommand  `cmd:"" aliases:"list" help:"Look for places on a day. 查询。"`
+		Tree    placesTreeCommand    `cmd:"" help:"A place and what lies below it. 逐级列出。"`
+		History placesHistoryCommand `cmd:"" help:"Former codes and successors. 沿革。"`
+		Load    placesLoadCommand    `cmd:"" help:"Load a newer table of townships and communities. 装入新的乡村表。"`
+		Extract placesExtractCommand `cmd:"" help:"Turn a yearly table of townships and communities into a data file. 由年表生成数据文件。"`
+	} `cmd:"" help:"Places: divisions, townships, communities. 行政区划。"`
 	Exchange struct {
 		Serve exchangeServeCommand `cmd:"" help:"The peers' interface. 启动外部单位接口。"`
 		Peer  exchangePeerCommand  `cmd:"" help:"Enter a peer and make its certificate. 登记外部单位。"`

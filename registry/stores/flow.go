@@ -61,7 +61,7 @@ func (f *Flow) HandOver(ctx context.Context) (int, error) {
 	for _, peer := range peers {
 		var messages []Message
 		for _, m := range waiting {
-			if !peer.concerns(m.Topic, m.Place) {
+			if !peer.concerns(m.Topic, m.Place, f.Production.Today()) {
 				continue
 			}
 			body, err := f.body(ctx, m)
