@@ -25,7 +25,7 @@ func (s *Server) PersonDetails(ctx context.Context, request PersonDetailsRequest
 	guardians, err2 := s.db.GuardiansAt(ctx, person.ID, at)
 	groups, err3 := s.db.GroupsAt(ctx, person.ID, at)
 	attachments, err4 := s.db.AttachmentsAt(ctx, person.ID, at)
-	names, err5 := s.db.PeerNames(ctx, person.ID)
+	names, err5 := s.db.PeerNamesAt(ctx, person.ID, at)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}

@@ -332,6 +332,39 @@ func TestPhoneAndName(t *testing.T) {
 	})
 }
 
+// TestTellName: what a peer was told is a version of its own only when it is
+// another than before.
+func TestTellName(t *testing.T) {
+	t.Parallel()
+	registrytest.EachClock(t, func(t *testing.T, db *registry.DB, clock *registrytest.Clock) {
+		person := addPerson(t, db, herderPerson(t))
+		tell := func(bytes string) {
+			require.NoError(t, in(t, db, func(tx *registry.Tx) error {
+				if err := tx.TellName(person.ID, registry.PeerName{Peer: "bank", Encoding: "GBK", Bytes: []byte(bytes)}, "开户"); err != nil {
+					return err
+				}
+				return note(tx)
+			}))
+		}
+		for _, bytes := range []string{"\xd4\xfa", "\xd4\xfa", "\xce\xf7"} {
+			tell(bytes)
+			clock.Advance(time.Hour)
+		}
+		for at, want := range map[time.Time]registry.PeerName{
+			registrytest.Start: {Bytes: []byte("\xd4\xfa"), Stamp: registry.Stamp{Version: 1}},
+			clock.Now():        {Bytes: []byte("\xce\xf7"), Stamp: registry.Stamp{Version: 2}},
+		} {
+			names, err := db.PeerNamesAt(t.Context(), person.ID, at)
+			require.NoError(t, err)
+			require.Len(t, names, 1)
+			require.Equal(t, want.Bytes, names[0].Bytes)
+			require.Equal(t, want.Stamp.Version, names[0].Stamp.Version)
+		}
+		err := in(t, db, func(tx *registry.Tx) error { return tx.TellName(uuid.New(), registry.PeerName{Peer: "bank"}, "r") })
+		require.ErrorIs(t, err, registry.ErrNotFound)
+	})
+}
+
 // TestMergeMovesTheFile: everything goes over and comes back, and opens in both
 // places.
 func TestMergeMovesTheFile(t *testing.T) {
@@ -377,7 +410,7 @@ func TestMergeMovesTheFile(t *testing.T) {
 				require.NotEmpty(t, content)
 				all = append(all, a.Kind.Kind)
 			}
-			names, err := db.PeerNames(t.Context(), person)
+			names, err := db.PeerNamesAt(t.Context(), person, at)
 			require.NoError(t, err)
 			for _, n := range names {
 				all = append(all, n.Peer+string(n.Bytes))

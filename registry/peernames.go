@@ -3,9 +3,12 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -61,12 +64,13 @@ func (tx *Tx) TellName(person uuid.UUID, name PeerName, reason string) error {
 		map[string]any{"encoding": name.Encoding, "bytes_sealed": sealed, "cut": name.Cut}, reason)
 }
 
-// PeerNames returns how peers know a person, by peer.
-func (db *DB) PeerNames(ctx context.Context, person uuid.UUID) ([]PeerName, error) {
-	var rows []peerNameRow
-	if err := db.Read(ctx).Where("person_id = ?", person).Order("peer").Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("registry: peer names: %w", err)
+// PeerNamesAt returns how peers knew a person at an instant, by peer.
+func (db *DB) PeerNamesAt(ctx context.Context, person uuid.UUID, at time.Time) ([]PeerName, error) {
+	rows, err := rowsAt[peerNameRow](ctx, db, "peer_names", "person_id", person, at, func(q *gorm.DB) *gorm.DB { return q })
+	if err != nil {
+		return nil, err
 	}
+	slices.SortFunc(rows, func(a, b peerNameRow) int { return strings.Compare(a.Peer, b.Peer) })
 	names := make([]PeerName, len(rows))
 	for i, row := range rows {
 		plain, err := db.Unseal(ctx, columnPeerName, row.PersonID.String()+"/"+row.Peer, row.BytesSealed)
