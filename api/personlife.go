@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -107,7 +108,24 @@ func (s *Server) Unmask(ctx context.Context, request UnmaskRequestObject) (Unmas
 	if err != nil {
 		return nil, err
 	}
-	return Unmask200JSONResponse{IdNumber: optional(values["idNumber"]), Phone: optional(values["phone"]), Address: optional(values["address"])}, nil
+	return Unmask200JSONResponse{
+		IdNumber: optional(values["idNumber"]), Phone: optional(values["phone"]), Address: optional(values["address"]),
+		HouseholdNumber: optional(values["householdNumber"]), Addresses: under(values, "addresses."), Guardians: under(values, "guardians."),
+	}, nil
+}
+
+// under returns the values whose names begin so, by the rest of their names.
+func under(values map[string]string, prefix string) *map[string]string {
+	found := map[string]string{}
+	for name, value := range values {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			found[rest] = value
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &found
 }
 
 // CorrectPerson implements StrictServerInterface (更正、变更).
@@ -142,7 +160,7 @@ func (c *Correction) apply(told *registry.NewPerson) {
 	}{
 		{c.IdNumber, &told.IDNumber}, {c.Name, &told.Name}, {c.NameTibetan, &told.NameTibetan}, {c.NameMongolian, &told.NameMongolian},
 		{c.Ethnic, &told.Ethnic}, {c.Phone, &told.Phone}, {c.Address, &told.Address}, {c.Postcode, &told.Postcode},
-		{c.Place, &told.Place}, {c.Locality, &told.Locality},
+		{c.Place, &told.Place}, {c.Locality, &told.Locality}, {c.Household, &told.Household}, {c.HouseholdRole, &told.HouseholdRole},
 	} {
 		if field.from != nil {
 			*field.to = *field.from
@@ -153,6 +171,9 @@ func (c *Correction) apply(told *registry.NewPerson) {
 	}
 	if c.Sex != nil {
 		told.Sex = string(*c.Sex)
+	}
+	if c.HouseholdKind != nil {
+		told.HouseholdKind = *c.HouseholdKind
 	}
 	if c.Life != nil {
 		told.Life = string(*c.Life)

@@ -28,7 +28,7 @@ func (s *Server) Places(ctx context.Context, request PlacesRequestObject) (Place
 	for _, d := range found[:min(limit, len(found))] {
 		place := Place{
 			Code: d.Code, Name: d.Name, FullName: table.FullName(d.Code, day), Level: PlaceLevel(d.Level), Path: table.Path(d.Code, day),
-			Successor: optional(d.Successor), ValidFrom: dateOf(d.From), ValidTo: dateOf(d.To),
+			Successor: optional(d.Successor), ValidFrom: shownDate(d.From), ValidTo: shownDate(d.To),
 		}
 		if former := table.Former(d.Code, day); len(former) > 0 {
 			place.Former = &former
@@ -38,8 +38,8 @@ func (s *Server) Places(ctx context.Context, request PlacesRequestObject) (Place
 	return answer, nil
 }
 
-// dateOf leaves out of the answer what is no day.
-func dateOf(d gb.Date) *openapi_types.Date {
+// shownDate leaves out of the answer what is no day.
+func shownDate(d gb.Date) *openapi_types.Date {
 	if d.IsZero() {
 		return nil
 	}

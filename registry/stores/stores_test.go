@@ -57,8 +57,8 @@ func newWorld(t *testing.T, dsn string) *world {
 	require.NoError(t, err)
 	w.flow = &stores.Flow{
 		Production: w.production, Exchange: w.exchange, Province: "630000", Certificate: w.authority.Exchange, Logger: slog.New(slog.DiscardHandler),
-		Bodies: map[string]func(context.Context, registry.Outgoing) ([]byte, error){
-			registry.TopicPoliceCheck: func(ctx context.Context, m registry.Outgoing) ([]byte, error) {
+		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
+			registry.TopicPoliceCheck: func(ctx context.Context, _ string, m registry.Outgoing) ([]byte, error) {
 				_, id, _ := strings.Cut(m.Subject, ":")
 				person, err := w.production.PersonByID(ctx, uuid.MustParse(id))
 				return fmt.Appendf(nil, `{"person":%q,"name":%q}`, person.ID, person.Name), err
