@@ -63,7 +63,8 @@ func loadProvince(b *testing.B, db *registry.DB, dsn, table string) {
 		Report: func(s intake.Status) {
 			if time.Since(last) > 10*time.Second || s.State == "done" {
 				last = time.Now()
-				b.Logf("read %d, %.0f/s, added %d, rejected %d, left %s", s.Read, s.Rate, s.Added, s.Rejected, s.Left)
+				// A benchmark's log is cut after ten lines.
+				fmt.Fprintf(os.Stderr, "read %d, %.0f/s, added %d, rejected %d, left %s\n", s.Read, s.Rate, s.Added, s.Rejected, s.Left)
 			}
 		},
 	}
