@@ -33,6 +33,8 @@ var (
 	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
 	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin}, agency...)
 	chip   = append([]string{registry.RoleCashier}, agency...)
+	// Who makes cards prints them.
+	printers = []string{registry.RoleClerk, registry.RoleIssuer}
 )
 
 // policy is the whole of who may call what, by operationId. An operation
@@ -58,6 +60,9 @@ var policy = map[string]access{
 	"apply":              {operator, []string{registry.RoleClerk}},
 	"fireApplication":    {operator, agency},
 	"fireCard":           {operator, agency},
+	"cardFace":           {operator, printers},
+	"cardPrints":         {operator, agency},
+	"recordPrint":        {operator, printers},
 	"invalidCards":       {operator, chip},
 	"openChipSession":    {operator, chip},
 	"stepChipSession":    {operator, chip},

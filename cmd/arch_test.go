@@ -34,7 +34,7 @@ var allowed = map[string]struct {
 	"card/profile":            {[]string{"apdu"}, "a chip as data; what ISO 7816 says of an answer to reset it need not say again"},
 	"card":                    {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
 	"card/face":               {[]string{"internal/gb"}, "the printed side of a card: a layout, fonts, a document; without a database"},
-	"issuance/prints":         {[]string{"card/face", "issuance", "registry", "internal/gb"}, "what is printed on a card, and the journal of it"},
+	"issuance/prints":         {[]string{"card/face", "card/profile", "issuance", "registry"}, "what is printed on a card, and the journal of it"},
 	"card/order":              {[]string{"apdu", "card", "internal/signed"}, "a script on its way from the province to a counter; both ends use it"},
 	"card/psam":               {[]string{"apdu", "card/profile"}, "a terminal's security module: the second card in the second slot"},
 	"card/trace":              {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},

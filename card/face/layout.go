@@ -18,6 +18,7 @@ var builtIn []byte
 type Layout struct {
 	Assumed   bool                            `yaml:"assumed"`
 	Card      struct{ Width, Height float64 } `yaml:"card"`
+	Issuer    string                          `yaml:"issuer"`    // 发卡机构
 	PhotoFrom int                             `yaml:"photoFrom"` // years of age
 	Fonts     map[string][]FontAt             `yaml:"fonts"`
 	Shapes    []Shape                         `yaml:"shapes"`
@@ -87,6 +88,9 @@ func ParseLayout(text []byte) (*Layout, error) {
 func BuiltIn() (*Layout, error) { return ParseLayout(builtIn) }
 
 func (l *Layout) check() error {
+	if l.Issuer == "" {
+		return errors.New("issuer: none")
+	}
 	if l.Card.Width <= 0 || l.Card.Height <= 0 {
 		return errors.New("card: width and height")
 	}

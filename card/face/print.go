@@ -22,6 +22,9 @@ type Printer struct {
 // NewPrinter returns a printer for a layout with the fonts of this machine.
 func NewPrinter(layout *Layout, fonts *Fonts) *Printer { return &Printer{layout, fonts} }
 
+// Issuer is who issues the cards that the layout is for (发卡机构).
+func (p *Printer) Issuer() string { return p.layout.Issuer }
+
 // PDF returns a document of one page of the size of the card. What cannot be
 // printed as it is (no font has a character, a text has no room, no photograph)
 // is a *FieldError, *GlyphError or *FontError, and there is no document.

@@ -43,6 +43,7 @@ type config struct {
 	Issuance  string       `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
 	Profiles  string       `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
 	Keeper    keeper       `koanf:"keeper"`   // keys in a process of their own
+	Fonts     string       `koanf:"fonts"`    // directory of the fonts of the card's face (卡面字库); default that of the system
 	Stores    storesConfig `koanf:"stores"`   // the databases beside production
 }
 

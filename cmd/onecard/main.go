@@ -64,6 +64,7 @@ type commands struct {
 	} `cmd:"" help:"Residents registered twice. 疑似重复。"`
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
+		Face    faceCommand    `cmd:"" help:"The printed side of a card, as a PDF. 卡面。"`
 	} `cmd:"" help:"Cards. 卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
