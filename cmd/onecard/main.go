@@ -56,6 +56,14 @@ type commands struct {
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
 	} `cmd:"" help:"The decision store. 决策库。"`
+	Ministry struct {
+		Certificate ministryCertificateCommand `cmd:"" help:"Make the certificate that the province shows the ministry. 生成省级证书。"`
+		State       ministryStateCommand       `cmd:"" help:"How the ministry's copies of our cards stand. 上传情况。"`
+		Resend      ministryResendCommand      `cmd:"" help:"Tell the ministry of the cards that are due, or of one. 补传。"`
+		Query       ministryQueryCommand       `cmd:"" help:"Ask for cards in other provinces. 重卡查询。"`
+		Statistics  ministryStatisticsCommand  `cmd:"" help:"Send a month's statistics. 月度统计。"`
+		Compare     ministryCompareCommand     `cmd:"" help:"Compare the ministry's copies with ours. 核对。"`
+	} `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`
 	Check      checkCommand    `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
 	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
