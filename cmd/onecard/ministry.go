@@ -315,10 +315,13 @@ type ministryCompareCommand struct{ settings }
 func (c *ministryCompareCommand) Run(ctx context.Context, out streams) error {
 	return c.withMinistry(ctx, out, func(_ *platform, telling *ministry.Service) error {
 		found, err := telling.Compare(ctx)
+		if err != nil {
+			return err
+		}
 		fmt.Fprintf(out.Out, "核对 %d，部级缺 %d，陈旧 %d，本省没有 %d compared, missing, older, foreign\n", found.Compared, found.Missing, found.Older, len(found.Foreign))
 		for _, number := range found.Foreign {
 			fmt.Fprintln(out.Out, number)
 		}
-		return err
+		return nil
 	})
 }
