@@ -56,6 +56,12 @@ func TestPrintCard(t *testing.T) {
 		got = w.do(call{method: "POST", path: path + "/prints", as: clerk, key: "print-0003", body: `{"printer":"P1","outcome":"printed"}`})
 		require.Equal(t, http.StatusUnprocessableEntity, got.status)
 		require.Contains(t, got.body, "重打须说明原因")
+		for who, printable := range map[string]bool{clerk: true, reviewer: false} {
+			file := w.do(call{method: "GET", path: "/v1/persons?cardNumber=100000008", as: who})
+			found := decode[PersonList](t, file).Persons[0]
+			file = w.do(call{method: "GET", path: "/v1/persons/" + found.Id.String(), as: who})
+			require.Equal(t, printable, strings.Contains(file.body, `"printable":true`), who)
+		}
 		state := decode[CardPrints](t, w.do(call{method: "GET", path: path + "/prints", as: reviewer}))
 		require.True(t, state.Offered && state.Printed)
 		require.Len(t, state.Attempts, 2)

@@ -535,9 +535,12 @@ type Card struct {
 	IssuedOn  string             `json:"issuedOn"`
 
 	// Number 卡号 AAZ500
-	Number      string             `json:"number"`
-	PersonId    openapi_types.UUID `json:"personId"`
-	SpecVersion string             `json:"specVersion"`
+	Number   string             `json:"number"`
+	PersonId openapi_types.UUID `json:"personId"`
+
+	// Printable 卡面可打印 whoever makes cards may print its face now
+	Printable   *bool  `json:"printable,omitempty"`
+	SpecVersion string `json:"specVersion"`
 
 	// Status 卡应用状态 AAZ502
 	Status string `json:"status"`

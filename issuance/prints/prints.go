@@ -43,8 +43,8 @@ var (
 	ErrNoFont  = &issuance.Error{Code: "no-font", Text: profile.Text{ZH: "省平台缺少卡面字库", EN: "the platform lacks a font of the card's face"}, Remedy: profile.Text{ZH: "请联系省平台安装字库。", EN: "Tell the province."}}
 )
 
-// printable says whether a card's face may be printed now.
-func printable(c issuance.Card) bool {
+// Printable says whether a card's face may be printed now.
+func Printable(c issuance.Card) bool {
 	return slices.Contains([]string{"made", "inspected"}, c.Production) && c.Status != issuance.StatusCancelled
 }
 
@@ -52,7 +52,7 @@ func printable(c issuance.Card) bool {
 // photograph, or for another where one is given. It is a reading of personal
 // data, recorded before it is returned.
 func (s *Service) Face(ctx context.Context, actor registry.Actor, c issuance.Card, photo []byte) ([]byte, error) {
-	if !printable(c) {
+	if !Printable(c) {
 		return nil, ErrNotMade
 	}
 	data, err := s.data(ctx, c)
@@ -147,7 +147,7 @@ func (s *Service) Record(tx *registry.Tx, cardID uuid.UUID, told Told) (Attempt,
 	if err != nil {
 		return Attempt{}, err
 	}
-	if !printable(issuance.Card{Status: card.Status, Production: card.Production}) {
+	if !Printable(issuance.Card{Status: card.Status, Production: card.Production}) {
 		return Attempt{}, ErrNotMade
 	}
 	earlier, err := attempts(tx.DB(), cardID)
@@ -206,5 +206,5 @@ type Prints struct {
 // Of returns how a card's printing stands.
 func (s *Service) Of(ctx context.Context, c issuance.Card) (Prints, error) {
 	all, err := attempts(s.DB.Read(ctx), c.ID)
-	return Prints{Offered: printable(c), Printed: well(all), Attempts: all}, err
+	return Prints{Offered: Printable(c), Printed: well(all), Attempts: all}, err
 }

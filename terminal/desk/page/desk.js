@@ -221,7 +221,7 @@ function cardItem(card) {
       : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reason })));
   }
   if (works.children.length > 1) item.append(works);
-  if (card.status !== '9' && operator?.roles.some((role) => ['clerk', 'issuer'].includes(role))) item.append(printButton(card));
+  if (card.printable) item.append(printButton(card));
   return item;
 }
 
