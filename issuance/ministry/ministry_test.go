@@ -252,34 +252,37 @@ func TestTell(t *testing.T) {
 // TestFaults: whatever goes wrong on the way, in the end the ministry has every
 // card as we have it, and no message had two effects.
 func TestFaults(t *testing.T) {
-	t.Parallel()
-	for name, faults := range map[string]sim.Faults{
-		"slow": {Slow: 5 * time.Millisecond}, "down": {Down: 0.5}, "hang": {Hang: 0.2}, "garbage": {Garbage: 0.5}, "late": {Late: 0.5},
-		"unknown": {Unknown: 0.5}, "another": {Another: 0.5}, "all": {Down: 0.1, Garbage: 0.1, Late: 0.2, Unknown: 0.1, Another: 0.1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			each(t, func(w *world) {
-				faults.Seed = 7
-				w.sim.SetFaults(faults)
-				const cards = 6
-				ids := make([]uuid.UUID, cards)
-				for i := range ids {
-					ids[i] = w.card(i + 1)
-				}
-				w.settle()
-				for i, id := range ids {
-					w.becomes(id, []string{"1", "2", "9"}[i%3])
-				}
-				w.settle()
-				for i, id := range ids {
-					require.Equal(w.t, ministry.Accepted, w.state(id))
-					require.Equal(w.t, []string{"1", "2", "9"}[i%3], w.theirs(i+1).Status)
-					require.Len(w.t, w.sim.Store.History(number(i+1)), 2, "each change once")
-				}
-				require.Empty(w.t, w.sim.Store.Doubled())
-			})
-		})
-	}
+	each(t, func(w *world) {
+		n := 0
+		for _, test := range []struct {
+			name   string
+			faults sim.Faults
+		}{
+			{"slow", sim.Faults{Slow: 5 * time.Millisecond}}, {"down", sim.Faults{Down: 0.5}}, {"hang", sim.Faults{Hang: 0.2}}, {"garbage", sim.Faults{Garbage: 0.5}},
+			{"late", sim.Faults{Late: 0.5}}, {"unknown", sim.Faults{Unknown: 0.5}}, {"another", sim.Faults{Another: 0.5}},
+			{"all", sim.Faults{Down: 0.1, Garbage: 0.1, Late: 0.2, Unknown: 0.1, Another: 0.1}},
+		} {
+			test.faults.Seed = 7
+			w.sim.SetFaults(test.faults)
+			statuses := []string{"1", "2", "4", "9"}
+			first, ids := n+1, make([]uuid.UUID, len(statuses))
+			for i := range ids {
+				n++
+				ids[i] = w.card(n)
+			}
+			w.settle()
+			for i, id := range ids {
+				w.becomes(id, statuses[i])
+			}
+			w.settle()
+			for i, id := range ids {
+				require.Equal(w.t, ministry.Accepted, w.state(id), test.name)
+				require.Equal(w.t, statuses[i], w.theirs(first+i).Status, test.name)
+				require.Len(w.t, w.sim.Store.History(number(first+i)), 2, "%s: each change once", test.name)
+			}
+			require.Empty(w.t, w.sim.Store.Doubled(), test.name)
+		}
+	})
 }
 
 // TestGone: with nobody there nothing is lost, and the ministry is left alone
