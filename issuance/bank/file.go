@@ -25,7 +25,6 @@ type fileRow struct {
 	Rows    int64      `gorm:"column:row_count"`
 	Done    int64      `gorm:"column:done_rows"`
 	Bad     int64      `gorm:"column:bad_rows"`
-	Reason  string     `gorm:"column:reason"`
 	BegunAt time.Time  `gorm:"column:begun_at"`
 	EndedAt *time.Time `gorm:"column:ended_at"`
 }

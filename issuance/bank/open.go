@@ -43,6 +43,9 @@ func (s *Service) OpenAccounts(tx *registry.Tx, bank, batch string, applications
 		return 0, &registry.FieldError{Field: "batch", ZH: "应为 1 至 40 个字母、数字或 -", EN: "1 to 40 letters, digits or -"}
 	}
 	if batch != "" {
+		if err := lockBooks(tx, p.Code); err != nil {
+			return 0, err
+		}
 		var made int64
 		if err := tx.DB().Model(&fileRow{}).Where("bank = ? AND batch = ? AND kind = ?", p.Code, batch, kindOpen).Count(&made).Error; err != nil {
 			return 0, err

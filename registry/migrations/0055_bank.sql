@@ -16,11 +16,10 @@ CREATE TABLE bank_files (
     batch      TEXT      NOT NULL CHECK (length(batch) BETWEEN 1 AND 40),
     name       TEXT      NOT NULL,
     digest     TEXT      NOT NULL CHECK (length(digest) = 64),
-    state      TEXT      NOT NULL CHECK (state IN ('sent', 'taking', 'taken', 'refused')),
+    state      TEXT      NOT NULL CHECK (state IN ('sent', 'taking', 'taken')),
     row_count  BIGINT    NOT NULL CHECK (row_count >= 0),
     done_rows  BIGINT    NOT NULL DEFAULT 0 CHECK (done_rows >= 0),
     bad_rows   BIGINT    NOT NULL DEFAULT 0 CHECK (bad_rows >= 0),
-    reason     TEXT      NOT NULL DEFAULT '',
     begun_at   TIMESTAMP NOT NULL,
     ended_at   TIMESTAMP,
     CONSTRAINT bank_files_name UNIQUE (name),
@@ -108,17 +107,14 @@ CREATE TABLE bank_days (
     bank       TEXT      NOT NULL,
     day        TEXT      NOT NULL CHECK (length(day) = 10),
     file_id    UUID      NOT NULL REFERENCES bank_files (id),
-    state      TEXT      NOT NULL CHECK (state IN ('comparing', 'frozen')),
     ours       TEXT      NOT NULL,
     theirs     TEXT      NOT NULL,
-    agreed     BIGINT    NOT NULL DEFAULT 0,
-    only_ours  BIGINT    NOT NULL DEFAULT 0,
-    only_bank  BIGINT    NOT NULL DEFAULT 0,
-    differing  BIGINT    NOT NULL DEFAULT 0,
-    begun_at   TIMESTAMP NOT NULL,
-    frozen_at  TIMESTAMP,
-    PRIMARY KEY (bank, day),
-    CONSTRAINT bank_days_frozen CHECK ((state = 'frozen') = (frozen_at IS NOT NULL))
+    agreed     BIGINT    NOT NULL CHECK (agreed >= 0),
+    only_ours  BIGINT    NOT NULL CHECK (only_ours >= 0),
+    only_bank  BIGINT    NOT NULL CHECK (only_bank >= 0),
+    differing  BIGINT    NOT NULL CHECK (differing >= 0),
+    frozen_at  TIMESTAMP NOT NULL,
+    PRIMARY KEY (bank, day)
 );
 
 -- 对账明细: the bank's rows of a day while they are compared.
@@ -127,9 +123,12 @@ CREATE TABLE bank_statement_rows (
     day        TEXT      NOT NULL,
     kind       TEXT      NOT NULL CHECK (kind IN ('account', 'fee')),
     item_key   TEXT      NOT NULL,
+    account_index BYTEA  CHECK (length(account_index) = 16),
     said       TEXT      NOT NULL,
     PRIMARY KEY (bank, day, kind, item_key)
 );
+
+CREATE INDEX bank_statement_accounts ON bank_statement_rows (bank, day, account_index);
 
 -- 差异: what we and a bank have differently. Each has an owner until it is
 -- settled. item_key is the digest of an account or the id of an order.

@@ -75,6 +75,7 @@ type Bank struct {
 	mu     sync.Mutex
 	books  books
 	faults Faults
+	forge  func(batch *string, rows [][]string) [][]string
 	rand   *rand.Rand
 	// Late are messages that are carried out after their caller has gone.
 	late sync.WaitGroup
@@ -173,28 +174,36 @@ func refuse(code, text string) outcome { return outcome{Result: "refused", Code:
 func (b *Bank) work(id uuid.UUID, operation string, body []byte) (outcome, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	answer, fresh := b.once(id, operation, body)
+	if !fresh {
+		return answer, nil
+	}
+	return answer, b.save()
+}
+
+func (b *Bank) once(id uuid.UUID, operation string, body []byte) (answer outcome, fresh bool) {
 	var a ask
 	if err := json.Unmarshal(body, &a); err != nil {
-		return refuse("9001", "报文格式错误"), nil
+		return refuse("9001", "报文格式错误"), false
 	}
 	if operation == "message.query" {
 		asked, ok := b.books.Messages[a.Message.String()]
 		if !ok {
-			return outcome{Result: "none", Code: "0000"}, nil
+			return outcome{Result: "none", Code: "0000"}, false
 		}
-		return asked.Answer, nil
+		return asked.Answer, false
 	}
 	sum := sha256.Sum256(body)
 	print := fmt.Sprintf("%x", sum)
 	if known, ok := b.books.Messages[id.String()]; ok {
 		if known.Answer.Result != "reversed" && (known.Print != print || known.Operation != operation) {
-			return refuse("9004", "消息编号已用于另一内容"), nil
+			return refuse("9004", "消息编号已用于另一内容"), false
 		}
-		return known.Answer, nil
+		return known.Answer, false
 	}
-	answer := b.carryOut(id.String(), operation, a)
+	answer = b.carryOut(id.String(), operation, a)
 	b.books.Messages[id.String()] = &kept{Operation: operation, Print: print, Answer: answer}
-	return answer, b.save()
+	return answer, true
 }
 
 func (b *Bank) carryOut(id, operation string, a ask) outcome {
