@@ -44,6 +44,7 @@ type config struct {
 	Profiles  string       `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
 	Keeper    keeper       `koanf:"keeper"`   // keys in a process of their own
 	Stores    storesConfig `koanf:"stores"`   // the databases beside production
+	Bank      []bankConfig `koanf:"bank"`     // the banks that cards have accounts with (合作银行)
 }
 
 // profiles returns the card profiles that the platform knows.
@@ -133,7 +134,7 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 	}
 	err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
-		DecodeHook: mapstructure.StringToSliceHookFunc(","),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
 		return config{}, fmt.Errorf("配置 configuration: %w", err)

@@ -77,6 +77,10 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	banks, err := p.openBanks()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server := p.api.HTTP(certificates)
 	address := filepath.Join(p.config.Data, addressFile)
 	if err := os.WriteFile(address, []byte(listener.Addr().String()+"\n"), 0o644); err != nil {
@@ -100,7 +104,8 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 		p.watchAudit(ctx)
 		return nil
 	})
-	group.Go(func() error { return p.carry(ctx) })
+	group.Go(func() error { return p.carry(ctx, banks) })
+	group.Go(func() error { return p.serveBanks(ctx, banks) })
 	group.Go(func() error { return p.decide(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()

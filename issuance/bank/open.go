@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -67,6 +68,15 @@ func (s *Service) OpenAccounts(tx *registry.Tx, bank, batch string, applications
 }
 
 const batchLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+
+// Without returns applications of a place, or of one below it, that have a card
+// number, no card and no account yet, the oldest first.
+func (s *Service) Without(ctx context.Context, place string, most int) (ids []uuid.UUID, err error) {
+	return ids, s.db.Read(ctx).Table("applications").Where("state IN ? AND place LIKE ?", []string{"numbered", "batched"}, below(place)+"%").
+		Where("NOT EXISTS (SELECT 1 FROM bank_orders o WHERE o.application_id = applications.id AND o.operation = ? AND o.state IN ?)", OpenAccount, []string{Begun, Sent, Unknown, Done}).
+		Where("NOT EXISTS (SELECT 1 FROM bank_accounts a WHERE a.application_id = applications.id AND a.state <> 'closed')").
+		Order("id").Limit(most).Pluck("id", &ids).Error
+}
 
 func (s *Service) openAccount(tx *registry.Tx, p Peer, batch string, id uuid.UUID) (fresh bool, err error) {
 	var a application

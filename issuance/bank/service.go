@@ -137,3 +137,38 @@ func forUpdate(tx *registry.Tx) *gorm.DB {
 var beijing = time.FixedZone("CST", 8*60*60)
 
 func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
+
+// Banks returns the banks that are configured, by code.
+func (s *Service) Banks() (all Banks) {
+	for _, b := range s.banks {
+		if _, ok := s.peers[b.Code]; ok {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// Line is how the line to a bank is (线路状况).
+type Line struct {
+	Stopped bool
+	Reason  string
+	Open    int64  // orders without an end
+	Oldest  string // when the first of them was begun; empty if there is none
+}
+
+// Line returns how the line to a bank is.
+func (s *Service) Line(ctx context.Context, code string) (Line, error) {
+	var row lineRow
+	if err := s.db.Read(ctx).Where("bank = ?", code).Limit(1).Find(&row).Error; err != nil {
+		return Line{}, err
+	}
+	line := Line{Stopped: row.Stopped, Reason: row.Reason}
+	open := s.db.Read(ctx).Model(&order{}).Where("bank = ? AND state IN ?", code, []string{Begun, Sent, Unknown})
+	if err := open.Session(&gorm.Session{}).Count(&line.Open).Error; err != nil || line.Open == 0 {
+		return line, err
+	}
+	var first order
+	err := open.Session(&gorm.Session{}).Order("begun_at").Take(&first).Error
+	line.Oldest = first.BegunAt.In(beijing).Format(time.DateTime)
+	return line, err
+}
