@@ -46,7 +46,8 @@ type line struct {
 	http *http.Client
 }
 
-func newLine(p Peer) *line {
+// Dial returns the HTTPS client of a bank.
+func Dial(p Peer) Wire {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: p.Roots, Time: p.Now,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.Client() },

@@ -174,7 +174,7 @@ func readFile(in io.Reader, keys credentials, now time.Time, each func(row int64
 	whole := sha256.New()
 	lines := bufio.NewScanner(io.TeeReader(in, whole))
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
-	r := &fileReader{keys: keys, now: now, content: sha256.New(), decoder: simplifiedchinese.GB18030.NewDecoder()}
+	r := &fileReader{keys: keys, now: now, content: sha256.New(), decoder: newDecoder()}
 	if !lines.Scan() {
 		return tail{}, "", refuse("empty", "文件为空", "it is empty")
 	}
@@ -198,6 +198,8 @@ func readFile(in io.Reader, keys credentials, now time.Time, each func(row int64
 	t, err := r.finish(last)
 	return t, hex.EncodeToString(whole.Sum(nil)), err
 }
+
+func newDecoder() *encoding.Decoder { return simplifiedchinese.GB18030.NewDecoder() }
 
 func (r *fileReader) open(line string, into any) error {
 	payload, err := signed.Open(line, r.keys.roots, func([]byte) (time.Time, error) { return r.now, nil })

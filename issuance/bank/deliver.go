@@ -134,9 +134,11 @@ func (s *Service) tellStatus(tx *registry.Tx, d Delivery, cardID uuid.UUID) ([]o
 		return nil, nil
 	}
 	// The account that was opened for the card; accounts that were taken over
-	// from elsewhere belong to no application and go with any card.
+	// from elsewhere belong to no application and go with any card, but are not
+	// closed while the person has another.
 	accounts, err := s.accounts(tx, card.PersonID, func(query *gorm.DB) *gorm.DB {
-		return query.Where("application_id IS NULL OR application_id IN (SELECT id FROM applications WHERE card_id = ?)", cardID)
+		return query.Where("application_id IN (SELECT id FROM applications WHERE card_id = ?) OR application_id IS NULL AND (? <> '9' OR NOT EXISTS (SELECT 1 FROM cards other WHERE other.person_id = ? AND other.status <> '9'))",
+			cardID, card.Status, card.PersonID)
 	})
 	if err != nil {
 		return nil, err

@@ -113,11 +113,10 @@ func (s *Service) carried(tx *registry.Tx, fee *Fee, days int) error {
 	for _, earlier := range recent {
 		failed := strings.Contains(" returned withdrawn cancelled ", " "+earlier.Stage+" ")
 		switch {
-		case earlier.Fee.State == "paid" && failed && earlier.Fee.Bank == fee.Bank:
-			fee.State, fee.AmountFen, fee.PaidAt, fee.CarriedFrom = "paid", earlier.Fee.AmountFen, earlier.Fee.PaidAt, &earlier.Fee.ID
+		case earlier.Fee.State == "paid" && failed:
+			fee.State, fee.Bank, fee.AmountFen, fee.PaidAt, fee.CarriedFrom = "paid", earlier.Fee.Bank, earlier.Fee.AmountFen, earlier.Fee.PaidAt, &earlier.Fee.ID
 			return nil
-		case failed: // what is still due is reversed or given back by itself
-		case earlier.Stage == "handed" || earlier.Stage == "made":
+		case earlier.Fee.State == "paid" && (earlier.Stage == "handed" || earlier.Stage == "made"):
 			return ErrPaidRecently
 		default:
 			return ErrFeeRunning

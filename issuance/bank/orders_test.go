@@ -96,6 +96,9 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, func(t *testing.T, w *world) {
+				if faults.Hang+faults.LateSuccess > 0 {
+					w.hasty(t)
+				}
 				w.bank.SetFaults(faults)
 				applications := make([]uuid.UUID, 4)
 				for i := range applications {
@@ -152,4 +155,75 @@ func (w *world) agrees(t must) {
 		}
 	}
 	require.Equal(t, ours, theirs, "money")
+}
+
+// TestStopped: nothing goes to a bank whose line is stopped, and the orders
+// wait; who reverses one that never left needs no bank.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.change(t, func(tx *registry.Tx) error { return w.Stop(tx, "105", true, "银行升级") })
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error { return w.Stop(tx, "105", true, "") }), registry.ErrInvalid)
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error { return w.Stop(tx, "999", true, "x") }), bank.ErrBank)
+		id, _ := w.application(t, "卓玛")
+		w.open(t, "", id)
+		n, err := w.Turn(t.Context(), code)
+		require.NoError(t, err)
+		require.Zero(t, n)
+		line, err := w.Line(t.Context(), code)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, line.Open)
+		orders, err := w.Orders(t.Context(), bank.Filter{Open: true, Limit: 5})
+		require.NoError(t, err)
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error { return w.Reverse(tx, orders[0].ID, "") }), registry.ErrInvalid)
+		w.change(t, func(tx *registry.Tx) error { return w.Reverse(tx, orders[0].ID, "撤回") })
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error { return w.Reverse(tx, orders[0].ID, "撤回") }), bank.ErrEnded)
+		w.open(t, "", id)
+		w.change(t, func(tx *registry.Tx) error { return w.Stop(tx, "105", false, "") })
+		w.settle(t)
+		require.Len(t, w.bank.Accounts(), 1)
+		w.agrees(t)
+		ended, _ := w.application(t, "卓玛")
+		w.ended(t, ended, "withdrawn")
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error {
+			_, err := w.OpenAccounts(tx, code, "", ended)
+			return err
+		}), bank.ErrNumbered)
+	})
+}
+
+// TestRefusedForGood: what a bank refuses is told as such, and the account
+// stays as it was; a card that has no account needs no bank.
+func TestRefusedForGood(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		id, person := w.application(t, "卓玛")
+		w.open(t, "", id)
+		w.settle(t)
+		card := w.card(t, person, id, "2")
+		w.bank.Plant(func(known map[string]*sim.Account, _ map[string]*sim.Booking) {
+			for _, a := range known {
+				a.State = "closed" // at the bank's counter, and its notice is on the way
+			}
+		})
+		lost := bank.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()}
+		w.bank.SetFaults(sim.Faults{Down: 100})
+		_, err := w.Deliver(t.Context(), lost)
+		require.ErrorIs(t, err, bank.ErrUnderWay)
+		w.bank.SetFaults(sim.Faults{})
+		w.settle(t)
+		answer, err := w.Deliver(t.Context(), lost)
+		require.NoError(t, err)
+		require.Equal(t, bank.Delivered{Code: "2002", Text: "账户状态不允许"}, answer)
+		require.Equal(t, 1, w.count(t, "bank_accounts", "state = 'preopened'"))
+		_, other := w.application(t, "才让")
+		lost.ID, lost.Subject = uuid.New(), "card:"+w.card(t, other, uuid.New(), "2").String()
+		answer, err = w.Deliver(t.Context(), lost)
+		require.NoError(t, err)
+		require.True(t, answer.Acknowledged)
+		lost.Subject = "card:x"
+		answer, err = w.Deliver(t.Context(), lost)
+		require.NoError(t, err)
+		require.False(t, answer.Acknowledged)
+	})
 }

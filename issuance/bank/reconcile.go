@@ -74,6 +74,9 @@ type statementRow struct {
 // TableName implements gorm's schema.Tabler.
 func (statementRow) TableName() string { return "bank_statement_rows" }
 
+// statementPage is how many rows of a statement are stored together.
+const statementPage = 2000
+
 // Rows of a statement: A, account, state; or F, order, operation, receipt, fen.
 const (
 	rowAccount = "A"
@@ -187,7 +190,7 @@ func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fi
 		} else {
 			row.Said = fields[2] + " " + fields[4]
 		}
-		if rows = append(rows, row); len(rows) == page {
+		if rows = append(rows, row); len(rows) == statementPage {
 			defer func() { rows = rows[:0] }()
 			return store(false, rows)
 		}

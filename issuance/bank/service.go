@@ -93,7 +93,7 @@ func New(c Config) (*Service, error) {
 		if c.Wire != nil {
 			s.wires[p.Code] = c.Wire(p)
 		} else {
-			s.wires[p.Code] = newLine(p)
+			s.wires[p.Code] = Dial(p)
 		}
 	}
 	return s, nil
