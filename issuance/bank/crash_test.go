@@ -120,9 +120,9 @@ func (w *world) process(t must, line *badLine, left int, commit bool) *mortal {
 
 func (w *world) crashes(t *rapid.T, line *badLine) (died int) {
 	var applications []uuid.UUID
-	process := w.process(t, line, -1, false)
+	w.process(t, line, -1, false)
 	for range rapid.IntRange(4, 14).Draw(t, "steps") {
-		switch rapid.SampledFrom([]string{"open", "charge", "turn", "turn", "turn", "reverse", "late", "later", "crash"}).Draw(t, "step") {
+		switch rapid.SampledFrom([]string{"open", "charge", "turn", "turn", "turn", "reverse", "late", "later", "crash", "crash"}).Draw(t, "step") {
 		case "open":
 			id, _ := w.application(t, "卓玛")
 			applications = append(applications, id)
@@ -147,12 +147,15 @@ func (w *world) crashes(t *rapid.T, line *badLine) (died int) {
 		case "later":
 			w.clock.Advance(time.Duration(rapid.IntRange(0, 1800).Draw(t, "seconds")) * time.Second)
 		case "crash":
-			process = w.process(t, line, rapid.IntRange(0, 5).Draw(t, "transactions"), rapid.Bool().Draw(t, "committed"))
+			id, _ := w.application(t, "才让")
+			applications = append(applications, id)
+			w.open(t, "", id)
+			process := w.process(t, line, rapid.IntRange(0, 2).Draw(t, "transactions"), rapid.Bool().Draw(t, "committed"))
 			_, _ = w.Turn(t.Context(), code)
 			if process.dead {
 				died++
 			}
-			process = w.process(t, line, -1, false)
+			w.process(t, line, -1, false)
 		}
 	}
 	line.next = nil

@@ -18,7 +18,6 @@ import (
 
 	"onecard/api/pki"
 	"onecard/internal/gb"
-	"onecard/internal/signed"
 	"onecard/issuance/bank"
 	"onecard/registry"
 	"onecard/registry/registrytest"
@@ -231,13 +230,4 @@ func (w *world) take(t must, id uuid.UUID, peer, notice string) string {
 		map[string]registry.Taker{bank.TopicAccount: w.Take})
 	require.NoError(t, err)
 	return outcome
-}
-
-func seal(t must, plain []byte) string {
-	t.Helper()
-	to, err := authorities.province.Exchange()
-	require.NoError(t, err)
-	token, err := signed.Seal(plain, to.Leaf)
-	require.NoError(t, err)
-	return token
 }
