@@ -33,13 +33,13 @@ func (c bankConfig) in() string    { return filepath.Join(c.Files, "in") }
 func (c bankConfig) taken() string { return filepath.Join(c.Files, "taken") }
 
 // bankOf returns the configuration of a bank.
-func (c config) bankOf(code string) (bankConfig, error) {
+func (c config) bankOf(known bank.Bank) (bankConfig, error) {
 	for _, b := range c.Bank {
-		if b.Code == code {
+		if b.Code == known.Code || b.Code == known.Institution {
 			return b, nil
 		}
 	}
-	return bankConfig{}, fmt.Errorf("%w: %s", bank.ErrBank, code)
+	return bankConfig{}, fmt.Errorf("%w: %s", bank.ErrBank, known.Code)
 }
 
 // bankPeer reads a bank's certificates.
@@ -133,7 +133,11 @@ type bankOutCommand struct {
 // Run puts applications into a batch and writes its account-opening file.
 func (c *bankOutCommand) Run(ctx context.Context, out streams) error {
 	return c.withBanks(ctx, out, func(p *platform, banks *bank.Service) error {
-		where, err := p.config.bankOf(c.Bank)
+		known, err := banks.Known(c.Bank)
+		if err != nil {
+			return err
+		}
+		where, err := p.config.bankOf(known)
 		if err != nil {
 			return err
 		}

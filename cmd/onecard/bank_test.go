@@ -73,7 +73,7 @@ func newTrialBank(t *testing.T, s settings) *trialBank {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.Config = filepath.Join(t.TempDir(), "onecard.yaml")
-	require.NoError(t, os.WriteFile(s.Config, fmt.Appendf(nil, "bank:\n- {code: '95533', address: 'https://%s', ca: %s, seal: %s, files: %s, timeout: 2s}\n",
+	require.NoError(t, os.WriteFile(s.Config, fmt.Appendf(nil, "bank:\n- {code: '105', inbox: bank.95533, address: 'https://%s', ca: %s, seal: %s, files: %s, timeout: 2s}\n",
 		listener.Addr(), filepath.Join(own, "ca.pem"), filepath.Join(own, "exchange.pem"), files), 0o600))
 	return &trialBank{settings: s, Bank: b, files: files, inbox: sim.Inbox{HTTP: &http.Client{Transport: transport}, Seal: seal}}
 }

@@ -138,6 +138,16 @@ var beijing = time.FixedZone("CST", 8*60*60)
 
 func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
 
+// Known returns a configured bank by either of its codes.
+func (s *Service) Known(code string) (Bank, error) {
+	p, err := s.peer(code)
+	if err != nil {
+		return Bank{}, err
+	}
+	known, _ := s.banks.find(p.Code)
+	return known, nil
+}
+
 // Banks returns the banks that are configured, by code.
 func (s *Service) Banks() (all Banks) {
 	for _, b := range s.banks {
