@@ -17,6 +17,8 @@ import (
 	"onecard/issuance/bank"
 	"onecard/registry"
 	"onecard/registry/registrytest"
+
+	sim "onecard/internal/sim/bank"
 )
 
 var errDied = errors.New("the process has died")
@@ -231,3 +233,32 @@ func (w *watcher) Errorf(string, ...any)    { w.failed = true }
 func (w *watcher) FailNow()                 { w.failed = true }
 func (w *watcher) Helper()                  {}
 func (w *watcher) Context() context.Context { return context.Background() }
+
+// TestTwoPlatforms: two processes that work on the same orders at once send
+// each once.
+func TestTwoPlatforms(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		other := w.serve(t, bank.Config{Peers: []bank.Peer{w.peer}})
+		for range 12 {
+			id, _ := w.application(t, "卓玛")
+			w.open(t, "", id)
+			w.charge(t, id, bank.ItemReplacement)
+		}
+		w.bank.SetFaults(sim.Faults{Garbage: 30})
+		for range 4 {
+			var both sync.WaitGroup
+			for _, s := range []*bank.Service{w.Service, other} {
+				both.Go(func() { _, _ = s.Turn(t.Context(), code) })
+			}
+			both.Wait()
+			w.clock.Advance(5 * time.Minute)
+		}
+		w.bank.SetFaults(sim.Faults{})
+		w.settle(t)
+		w.agrees(t)
+		require.Equal(t, 12, w.count(t, "bank_accounts", "1 = 1"))
+		require.Len(t, w.bank.Accounts(), 12)
+		require.Len(t, w.bank.Bookings(), 12)
+	})
+}

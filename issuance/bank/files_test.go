@@ -84,11 +84,12 @@ func TestReturnRowByRow(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		out, back := t.TempDir(), t.TempDir()
-		path, _ := w.batch(t, "B2", out, 5)
+		path, _ := w.batch(t, "B2", out, 6)
 		w.bank.SetFaults(sim.Faults{Repeat: 100}) // the last row is the first one again
 		w.bank.Forge(func(_ *string, rows [][]string) [][]string {
 			rows[1][2] = "别人"
 			rows[2][4] = rows[2][4][:18] + string('0'+(rows[2][4][18]-'0'+1)%10)
+			rows[3][4] = rows[0][4]
 			return rows
 		})
 		answer, err := w.bank.OpenFile(path, back)
@@ -96,16 +97,17 @@ func TestReturnRowByRow(t *testing.T) {
 		w.bank.SetFaults(sim.Faults{})
 		taken, err := w.TakeFile(t.Context(), answer)
 		require.NoError(t, err)
-		require.EqualValues(t, []int64{2, 3}, []int64{taken.Done, taken.Bad})
+		require.EqualValues(t, []int64{2, 4}, []int64{taken.Done, taken.Bad})
 		outcomes, err := w.Outcomes(t.Context(), code, "B2")
 		require.NoError(t, err)
-		require.Len(t, outcomes, 3)
+		require.Len(t, outcomes, 4)
 		require.Contains(t, outcomes[0].Reason, "姓名")
 		require.Contains(t, outcomes[1].Reason, "账号")
-		require.Contains(t, outcomes[2].Reason, "重复")
+		require.Contains(t, outcomes[2].Reason, "他人")
+		require.Contains(t, outcomes[3].Reason, "重复")
 		w.settle(t)
 		w.agrees(t)
-		require.Equal(t, 2, w.count(t, "bank_orders", "operation = 'account.open' AND state = 'reversed'"))
+		require.Equal(t, 3, w.count(t, "bank_orders", "operation = 'account.open' AND state = 'reversed'"))
 		require.Equal(t, 3, w.count(t, "bank_orders", "operation = 'account.open' AND state = 'done'"), "the one left out was asked about")
 	})
 }
@@ -176,4 +178,55 @@ func empty(t *testing.T, name string) string {
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	return path
+}
+
+// TestFilesAndCrashes: a process that dies at any transaction of making or
+// taking a file leaves it so that the next one ends it, once.
+func TestFilesAndCrashes(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		out, back := t.TempDir(), t.TempDir()
+		line := &badLine{Wire: bank.Dial(w.peer)}
+		died := 0
+		until := func(work func() error) {
+			t.Helper()
+			for left := range 8 {
+				process := w.process(t, line, left/2, left%2 == 0)
+				err := work()
+				if !process.dead {
+					require.NoError(t, err)
+					return
+				}
+				died++
+			}
+			require.Fail(t, "it never ends")
+		}
+		var applications []uuid.UUID
+		for range 5 {
+			id, _ := w.application(t, "卓玛")
+			applications = append(applications, id)
+		}
+		w.open(t, "B5", applications...)
+		var path, answer string
+		until(func() error {
+			made, err := w.MakeFile(t.Context(), clerk, code, "B5", out)
+			path = made.Path
+			return err
+		})
+		var err error
+		answer, err = w.bank.OpenFile(path, back)
+		require.NoError(t, err)
+		until(func() error { _, err := w.TakeFile(t.Context(), answer); return err })
+		statement, err := w.bank.Statement(w.today(), back)
+		require.NoError(t, err)
+		var taken bank.Taken
+		until(func() error { taken, err = w.TakeFile(t.Context(), statement); return err })
+		require.EqualValues(t, 5, taken.Day.Agreed)
+		require.Greater(t, died, 5)
+		w.agrees(t)
+		require.Equal(t, 5, w.count(t, "bank_accounts", "1 = 1"))
+		leftovers, err := filepath.Glob(filepath.Join(out, ".part*"))
+		require.NoError(t, err)
+		require.Empty(t, leftovers)
+	})
 }
