@@ -12,7 +12,7 @@ import (
 func (s *Server) FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error) {
 	who := callerOf(ctx)
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Card, error) {
-		card, err := s.issuance.FireCard(tx, request.Id, request.Body.Event, deref(request.Body.Reason, ""), who.operator.Roles)
+		card, err := s.issuance.FireCard(tx, request.Id, asked(request.Body, who))
 		return s.cardView(who, card), err
 	})
 	if err != nil {
@@ -21,15 +21,39 @@ func (s *Server) FireCard(ctx context.Context, request FireCardRequestObject) (F
 	return FireCard200JSONResponse(answer), nil
 }
 
-// InvalidCards implements StrictServerInterface (失效名单).
-func (s *Server) InvalidCards(ctx context.Context, request InvalidCardsRequestObject) (InvalidCardsResponseObject, error) {
-	entries, latest, err := s.issuance.InvalidCards(ctx, deref(request.Params.Since, 0))
+// asked is an event as a request asks for it.
+func asked(event *Event, who caller) issuance.Asked {
+	return issuance.Asked{Event: event.Event, Code: deref(event.ReasonCode, ""), Reason: deref(event.Reason, ""), Roles: who.operator.Roles}
+}
+
+// CardTold implements StrictServerInterface (通知情况).
+func (s *Server) CardTold(ctx context.Context, request CardToldRequestObject) (CardToldResponseObject, error) {
+	told, err := s.issuance.Told(ctx, request.Id)
 	if err != nil {
 		return nil, err
 	}
-	answer := InvalidCards200JSONResponse{Latest: latest, Entries: make([]InvalidCard, len(entries))}
-	for i, e := range entries {
-		answer.Entries[i] = InvalidCard{Seq: e.Seq, ChipId: e.ChipID, CardNumber: e.CardNumber, Status: e.Status, At: e.At.UTC()}
+	answer := CardTold200JSONResponse{Peers: make([]ToldPeer, len(told))}
+	for i, t := range told {
+		answer.Peers[i] = ToldPeer{
+			Peer: t.Peer, Event: t.Event, State: ToldPeerState(t.State), Attempts: &t.Attempts, Answer: optional(t.Answer), At: t.At.UTC(), AcknowledgedAt: t.EndedAt,
+		}
+	}
+	return answer, nil
+}
+
+// InvalidCards implements StrictServerInterface (失效名单).
+func (s *Server) InvalidCards(ctx context.Context, request InvalidCardsRequestObject) (InvalidCardsResponseObject, error) {
+	list, err := s.issuance.InvalidCards(ctx, deref(request.Params.Since, 0))
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.issuance.SignList(list)
+	if err != nil {
+		return nil, err
+	}
+	answer := InvalidCards200JSONResponse{Latest: list.Latest, Signed: token, Entries: make([]InvalidCard, len(list.Entries))}
+	for i, e := range list.Entries {
+		answer.Entries[i] = InvalidCard{Seq: e.Seq, ChipId: e.ChipID, CardNumber: e.CardNumber, Status: e.Status, Grade: optional(e.Grade), At: e.At}
 	}
 	return answer, nil
 }
@@ -54,7 +78,8 @@ func (s *Server) cardView(who caller, c issuance.Card) Card {
 	return Card{
 		Id: c.ID, Number: c.Number, ChipId: optional(c.ChipID), PersonId: c.PersonID,
 		Status: c.Status, StatusText: statusText(c.Status), SpecVersion: c.SpecVersion,
-		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(),
+		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(), Kind: optional(c.Kind), Production: optional(c.Production),
+		Custody: optional(c.Custody), ChipState: optional(c.Chip), LossEnds: c.LossEnds,
 		Events: append(allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)), allowedWorks(s.issuance.CardWorks(c, who.operator.Roles))...),
 	}
 }

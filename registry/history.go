@@ -20,21 +20,22 @@ import (
 // change that does not count, and it refuses to delete.
 //
 // Columns that end in _sealed or _index may change without a version: a change
-// of keys writes the same value anew.
-var kept = []struct{ table, key string }{
-	{"persons", "id"},
-	{"person_numbers", "number_index, system"},
-	{"insured", "person_id, kind, place"},
-	{"bank_accounts", "id"},
-	{"addresses", "id"},
-	{"guardians", "ward_id, relation"},
-	{"person_groups", "person_id, label"},
-	{"old_cards", "pool, number_index"},
-	{"attachments", "id"},
-	{"peer_names", "person_id, peer"},
-	{"institutions", "id"},
-	{"blank_cards", "serial"},
-	{"cards", "id"},
+// of keys writes the same value anew. once is a column that is written once and
+// for all: the history has no second copy of it.
+var kept = []struct{ table, key, once string }{
+	{table: "persons", key: "id"},
+	{table: "person_numbers", key: "number_index, system"},
+	{table: "insured", key: "person_id, kind, place"},
+	{table: "bank_accounts", key: "id"},
+	{table: "addresses", key: "id"},
+	{table: "guardians", key: "ward_id, relation"},
+	{table: "person_groups", key: "person_id, label"},
+	{table: "old_cards", key: "pool, number_index"},
+	{table: "attachments", key: "id", once: "content_sealed"},
+	{table: "peer_names", key: "person_id, peer"},
+	{table: "institutions", key: "id"},
+	{table: "blank_cards", key: "serial"},
+	{table: "cards", key: "id"},
 }
 
 // column is a column as the database's own catalogue has it.
@@ -58,18 +59,19 @@ func (e *engine) keepHistory(ctx context.Context) error {
 		}
 	}
 	for _, table := range kept {
-		if err := e.keepTable(ctx, tx, table.table, table.key); err != nil {
+		if err := e.keepTable(ctx, tx, table.table, table.key, table.once); err != nil {
 			return fmt.Errorf("%s: %w", table.table, err)
 		}
 	}
 	return translate(tx.Commit())
 }
 
-func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key string) error {
+func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key, once string) error {
 	columns, err := e.columns(ctx, tx, table)
 	if err != nil {
 		return err
 	}
+	columns = slices.DeleteFunc(columns, func(c column) bool { return c.name == once })
 	past, err := e.columns(ctx, tx, table+"_history")
 	if err != nil {
 		return err
@@ -93,7 +95,7 @@ func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key string) e
 	// finds without locking anything that they are as they should be.
 	digest := sha256.Sum256([]byte(strings.Join(made, "\n")))
 	mark := "kept_" + table + "_" + hex.EncodeToString(digest[:8])
-	names, err := e.triggers(ctx, tx, table)
+	names, err := e.triggers(ctx, tx, table, "kept_")
 	if err != nil {
 		return err
 	}
@@ -198,13 +200,13 @@ func (e *engine) columns(ctx context.Context, tx *sql.Tx, table string) ([]colum
 	return columns, translate(rows.Err())
 }
 
-// triggers returns the names of our triggers on a table.
-func (e *engine) triggers(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
-	query := "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE 'kept!_%' ESCAPE '!'"
+// triggers returns the names of our triggers on a table, which begin with prefix.
+func (e *engine) triggers(ctx context.Context, tx *sql.Tx, table, prefix string) ([]string, error) {
+	query := "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND substr(name, 1, length(?)) = ?"
 	if e.dialect == goose.DialectPostgres {
-		query = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname LIKE 'kept!_%' ESCAPE '!'"
+		query = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND starts_with(tgname, $2) AND starts_with(tgname, $3)"
 	}
-	rows, err := tx.QueryContext(ctx, query, table)
+	rows, err := tx.QueryContext(ctx, query, table, prefix, prefix)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/issuance"
 	"onecard/issuance/bank"
+	"onecard/issuance/tell"
 	"onecard/registry"
 )
 
@@ -148,13 +150,13 @@ func (c *bankTellCommand) Run(ctx context.Context, out streams) error {
 	return c.withBanks(ctx, out, func(_ *platform, banks *bank.Service) error {
 		topic := registry.TopicCardStatus
 		if strings.HasPrefix(c.Subject, "person:") {
-			topic = bank.TopicPerson
+			topic = issuance.TopicPersonChanged
 		}
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
 		}
-		told, err := banks.Deliver(ctx, bank.Delivery{ID: id, Topic: topic, Place: c.Place, Subject: c.Subject})
+		told, err := banks.Deliver(ctx, tell.Delivery{ID: id, Topic: topic, Place: c.Place, Subject: c.Subject})
 		if err != nil {
 			return err
 		}

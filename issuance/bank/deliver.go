@@ -9,29 +9,10 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"onecard/issuance"
+	"onecard/issuance/tell"
 	"onecard/registry"
 )
-
-// Delivery is what the platform wants the banks to know of a card or a person:
-// topic card.status with subject card:<id>, or person.changed with
-// person:<id>. What is to be said is read when it leaves, so that a message
-// that is late says how things are now.
-type Delivery struct {
-	ID      uuid.UUID
-	Topic   string
-	Place   string
-	Subject string
-}
-
-// Delivered is what became of it. Not acknowledged without an error: refused
-// for good, a person must look.
-type Delivered struct {
-	Code, Text   string
-	Acknowledged bool
-}
-
-// TopicPerson tells that a person's file was changed.
-const TopicPerson = "person.changed"
 
 // ErrUnderWay: the banks have been asked and not all have answered.
 var ErrUnderWay = errors.New("银行尚未全部回应 not all banks have answered yet")
@@ -45,10 +26,12 @@ var settledStates = map[string][]string{
 	ChangeUnloss: {Active, Preopened}, ChangeLoss: {WrittenLoss, Frozen}, ChangeOralLoss: {OralLoss, WrittenLoss, Frozen}, ChangeClose: {Closed},
 }
 
-// Deliver tells the banks of the person's accounts. It is called again, with
-// the same id, until it says that they know: one id has one effect. An error
-// that matches ErrUnderWay says that it is too early.
-func (s *Service) Deliver(ctx context.Context, d Delivery) (Delivered, error) {
+// Deliver implements tell.Deliverer: it tells the banks of the person's accounts
+// how a card is (topic card.status, subject card:<id>) or what of a person was
+// changed (person.changed, person:<id>). What is to be said is read when it
+// leaves, so that a message that is late says how things are now. An error that
+// matches ErrUnderWay says that it is too early.
+func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, error) {
 	var orders []order
 	err := s.changes.InTx(ctx, registry.Actor{Operator: "system:bank", Place: d.Place}, func(tx *registry.Tx) (err error) {
 		orders, err = s.told(tx, d)
@@ -57,16 +40,16 @@ func (s *Service) Deliver(ctx context.Context, d Delivery) (Delivered, error) {
 	var refused *registry.FieldError
 	switch {
 	case errors.As(err, &refused):
-		return Delivered{Code: "invalid", Text: refused.Error()}, nil
+		return tell.Answer{Code: "invalid", Text: refused.Error()}, nil
 	case err != nil:
-		return Delivered{}, err
+		return tell.Answer{}, err
 	case len(orders) == 0:
-		return Delivered{Code: "none", Text: "没有需要告知的金融账户", Acknowledged: true}, nil
+		return tell.Answer{Code: "none", Text: "没有需要告知的金融账户", Acknowledged: true}, nil
 	}
-	result := Delivered{Acknowledged: true}
+	result := tell.Answer{Acknowledged: true}
 	for _, o := range orders {
 		if o, err = s.now(ctx, o); err != nil {
-			return Delivered{}, err
+			return tell.Answer{}, err
 		}
 		result.Code, result.Text = o.Code, o.Answer
 		switch {
@@ -100,24 +83,24 @@ func (s *Service) now(ctx context.Context, o order) (order, error) {
 
 // told returns the orders that a delivery makes, and makes those that are
 // missing.
-func (s *Service) told(tx *registry.Tx, d Delivery) ([]order, error) {
+func (s *Service) told(tx *registry.Tx, d tell.Delivery) ([]order, error) {
 	kind, text, _ := strings.Cut(d.Subject, ":")
 	id, err := uuid.Parse(text)
 	switch {
 	case err == nil && d.Topic == registry.TopicCardStatus && kind == "card":
 		return s.tellStatus(tx, d, id)
-	case err == nil && d.Topic == TopicPerson && kind == "person":
+	case err == nil && d.Topic == issuance.TopicPersonChanged && kind == "person":
 		return s.tellPerson(tx, d, id)
 	}
 	return nil, &registry.FieldError{Field: "topic", ZH: "应为 card.status 与 card:<id>，或 person.changed 与 person:<id>", EN: "card.status with card:<id>, or person.changed with person:<id>"}
 }
 
 // again returns the orders that were made for a delivery before.
-func again(tx *registry.Tx, d Delivery) (orders []order, err error) {
+func again(tx *registry.Tx, d tell.Delivery) (orders []order, err error) {
 	return orders, tx.DB().Where("business_key = ?", d.ID.String()).Order("id").Find(&orders).Error
 }
 
-func (s *Service) tellStatus(tx *registry.Tx, d Delivery, cardID uuid.UUID) ([]order, error) {
+func (s *Service) tellStatus(tx *registry.Tx, d tell.Delivery, cardID uuid.UUID) ([]order, error) {
 	if made, err := again(tx, d); err != nil || len(made) > 0 {
 		return made, err
 	}
@@ -161,7 +144,7 @@ func (s *Service) tellStatus(tx *registry.Tx, d Delivery, cardID uuid.UUID) ([]o
 	return orders, nil
 }
 
-func (s *Service) tellPerson(tx *registry.Tx, d Delivery, personID uuid.UUID) ([]order, error) {
+func (s *Service) tellPerson(tx *registry.Tx, d tell.Delivery, personID uuid.UUID) ([]order, error) {
 	if made, err := again(tx, d); err != nil || len(made) > 0 {
 		return made, err
 	}
@@ -204,6 +187,6 @@ func (s *Service) accounts(tx *registry.Tx, person uuid.UUID, which func(*gorm.D
 	return reached, nil
 }
 
-func (a account) order(d Delivery, operation string) order {
+func (a account) order(d tell.Delivery, operation string) order {
 	return order{Bank: a.Bank, Operation: operation, Subject: a.subject(), Key: d.ID.String(), Place: d.Place, PersonID: &a.PersonID, ApplicationID: a.ApplicationID, AccountID: &a.ID}
 }

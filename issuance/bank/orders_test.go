@@ -7,7 +7,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"onecard/issuance"
 	"onecard/issuance/bank"
+	"onecard/issuance/tell"
 	"onecard/registry"
 
 	sim "onecard/internal/sim/bank"
@@ -39,7 +41,7 @@ func TestLifeOfAnAccount(t *testing.T) {
 		require.Equal(t, registry.OutcomeTaken, w.tell(t, number, "unloss"))
 
 		card := w.card(t, person, id, "2")
-		lost := bank.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()}
+		lost := tell.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()}
 		for range 2 {
 			answer, err := w.Deliver(t.Context(), lost)
 			require.NoError(t, err)
@@ -53,13 +55,13 @@ func TestLifeOfAnAccount(t *testing.T) {
 			_, err := tx.CorrectPerson(person, 0, "更名 renamed", func(told *registry.NewPerson) { told.Name = "扎西·才让" })
 			return err
 		})
-		answer, err := w.Deliver(t.Context(), bank.Delivery{ID: uuid.New(), Topic: bank.TopicPerson, Place: "632723", Subject: "person:" + person.String()})
+		answer, err := w.Deliver(t.Context(), tell.Delivery{ID: uuid.New(), Topic: issuance.TopicPersonChanged, Place: "632723", Subject: "person:" + person.String()})
 		require.NoError(t, err)
 		require.True(t, answer.Acknowledged)
 		require.Equal(t, "扎西·才让", w.bank.Accounts()[0].Name)
 
 		require.Equal(t, registry.OutcomeTaken, w.tell(t, number, "close"))
-		answer, err = w.Deliver(t.Context(), bank.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()})
+		answer, err = w.Deliver(t.Context(), tell.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()})
 		require.NoError(t, err)
 		require.Equal(t, "none", answer.Code)
 	})
@@ -206,7 +208,7 @@ func TestRefusedForGood(t *testing.T) {
 				a.State = "closed" // at the bank's counter, and its notice is on the way
 			}
 		})
-		lost := bank.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()}
+		lost := tell.Delivery{ID: uuid.New(), Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()}
 		w.bank.SetFaults(sim.Faults{Down: 100})
 		_, err := w.Deliver(t.Context(), lost)
 		require.ErrorIs(t, err, bank.ErrUnderWay)
@@ -214,7 +216,7 @@ func TestRefusedForGood(t *testing.T) {
 		w.settle(t)
 		answer, err := w.Deliver(t.Context(), lost)
 		require.NoError(t, err)
-		require.Equal(t, bank.Delivered{Code: "2002", Text: "账户状态不允许"}, answer)
+		require.Equal(t, tell.Answer{Code: "2002", Text: "账户状态不允许"}, answer)
 		require.Equal(t, 1, w.count(t, "bank_accounts", "state = 'preopened'"))
 		_, other := w.application(t, "才让")
 		lost.ID, lost.Subject = uuid.New(), "card:"+w.card(t, other, uuid.New(), "2").String()
