@@ -1,6 +1,7 @@
 package bank_test
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -227,5 +228,33 @@ func TestRefusedForGood(t *testing.T) {
 		answer, err = w.Deliver(t.Context(), lost)
 		require.NoError(t, err)
 		require.False(t, answer.Acknowledged)
+	})
+}
+
+// TestCarried: what the platform tells of a card reaches the bank through the
+// carrier of notices, also when the bank is down at first.
+func TestCarried(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		id, person := w.application(t, "卓玛")
+		w.open(t, "", id)
+		w.settle(t)
+		card := w.card(t, person, id, "4")
+		w.change(t, func(tx *registry.Tx) error {
+			return tell.Write(tx, tell.Message{Peer: tell.Bank, Topic: registry.TopicCardStatus, Place: "632723", Subject: "card:" + card.String()})
+		})
+		carrier := &tell.Carrier{DB: w.db, Place: "630000", Deliverers: map[string]tell.Deliverer{tell.Bank: w.Service}, Logger: slog.New(slog.DiscardHandler)}
+		w.bank.SetFaults(sim.Faults{Down: 100})
+		for turn := range 6 {
+			if turn == 2 {
+				w.bank.SetFaults(sim.Faults{})
+			}
+			_, err := carrier.Turn(t.Context(), tell.Bank)
+			require.NoError(t, err)
+			w.clock.Advance(20 * time.Minute)
+		}
+		require.Equal(t, "oral-loss", w.bank.Accounts()[0].State)
+		require.Equal(t, 1, w.count(t, "deliveries", "peer = 'bank' AND state = 'acknowledged'"))
+		require.Equal(t, 1, w.count(t, "bank_orders", "operation = 'account.status'"))
 	})
 }
