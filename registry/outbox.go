@@ -97,10 +97,18 @@ func (receivedRow) TableName() string { return "received" }
 // says why it was not.
 const OutcomeTaken = "taken"
 
+// Taker does what a message of a peer's says. A *FieldError or ErrNotFound says
+// why it cannot be done; any other error has the message tried again.
+type Taker func(tx *Tx, m Incoming) error
+
 // Take takes a message of a peer's, once: again it says what became of it the
 // first time. A message that cannot be taken changes nothing, and why stays on
-// record.
-func (db *DB) Take(ctx context.Context, place string, m Incoming) (outcome string, err error) {
+// record. Topics that are not the registry's own have their takers.
+func (db *DB) Take(ctx context.Context, place string, m Incoming, takers map[string]Taker) (outcome string, err error) {
+	receive := (*Tx).receive
+	if taker, ok := takers[m.Topic]; ok {
+		receive = taker
+	}
 	actor := Actor{Operator: "peer:" + m.Peer, Place: place}
 	take := func(outcome *string, change func(tx *Tx) error) error {
 		return db.InTx(ctx, actor, func(tx *Tx) error {
@@ -124,7 +132,7 @@ func (db *DB) Take(ctx context.Context, place string, m Incoming) (outcome strin
 		})
 	}
 	outcome = OutcomeTaken
-	err = take(&outcome, func(tx *Tx) error { return tx.receive(m) })
+	err = take(&outcome, func(tx *Tx) error { return receive(tx, m) })
 	var refused *FieldError
 	if errors.As(err, &refused) || errors.Is(err, ErrNotFound) {
 		outcome = err.Error()

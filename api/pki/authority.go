@@ -36,15 +36,15 @@ type Authority struct {
 	cert  *x509.Certificate
 	key   crypto.Signer // nil when it is kept elsewhere
 
-	mu                       sync.Mutex
-	server, orders, exchange *own
+	mu                               sync.Mutex
+	server, orders, exchange, client *own
 }
 
 // Open opens the authority in dir and makes it when there is none. names are
 // the DNS names and IP addresses by which the platform is reached; the names of
 // this machine's loopback interface are always added.
 func Open(dir string, names []string, now func() time.Time) (*Authority, error) {
-	a := &Authority{dir: dir, names: withLoopback(names), now: now, server: serverPair(), orders: ordersPair(), exchange: exchangePair()}
+	a := &Authority{dir: dir, names: withLoopback(names), now: now, server: serverPair(), orders: ordersPair(), exchange: exchangePair(), client: clientPair()}
 	if _, err := os.Stat(a.path("ca.pem")); errors.Is(err, fs.ErrNotExist) {
 		if err := a.create(); err != nil {
 			return nil, err

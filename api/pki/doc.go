@@ -14,6 +14,7 @@
 //	(*Authority).Enrol(w) → certificate and key of workstation w, once; the
 //	                        key is not kept here
 //	Workstation(cert)     → the id that a certificate was made for
+//	(*Authority).Client() → what the platform shows where it connects itself
 //
 // The authority signs nothing but these two kinds of leaf. In the directory of
 // a machine that serves, its key is as safe as the machine; a province that

@@ -52,6 +52,27 @@ func exchangePair() *own {
 	}}
 }
 
+// clientURI tells the platform's own connections from those of workstations.
+const clientURI = "onecard:platform"
+
+func clientPair() *own {
+	return &own{name: "client", template: func(*Authority) *x509.Certificate {
+		return &x509.Certificate{
+			Subject: pkix.Name{CommonName: "OneCard 平台对外连接"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			URIs: []*url.URL{{Scheme: "onecard", Opaque: "platform"}},
+		}
+	}}
+}
+
+// Client returns the certificate and key that the platform shows where it
+// connects to others (对外连接), bearing the URI onecard:platform.
+func (a *Authority) Client() (*tls.Certificate, error) { return a.current(a.client) }
+
+// Platform says whether a certificate is the one of [Authority.Client].
+func Platform(cert *x509.Certificate) bool {
+	return len(cert.URIs) == 1 && cert.URIs[0].String() == clientURI
+}
+
 // Exchange returns the certificate and key to which other authorities seal what
 // they send the province (数据交换).
 func (a *Authority) Exchange() (*tls.Certificate, error) { return a.current(a.exchange) }

@@ -46,6 +46,7 @@ type config struct {
 	Fonts     string         `koanf:"fonts"`    // directory of the fonts of the card's face (卡面字库); default that of the system
 	Stores    storesConfig   `koanf:"stores"`   // the databases beside production
 	Ministry  ministryConfig `koanf:"ministry"` // 部级持卡库
+	Bank      []bankConfig   `koanf:"bank"`     // the banks that cards have accounts with (合作银行)
 }
 
 // profiles returns the card profiles that the platform knows.
@@ -135,7 +136,7 @@ func load(path string, environment func() []string, flags map[string]any) (confi
 	}
 	err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
-		DecodeHook: mapstructure.StringToSliceHookFunc(","),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
 		return config{}, fmt.Errorf("配置 configuration: %w", err)

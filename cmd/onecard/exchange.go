@@ -17,6 +17,7 @@ import (
 
 	"onecard/api/peers"
 	"onecard/api/pki"
+	"onecard/issuance/bank"
 	"onecard/registry"
 	"onecard/registry/intake"
 	"onecard/registry/peername"
@@ -59,7 +60,7 @@ type exchangePeerCommand struct {
 	settings
 	Name   string   `arg:"" help:"The peer, such as police. 外部单位。"`
 	Topics []string `help:"What it is told: card.status, police.check, ministry.check. 可取的主题。"`
-	Sends  []string `help:"What it may send: police.result, ministry.result. 可发的主题。"`
+	Sends  []string `help:"What it may send: police.result, ministry.result, bank.account. 可发的主题。"`
 	Places []string `help:"Of which places: codes or their beginnings; default all. 地区。"`
 	Out    string   `required:"" type:"path" placeholder:"DIR" help:"Directory for its certificate and key. 证书和私钥的存放目录。"`
 }
@@ -169,7 +170,7 @@ func unlessStopped(ctx context.Context, err error) error {
 
 // carry moves messages between production and the exchange store while the
 // platform runs.
-func (p *platform) carry(ctx context.Context) error {
+func (p *platform) carry(ctx context.Context, banks *bank.Service) error {
 	exchange, err := p.config.openExchange(ctx)
 	if errors.Is(err, errNoStore) {
 		p.logger.WarnContext(ctx, "没有交换库，消息留在待发表 no exchange store, messages wait", "error", err)
@@ -178,13 +179,14 @@ func (p *platform) carry(ctx context.Context) error {
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
-	p.flow(exchange).Run(ctx, exchangePause)
+	p.flow(exchange, banks).Run(ctx, exchangePause)
 	return exchange.Close()
 }
 
-func (p *platform) flow(exchange *stores.Exchange) *stores.Flow {
+func (p *platform) flow(exchange *stores.Exchange, banks *bank.Service) *stores.Flow {
 	return &stores.Flow{
 		Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
+		Takers: bankTakers(banks),
 		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
 			registry.TopicPoliceCheck: p.askAbout, registry.TopicMinistryCheck: p.askAbout,
 		},

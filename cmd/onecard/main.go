@@ -73,6 +73,16 @@ type commands struct {
 		Statistics  ministryStatisticsCommand  `cmd:"" help:"Send a month's statistics. 月度统计。"`
 		Compare     ministryCompareCommand     `cmd:"" help:"Compare the ministry's copies with ours. 核对。"`
 	} `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`
+	Bank struct {
+		Out       bankOutCommand       `cmd:"" help:"Open accounts by a file. 生成开户文件。"`
+		In        bankInCommand        `cmd:"" help:"Take files of banks: accounts opened, statements. 接收银行文件。"`
+		Open      bankOpenCommand      `cmd:"" help:"Open one account by message. 实时预开户。"`
+		Fee       bankFeeCommand       `cmd:"" help:"Charge what a card costs, or give it back. 收费、退费。"`
+		Tell      bankTellCommand      `cmd:"" help:"Tell the banks how a card or a person is now. 告知银行。"`
+		Orders    bankOrdersCommand    `cmd:"" help:"What banks were asked to do. 银行指令。"`
+		Reconcile bankReconcileCommand `cmd:"" help:"Reconciled days and open differences. 对账。"`
+		Peer      bankPeerCommand      `cmd:"" help:"The banks and their lines. 银行线路。"`
+	} `cmd:"" help:"Banks. 银行。"`
 	Inventory  inventoryCommand `cmd:"" help:"What every column holds, for how long, who reads it, how it is protected. 数据清单。"`
 	Check      checkCommand     `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand    `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`

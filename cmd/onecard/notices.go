@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"onecard/issuance/bank"
 	"onecard/issuance/notice"
 	"onecard/issuance/tell"
 )
@@ -20,15 +21,16 @@ func (p *platform) messages() notice.Files {
 }
 
 // carrier tells the peers that this platform reaches.
-func (p *platform) carrier() (*tell.Carrier, error) {
+func (p *platform) carrier(banks *bank.Service) (*tell.Carrier, error) {
 	texts, err := notice.Built()
 	if err != nil {
 		return nil, err
 	}
-	return &tell.Carrier{
-		DB: p.db, Place: province, Logger: p.logger,
-		Deliverers: map[string]tell.Deliverer{tell.Holder: &notice.Sender{DB: p.db, Texts: texts, Gateway: p.messages()}},
-	}, nil
+	deliverers := map[string]tell.Deliverer{tell.Holder: &notice.Sender{DB: p.db, Texts: texts, Gateway: p.messages()}}
+	if len(p.config.Bank) > 0 { // otherwise what is for banks waits
+		deliverers[tell.Bank] = banks
+	}
+	return &tell.Carrier{DB: p.db, Place: province, Logger: p.logger, Deliverers: deliverers}, nil
 }
 
 type noticesCommand struct{ settings }

@@ -81,7 +81,11 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	carrier, err := p.carrier()
+	banks, err := p.openBanks()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	carrier, err := p.carrier(banks)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -116,7 +120,8 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 		carrier.Run(ctx, tellPause)
 		return nil
 	})
-	group.Go(func() error { return p.carry(ctx) })
+	group.Go(func() error { return p.carry(ctx, banks) })
+	group.Go(func() error { return p.serveBanks(ctx, banks) })
 	group.Go(func() error { return p.decide(ctx) })
 	group.Go(func() error { return p.tellMinistry(ctx) })
 	group.Go(func() error {

@@ -15,6 +15,7 @@ import (
 
 type commands struct {
 	Ministry ministryCommand `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`
+	Bank     bankCommand     `cmd:"" help:"A bank. 银行。"`
 }
 
 func main() {

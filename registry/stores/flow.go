@@ -26,6 +26,8 @@ type Flow struct {
 	// Bodies makes the messages to a peer of topics that are about a person, when
 	// they are handed over.
 	Bodies map[string]func(ctx context.Context, peer string, m registry.Outgoing) ([]byte, error)
+	// Takers do what messages of other topics than the registry's own say.
+	Takers map[string]registry.Taker
 	Logger *slog.Logger
 }
 
@@ -110,7 +112,7 @@ func (f *Flow) Fetch(ctx context.Context) (int, error) {
 	for _, letter := range letters {
 		outcome := signed.ErrSealed.Error()
 		if body, err := signed.Unseal(letter.Body, with); err == nil {
-			outcome, err = f.Production.Take(ctx, f.Province, registry.Incoming{Peer: letter.Peer, ID: letter.ID, Topic: letter.Topic, Body: body})
+			outcome, err = f.Production.Take(ctx, f.Province, registry.Incoming{Peer: letter.Peer, ID: letter.ID, Topic: letter.Topic, Body: body}, f.Takers)
 			if err != nil {
 				return 0, err
 			}

@@ -208,7 +208,7 @@ func TestFetch(t *testing.T) {
 		require.Equal(t, "peer:police", changed.Stamp.By)
 
 		// Taken again, as after an interruption: the outcome is the first one's.
-		outcome, err := w.production.Take(t.Context(), "630000", registry.Incoming{Peer: "police", ID: good.ID, Topic: good.Topic, Body: []byte(answer(person.ID, "03"))})
+		outcome, err := w.production.Take(t.Context(), "630000", registry.Incoming{Peer: "police", ID: good.ID, Topic: good.Topic, Body: []byte(answer(person.ID, "03"))}, nil)
 		require.NoError(t, err)
 		require.Equal(t, registry.OutcomeTaken, outcome)
 		changed, err = w.production.PersonByID(t.Context(), person.ID)

@@ -1,0 +1,131 @@
+package bank
+
+import (
+	"fmt"
+
+	"onecard/internal/gb"
+	"onecard/registry"
+)
+
+// settlement is what an operation does with the bank's answer. done takes it,
+// or says in words why it does not fit; undone is what follows when the order
+// was refused or reversed.
+type settlement struct {
+	done   func(s *Service, tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error)
+	undone func(s *Service, tx *registry.Tx, o order) error
+	// reversed says that an answer that does not fit has the order reversed at
+	// the bank; otherwise a person must look.
+	reversed bool
+}
+
+func fits(*Service, *registry.Tx, order, Ask, Answer) (string, error) { return "", nil }
+func nothing(*Service, *registry.Tx, order) error                     { return nil }
+
+// settlementOf has a line for every operation of the journal.
+func settlementOf(operation string) settlement {
+	return map[string]settlement{
+		OpenAccount:    {done: (*Service).settleOpen, undone: nothing, reversed: true},
+		ChangeStatus:   {done: (*Service).settleStatus, undone: nothing},
+		ChangeHolder:   {done: fits, undone: nothing},
+		ChargeFee:      {done: (*Service).settleCharge, undone: (*Service).chargeFailed, reversed: true},
+		RefundFee:      {done: (*Service).settleRefund, undone: (*Service).refundFailed, reversed: true},
+		ReverseMessage: {done: (*Service).settleReversal, undone: (*Service).reversalRefused},
+	}[operation]
+}
+
+// sameName compares names as the province writes them.
+func sameName(a, b string) bool {
+	first, err := gb.NormaliseName(a)
+	second, other := gb.NormaliseName(b)
+	return err == nil && other == nil && first == second
+}
+
+// settle takes a bank's answer to an order in one transaction: the order's end
+// with all that follows. An answer that does not fit starts a reversal. When
+// the order has moved on meanwhile, the answer is late and not taken.
+func (s *Service) settle(tx *registry.Tx, o order, answer Answer) error {
+	now, err := find(forUpdate(tx), o.ID)
+	if err != nil {
+		return err
+	}
+	if now.State != o.State || now.ReversalID != nil {
+		return errLate
+	}
+	rules := settlementOf(o.Operation)
+	told := map[string]any{"code": answer.Code, "answer": answer.Text}
+	if answer.Result == resultRefused {
+		if _, err := move(tx, now, eventRefuse, told); err != nil {
+			return err
+		}
+		return rules.undone(s, tx, now)
+	}
+	_, ask, err := s.body(tx.Context(), now)
+	if err != nil {
+		return err
+	}
+	misfit, err := rules.done(s, tx, now, ask, answer)
+	if err != nil {
+		return err
+	}
+	if misfit == "" {
+		if told, err = s.booked(tx, now, answer, told); err != nil {
+			return err
+		}
+		_, err := move(tx, now, eventConfirm, told)
+		return err
+	}
+	if rules.reversed {
+		return s.reverse(tx, now, misfit)
+	}
+	// The bank has done something else: refused here, and a difference at the
+	// end of the day.
+	_, err = move(tx, now, eventRefuse, map[string]any{"code": "misfit", "answer": misfit})
+	return err
+}
+
+// errLate ends a transaction whose order has moved on.
+var errLate = fmt.Errorf("bank: the answer is late: %w", registry.ErrConflict)
+
+// reverse orders the reversal of an order that has no end yet (冲正). One that
+// never left needs no bank.
+func (s *Service) reverse(tx *registry.Tx, o order, reason string) error {
+	if !o.open() || o.Operation == ReverseMessage {
+		return ErrEnded
+	}
+	if o.State == Begun && o.Attempts == 0 && o.Batch == nil {
+		if _, err := move(tx, o, eventReverse, map[string]any{"code": "unsent", "answer": reason}); err != nil {
+			return err
+		}
+		return settlementOf(o.Operation).undone(s, tx, o)
+	}
+	reversal, _, err := s.begin(tx, order{Bank: o.Bank, Operation: ReverseMessage, Subject: o.subject(), Key: "reverse", Place: o.Place,
+		PersonID: o.PersonID, ApplicationID: o.ApplicationID}, Ask{Message: o.ID, Reason: reason})
+	if err != nil {
+		return err
+	}
+	return tx.DB().Model(&order{}).Where("id = ? AND reversal_id IS NULL", o.ID).
+		Updates(map[string]any{"reversal_id": reversal.ID, "answer": reason}).Error
+}
+
+// original returns the order that a reversal is about.
+func original(tx *registry.Tx, reversal order) (o order, err error) {
+	return o, forUpdate(tx).Where("reversal_id = ?", reversal.ID).Take(&o).Error
+}
+
+func (s *Service) settleReversal(tx *registry.Tx, reversal order, _ Ask, _ Answer) (string, error) {
+	o, err := original(tx, reversal)
+	if err != nil || !o.open() {
+		return "", err
+	}
+	if moved, err := move(tx, o, eventReverse, map[string]any{"code": "reversed"}); err != nil || !moved {
+		return "", err
+	}
+	return "", settlementOf(o.Operation).undone(s, tx, o)
+}
+
+// reversalRefused lets the order be asked about again: the bank would not undo
+// it.
+func (s *Service) reversalRefused(tx *registry.Tx, reversal order) error {
+	return tx.DB().Model(&order{}).Where("reversal_id = ?", reversal.ID).
+		Updates(map[string]any{"reversal_id": nil, "next_at": tx.Now().Add(longestPause)}).Error
+}
