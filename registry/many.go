@@ -50,3 +50,31 @@ func sealContexts(column string, rows []string) [][]byte {
 	}
 	return contexts
 }
+
+// AccountNumbers returns the numbers of bank accounts (银行账号), by the row's id.
+// They are personal data: the caller records the reading.
+func (db *DB) AccountNumbers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	var rows []struct {
+		ID     uuid.UUID `gorm:"column:id"`
+		Sealed []byte    `gorm:"column:account_sealed"`
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := db.Read(ctx).Table("bank_accounts").Select("id, account_sealed").Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	numbers := make([]string, len(rows))
+	work := newOpening(len(rows))
+	for i, row := range rows {
+		work.open(columnAccount, row.ID.String(), row.Sealed, &numbers[i])
+	}
+	if err := work.run(ctx, db); err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]string, len(rows))
+	for i, row := range rows {
+		found[row.ID] = numbers[i]
+	}
+	return found, nil
+}

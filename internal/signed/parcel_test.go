@@ -19,7 +19,7 @@ import (
 // other side cannot, and one that was cut off or altered is found out.
 func TestParcel(t *testing.T) {
 	t.Parallel()
-	authority, err := pki.Open(t.TempDir(), nil, time.Now)
+	authority, err := pki.Open(filepath.Join(t.TempDir(), "pki"), nil, time.Now)
 	require.NoError(t, err)
 	to, err := authority.Exchange()
 	require.NoError(t, err)
