@@ -47,7 +47,10 @@ func (s *Server) FindApplications(ctx context.Context, request FindApplicationsR
 // Apply implements StrictServerInterface (申领).
 func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyResponseObject, error) {
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
-		application, err := s.issuance.Apply(tx, request.Body.PersonId, string(request.Body.Kind))
+		application, err := s.issuance.Apply(tx, issuance.Request{
+			Person: request.Body.PersonId, Kind: string(request.Body.Kind), Ground: deref(request.Body.Ground, ""),
+			Method: string(deref(request.Body.Method, "")), Applicant: string(deref(request.Body.Applicant, "")), Draft: deref(request.Body.Draft, false),
+		})
 		if err != nil {
 			return Application{}, err
 		}
@@ -61,9 +64,9 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 
 // FireApplication implements StrictServerInterface (办理).
 func (s *Server) FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error) {
-	roles := callerOf(ctx).operator.Roles
+	who := callerOf(ctx)
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
-		application, err := s.issuance.Fire(tx, request.Id, request.Body.Event, deref(request.Body.Reason, ""), roles)
+		application, err := s.issuance.Fire(tx, request.Id, asked(request.Body, who))
 		if err != nil {
 			return Application{}, err
 		}
@@ -87,7 +90,8 @@ func (s *Server) applicationIn(tx *registry.Tx, application issuance.Application
 func (s *Server) applicationView(who caller, a issuance.Application, name string) Application {
 	state := issuance.Applications.State(a.State)
 	return Application{
-		Id: a.ID, PersonId: a.PersonID, PersonName: name, Kind: a.Kind, State: a.State,
+		Id: a.ID, PersonId: a.PersonID, PersonName: name, Kind: a.Kind, State: a.State, Method: optional(a.Method), Applicant: optional(a.Applicant),
+		Ground: optional(a.Ground), PreviousCardId: a.PreviousID, Since: new(a.Since.UTC()), Due: a.Due,
 		StateText:  Text{Zh: state.Text.ZH, En: state.Text.EN},
 		CardNumber: optional(a.CardNumber), CardId: a.CardID, EnteredBy: a.EnteredBy, EnteredAt: a.CreatedAt.UTC(),
 		ReviewedBy: optional(a.ReviewedBy), Reason: optional(a.Reason),
@@ -109,7 +113,14 @@ func allowedEvents(rules []issuance.Rule) []AllowedEvent {
 	events := make([]AllowedEvent, len(rules))
 	for i, rule := range rules {
 		events[i] = AllowedEvent{
-			Event: rule.Event, Text: Text{Zh: rule.Text.ZH, En: rule.Text.EN}, Chip: rule.Chip, NeedsReason: &rule.Reason,
+			Event: rule.Event, Text: Text{Zh: rule.Text.ZH, En: rule.Text.EN}, Chip: rule.Chip, NeedsReason: new(rule.Reasons != ""),
+		}
+		if list := issuance.Reasons[rule.Reasons]; list != nil {
+			codes := make([]ReasonCode, len(list))
+			for j, reason := range list {
+				codes[j] = ReasonCode{Code: reason.Code, Text: Text{Zh: reason.Text.ZH, En: reason.Text.EN}}
+			}
+			events[i].Reasons = &codes
 		}
 	}
 	return events

@@ -12,13 +12,33 @@ import (
 func (s *Server) FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error) {
 	who := callerOf(ctx)
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Card, error) {
-		card, err := s.issuance.FireCard(tx, request.Id, request.Body.Event, deref(request.Body.Reason, ""), who.operator.Roles)
+		card, err := s.issuance.FireCard(tx, request.Id, asked(request.Body, who))
 		return s.cardView(who, card), err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return FireCard200JSONResponse(answer), nil
+}
+
+// asked is an event as a request asks for it.
+func asked(event *Event, who caller) issuance.Asked {
+	return issuance.Asked{Event: event.Event, Code: deref(event.ReasonCode, ""), Reason: deref(event.Reason, ""), Roles: who.operator.Roles}
+}
+
+// CardTold implements StrictServerInterface (通知情况).
+func (s *Server) CardTold(ctx context.Context, request CardToldRequestObject) (CardToldResponseObject, error) {
+	told, err := s.issuance.Told(ctx, request.Id)
+	if err != nil {
+		return nil, err
+	}
+	answer := CardTold200JSONResponse{Peers: make([]ToldPeer, len(told))}
+	for i, t := range told {
+		answer.Peers[i] = ToldPeer{
+			Peer: t.Peer, Event: t.Event, State: ToldPeerState(t.State), Attempts: &t.Attempts, Answer: optional(t.Answer), At: t.At.UTC(), AcknowledgedAt: t.EndedAt,
+		}
+	}
+	return answer, nil
 }
 
 // InvalidCards implements StrictServerInterface (失效名单).
@@ -54,7 +74,8 @@ func (s *Server) cardView(who caller, c issuance.Card) Card {
 	return Card{
 		Id: c.ID, Number: c.Number, ChipId: optional(c.ChipID), PersonId: c.PersonID,
 		Status: c.Status, StatusText: statusText(c.Status), SpecVersion: c.SpecVersion,
-		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(),
+		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(), Kind: optional(c.Kind), Production: optional(c.Production),
+		Custody: optional(c.Custody), ChipState: optional(c.Chip), LossEnds: c.LossEnds,
 		Events: append(allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)), allowedWorks(s.issuance.CardWorks(c, who.operator.Roles))...),
 	}
 }

@@ -163,15 +163,75 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for NewApplicationApplicant.
+const (
+	Agent     NewApplicationApplicant = "agent"
+	Bank      NewApplicationApplicant = "bank"
+	Community NewApplicationApplicant = "community"
+	Employer  NewApplicationApplicant = "employer"
+	Guardian  NewApplicationApplicant = "guardian"
+	Holder    NewApplicationApplicant = "holder"
+	School    NewApplicationApplicant = "school"
+)
+
+// Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
+func (e NewApplicationApplicant) Valid() bool {
+	switch e {
+	case Agent:
+		return true
+	case Bank:
+		return true
+	case Community:
+		return true
+	case Employer:
+		return true
+	case Guardian:
+		return true
+	case Holder:
+		return true
+	case School:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
-	First NewApplicationKind = "first"
+	Exchange    NewApplicationKind = "exchange"
+	First       NewApplicationKind = "first"
+	Replacement NewApplicationKind = "replacement"
+	Temporary   NewApplicationKind = "temporary"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationKind enum.
 func (e NewApplicationKind) Valid() bool {
 	switch e {
+	case Exchange:
+		return true
 	case First:
+		return true
+	case Replacement:
+		return true
+	case Temporary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewApplicationMethod.
+const (
+	Batch   NewApplicationMethod = "batch"
+	Instant NewApplicationMethod = "instant"
+)
+
+// Valid indicates whether the value is a known member of the NewApplicationMethod enum.
+func (e NewApplicationMethod) Valid() bool {
+	switch e {
+	case Batch:
+		return true
+	case Instant:
 		return true
 	default:
 		return false
@@ -379,6 +439,27 @@ func (e PersonLife) Valid() bool {
 	}
 }
 
+// Defines values for ToldPeerState.
+const (
+	Acknowledged ToldPeerState = "acknowledged"
+	Refused      ToldPeerState = "refused"
+	Waiting      ToldPeerState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ToldPeerState enum.
+func (e ToldPeerState) Valid() bool {
+	switch e {
+	case Acknowledged:
+		return true
+	case Refused:
+		return true
+	case Waiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UnmaskingFields.
 const (
 	UnmaskingFieldsAddress  UnmaskingFields = "address"
@@ -410,6 +491,9 @@ type AllowedEvent struct {
 	Final       *bool `json:"final,omitempty"`
 	NeedsReason *bool `json:"needsReason,omitempty"`
 
+	// Reasons the codes of which one may be given; other asks for words
+	Reasons *[]ReasonCode `json:"reasons,omitempty"`
+
 	// Text words for people, Chinese first
 	Text Text `json:"text"`
 
@@ -419,20 +503,32 @@ type AllowedEvent struct {
 
 // Application defines model for Application.
 type Application struct {
+	Applicant  *string             `json:"applicant,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
-	EnteredAt  time.Time           `json:"enteredAt"`
-	EnteredBy  string              `json:"enteredBy"`
+
+	// Due 办理时限 when this stage is to be over
+	Due       *time.Time `json:"due,omitempty"`
+	EnteredAt time.Time  `json:"enteredAt"`
+	EnteredBy string     `json:"enteredBy"`
 
 	// Events what the signed-in operator may do now
 	Events     []AllowedEvent     `json:"events"`
+	Ground     *string            `json:"ground,omitempty"`
 	Id         openapi_types.UUID `json:"id"`
 	Kind       string             `json:"kind"`
+	Method     *string            `json:"method,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
 	PersonName string             `json:"personName"`
-	Reason     *string            `json:"reason,omitempty"`
-	ReviewedBy *string            `json:"reviewedBy,omitempty"`
-	State      string             `json:"state"`
+
+	// PreviousCardId the card in whose place it is
+	PreviousCardId *openapi_types.UUID `json:"previousCardId,omitempty"`
+	Reason         *string             `json:"reason,omitempty"`
+	ReviewedBy     *string             `json:"reviewedBy,omitempty"`
+
+	// Since when it came into this state
+	Since *time.Time `json:"since,omitempty"`
+	State string     `json:"state"`
 
 	// StateText words for people, Chinese first
 	StateText Text `json:"stateText"`
@@ -490,16 +586,31 @@ type BillItemCategory string
 // Card defines model for Card.
 type Card struct {
 	// ChipId 卡识别码 AAZ501
-	ChipId    *string            `json:"chipId,omitempty"`
+	ChipId *string `json:"chipId,omitempty"`
+
+	// ChipState 芯片状态
+	ChipState *string `json:"chipState,omitempty"`
+
+	// Custody 卡在何处
+	Custody   *string            `json:"custody,omitempty"`
 	Events    []AllowedEvent     `json:"events"`
 	ExpiresOn string             `json:"expiresOn"`
 	Id        openapi_types.UUID `json:"id"`
 	IssuedOn  string             `json:"issuedOn"`
 
+	// Kind permanent 正式卡; temporary 临时卡
+	Kind *string `json:"kind,omitempty"`
+
+	// LossEnds when a temporary loss report ends by itself
+	LossEnds *time.Time `json:"lossEnds,omitempty"`
+
 	// Number 卡号 AAZ500
-	Number      string             `json:"number"`
-	PersonId    openapi_types.UUID `json:"personId"`
-	SpecVersion string             `json:"specVersion"`
+	Number   string             `json:"number"`
+	PersonId openapi_types.UUID `json:"personId"`
+
+	// Production 制作状态
+	Production  *string `json:"production,omitempty"`
+	SpecVersion string  `json:"specVersion"`
 
 	// Status 卡应用状态 AAZ502
 	Status string `json:"status"`
@@ -672,6 +783,9 @@ type DuplicateRef struct {
 type Event struct {
 	Event  string  `json:"event"`
 	Reason *string `json:"reason,omitempty"`
+
+	// ReasonCode 原因代码; left out it is other
+	ReasonCode *string `json:"reasonCode,omitempty"`
 }
 
 // FieldProblem one field and what was expected of it, never its value
@@ -771,13 +885,31 @@ type Movement struct {
 
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
-	// Kind first 新申领
-	Kind     NewApplicationKind `json:"kind"`
-	PersonId openapi_types.UUID `json:"personId"`
+	// Applicant 申领人
+	Applicant *NewApplicationApplicant `json:"applicant,omitempty"`
+
+	// Draft 草稿; not to be reviewed yet
+	Draft *bool `json:"draft,omitempty"`
+
+	// Ground 补换卡原因代码; left out it is other
+	Ground *string `json:"ground,omitempty"`
+
+	// Kind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
+	Kind NewApplicationKind `json:"kind"`
+
+	// Method instant 即时制卡; batch 批量制卡
+	Method   *NewApplicationMethod `json:"method,omitempty"`
+	PersonId openapi_types.UUID    `json:"personId"`
 }
 
-// NewApplicationKind first 新申领
+// NewApplicationApplicant 申领人
+type NewApplicationApplicant string
+
+// NewApplicationKind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
 type NewApplicationKind string
+
+// NewApplicationMethod instant 即时制卡; batch 批量制卡
+type NewApplicationMethod string
 
 // NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
 type NewAuthentication struct {
@@ -982,9 +1114,11 @@ type PersonAt struct {
 // PersonFile defines model for PersonFile.
 type PersonFile struct {
 	Applications []Application `json:"applications"`
-	CanApply     bool          `json:"canApply"`
 	Cards        []Card        `json:"cards"`
-	Person       Person        `json:"person"`
+
+	// MayApply the kinds of application that the signed-in operator may enter now
+	MayApply []string `json:"mayApply"`
+	Person   Person   `json:"person"`
 }
 
 // PersonHistory defines model for PersonHistory.
@@ -1050,6 +1184,14 @@ type Reason struct {
 	Reason string `json:"reason"`
 }
 
+// ReasonCode defines model for ReasonCode.
+type ReasonCode struct {
+	Code string `json:"code"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // ResponseAPDU response APDU in hex, status word included
 type ResponseAPDU = string
 
@@ -1076,6 +1218,31 @@ type Text struct {
 	En string `json:"en"`
 	Zh string `json:"zh"`
 }
+
+// Told defines model for Told.
+type Told struct {
+	Peers []ToldPeer `json:"peers"`
+}
+
+// ToldPeer defines model for ToldPeer.
+type ToldPeer struct {
+	AcknowledgedAt *time.Time `json:"acknowledgedAt,omitempty"`
+	Answer         *string    `json:"answer,omitempty"`
+
+	// At of the change
+	At       time.Time `json:"at"`
+	Attempts *int      `json:"attempts,omitempty"`
+	Event    string    `json:"event"`
+
+	// Peer back-ends 后台; bank 银行; ministry 部级持卡库; holder 持卡人
+	Peer string `json:"peer"`
+
+	// State waiting 待送达; acknowledged 已确认; refused 被拒绝
+	State ToldPeerState `json:"state"`
+}
+
+// ToldPeerState waiting 待送达; acknowledged 已确认; refused 被拒绝
+type ToldPeerState string
 
 // Transaction defines model for Transaction.
 type Transaction struct {
@@ -1343,6 +1510,9 @@ type ServerInterface interface {
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
+	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+	// (GET /v1/cards/{id}/told)
+	CardTold(ctx echo.Context, id Id) error
 	// OpenChipSession 芯片会话 begin work on the chip in a reader
 	// (POST /v1/chip-sessions)
 	OpenChipSession(ctx echo.Context, params OpenChipSessionParams) error
@@ -1626,6 +1796,22 @@ func (w *ServerInterfaceWrapper) FireCard(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireCard(ctx, id, params)
+	return err
+}
+
+// CardTold converts echo context to params.
+func (w *ServerInterfaceWrapper) CardTold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardTold(ctx, id)
 	return err
 }
 
@@ -2179,6 +2365,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/applications", wrapper.Apply, options.OperationMiddlewares["apply"]...)
 	router.POST(options.BaseURL+"/v1/applications/:id/events", wrapper.FireApplication, options.OperationMiddlewares["fireApplication"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/events", wrapper.FireCard, options.OperationMiddlewares["fireCard"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/told", wrapper.CardTold, options.OperationMiddlewares["cardTold"]...)
 	router.GET(options.BaseURL+"/v1/invalid-cards", wrapper.InvalidCards, options.OperationMiddlewares["invalidCards"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions", wrapper.OpenChipSession, options.OperationMiddlewares["openChipSession"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions/:id/steps/:seq", wrapper.StepChipSession, options.OperationMiddlewares["stepChipSession"]...)
@@ -2481,6 +2668,45 @@ type FireCarddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireCarddefaultApplicationProblemPlusJSONResponse) VisitFireCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardToldRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardToldResponseObject interface {
+	VisitCardToldResponse(w http.ResponseWriter) error
+}
+
+type CardTold200JSONResponse Told
+
+func (response CardTold200JSONResponse) VisitCardToldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardTolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardTolddefaultApplicationProblemPlusJSONResponse) VisitCardToldResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3306,6 +3532,9 @@ type StrictServerInterface interface {
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
+	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+	// (GET /v1/cards/{id}/told)
+	CardTold(ctx context.Context, request CardToldRequestObject) (CardToldResponseObject, error)
 	// OpenChipSession 芯片会话 begin work on the chip in a reader
 	// (POST /v1/chip-sessions)
 	OpenChipSession(ctx context.Context, request OpenChipSessionRequestObject) (OpenChipSessionResponseObject, error)
@@ -3687,6 +3916,31 @@ func (sh *strictHandler) FireCard(ctx echo.Context, id Id, params FireCardParams
 		return err
 	} else if validResponse, ok := response.(FireCardResponseObject); ok {
 		return validResponse.VisitFireCardResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardTold operation middleware
+func (sh *strictHandler) CardTold(ctx echo.Context, id Id) error {
+	var request CardToldRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardTold(ctx.Request().Context(), request.(CardToldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardTold")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardToldResponseObject); ok {
+		return validResponse.VisitCardToldResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

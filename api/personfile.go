@@ -26,13 +26,15 @@ func (s *Server) Person(ctx context.Context, request PersonRequestObject) (Perso
 	if err != nil {
 		return nil, err
 	}
-	free, err := s.issuance.CanApply(ctx, person.ID)
-	if err != nil {
-		return nil, err
+	kinds := []string{}
+	if who.operator.Has(registry.RoleClerk) {
+		if kinds, err = s.issuance.CanApply(ctx, person.ID); err != nil {
+			return nil, err
+		}
 	}
 	answer := Person200JSONResponse{
 		Person: s.personView(person), Applications: []Application{}, Cards: []Card{},
-		CanApply: free && who.operator.Has(registry.RoleClerk),
+		MayApply: append([]string{}, kinds...),
 	}
 	for _, application := range applications {
 		answer.Applications = append(answer.Applications, s.applicationView(who, application, person.Name))

@@ -31,7 +31,7 @@ const (
 // Roles that work at an agency, and all.
 var (
 	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
-	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin}, agency...)
+	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin, registry.RoleProducer, registry.RoleStorekeeper}, agency...)
 	chip   = append([]string{registry.RoleCashier}, agency...)
 )
 
@@ -58,6 +58,7 @@ var policy = map[string]access{
 	"apply":              {operator, []string{registry.RoleClerk}},
 	"fireApplication":    {operator, agency},
 	"fireCard":           {operator, agency},
+	"cardTold":           {operator, agency},
 	"invalidCards":       {operator, chip},
 	"openChipSession":    {operator, chip},
 	"stepChipSession":    {operator, chip},

@@ -147,7 +147,7 @@ func TestCounterPage(t *testing.T) {
 	b.see("#person-name", holder)
 	b.see("#person-facts", "撒拉")
 	b.shot("1-person")
-	b.do(chromedp.Click(chromedp.CSS("#apply")))
+	b.do(chromedp.Click(chromedp.CSS(`#apply [data-apply="first"]`)))
 	b.see("#applications", "已申请")
 
 	// The clerk sees no button for the own application; the reviewer does.
@@ -270,11 +270,14 @@ func TestChipWorkPage(t *testing.T) {
 	b.signIn("limin", s.running.Logins["limin"])
 	b.find(holder)
 	b.see("#cards", "正常")
-	answers, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`window.asked = []; window.prompt = () => '换发'; window.confirm = (text) => { asked.push(text); return asked.length > 1; };
+	answers, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`window.asked = []; window.confirm = (text) => { asked.push(text); return asked.length > 1; };
 		document.querySelectorAll('[data-work="resetPIN"], [data-work="rekey"], [data-work="blockCard"]').length`))
 	require.NoError(t, err)
 	require.Zero(t, answers, "a supervisor is offered what a supervisor may do with a card in use")
-	b.do(chromedp.Click(chromedp.CSS(`#cards [data-event="cancel"]`)))
+	b.do(chromedp.Click(chromedp.CSS(`#cards [data-event="cancel"]`)),
+		chromedp.SendKeys(chromedp.CSS("#ask-form [name=code]"), "本人申请"))
+	b.shot("13-reason")
+	b.do(chromedp.Click(chromedp.CSS(`#ask-form [value="yes"]`)))
 	b.see("#cards", "注销")
 	b.work("blockCard") // and think better of it
 	b.see("#card-state", "社会保障卡")

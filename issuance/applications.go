@@ -1,7 +1,9 @@
 package issuance
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,24 +13,28 @@ import (
 )
 
 // Fire lets an event happen to an application (办理). Events that belong to a
-// chip operation are refused: they happen by themselves when it ends.
-func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, event, reason string, roles []string) (Application, error) {
+// chip operation, a card or a batch are refused: they happen with it.
+func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, error) {
 	row, err := lockApplication(tx, id)
 	if err != nil {
 		return Application{}, err
 	}
-	rule, err := Applications.permitted(tx, row.State, row.about(), request{event: event, reason: reason, roles: roles})
+	rule, reason, err := s.permitted(&Applications, tx, row.State, row.about(), ask)
 	if err != nil {
 		return Application{}, err
 	}
 	changes := map[string]any{}
-	if rule.Reason {
-		changes["reason"] = reason
+	if rule.Reasons != "" {
+		changes["reason"] = reason.words(ask)
 	}
-	switch event {
+	switch ask.Event {
+	case EventSubmit, EventResubmit:
+		// What kept the person from applying may have come up meanwhile.
+		err = s.mayStill(tx, row)
 	case EventApprove:
-		changes["reviewed_by"] = tx.Actor().Operator
-		changes["card_number"], err = nextCardNumber(tx)
+		err = s.approve(tx, row, changes)
+	case EventReopen:
+		changes["holder_index"] = nil
 	case EventSpoil:
 		// The chip may already say the old number: the next chip gets another.
 		if err = s.spoil(tx, row); err == nil {
@@ -38,13 +44,38 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, event, reason string, role
 	if err != nil {
 		return Application{}, err
 	}
-	if err := moveApplication(tx, row, rule, changes); err != nil {
+	if err := s.moveApplication(tx, &row, rule, changes, ask.Code); err != nil {
 		return Application{}, err
 	}
 	if row, err = lockApplication(tx, id); err != nil {
 		return Application{}, err
 	}
 	return row.domain(), nil
+}
+
+// words are those of a reason for the record: its own where nothing was said.
+func (r Reason) words(ask Asked) string { return cmp.Or(ask.Reason, r.Text.ZH) }
+
+// mayStill asks again what was asked when the application was entered.
+func (s *Service) mayStill(tx *registry.Tx, row applicationRow) error {
+	person, err := tx.PersonByID(row.PersonID)
+	if err != nil {
+		return err
+	}
+	_, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now())
+	return err
+}
+
+// approve draws the card's number and notes what of the holder was reviewed.
+func (s *Service) approve(tx *registry.Tx, row applicationRow, changes map[string]any) (err error) {
+	changes["reviewed_by"] = tx.Actor().Operator
+	if row.CardNumber == nil {
+		if changes["card_number"], err = nextCardNumber(tx); err != nil {
+			return err
+		}
+	}
+	changes["holder_index"], err = s.holderIndex(tx, row.PersonID)
+	return err
 }
 
 func lockApplication(tx *registry.Tx, id uuid.UUID) (applicationRow, error) {
@@ -55,16 +86,33 @@ func lockApplication(tx *registry.Tx, id uuid.UUID) (applicationRow, error) {
 
 // moveApplication carries a rule out: the row must still be in the state that
 // the rule leads from.
-func moveApplication(tx *registry.Tx, row applicationRow, rule Rule, changes map[string]any) error {
-	changes["state"], changes["changed_at"] = rule.To, tx.Now()
-	result := tx.DB().Model(&applicationRow{}).Where("id = ? AND state = ?", row.ID, rule.From).Updates(changes)
-	if result.Error != nil {
-		return fmt.Errorf("application %s: %w", rule.Event, result.Error)
+func (s *Service) moveApplication(tx *registry.Tx, row *applicationRow, rule Rule, changes map[string]any, code string) error {
+	policy, err := s.policy(row.Place, tx.Now())
+	if err != nil {
+		return err
 	}
-	if result.RowsAffected != 1 {
+	changes["state"], changes["changed_at"] = rule.To, tx.Now()
+	changes["stage_since"], changes["due_at"] = tx.Now(), policy.due(rule.To, tx.Now())
+	result := tx.DB().Model(&applicationRow{}).Where("id = ? AND state = ?", row.ID, rule.From).Updates(changes)
+	switch {
+	case errors.Is(result.Error, registry.ErrDuplicate):
+		return ErrRunning // submitted while another one runs
+	case result.Error != nil:
+		return fmt.Errorf("application %s: %w", rule.Event, result.Error)
+	case result.RowsAffected != 1:
 		return registry.ErrConflict
 	}
-	return tx.Audit("application."+rule.Event, "application:"+row.ID.String(), map[string]string{"from": rule.From, "to": rule.To})
+	row.State = rule.To
+	if slices.Contains(rule.Tell, TellHolder) {
+		if err := tellHolder(tx, row.Place, row.PersonID, Notice{Machine: Applications.Name, Event: rule.Event, State: rule.To, Code: code}); err != nil {
+			return err
+		}
+	}
+	detail := map[string]string{"from": rule.From, "to": rule.To}
+	if code != "" {
+		detail["code"] = code
+	}
+	return tx.Audit("application."+rule.Event, "application:"+row.ID.String(), detail)
 }
 
 // Application returns an application, or registry.ErrNotFound.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,26 +17,92 @@ import (
 	"onecard/registry"
 )
 
-// KindFirst is an application for a person's first card (新申领).
-const KindFirst = "first"
+// What an application is for (申领类型).
+const (
+	KindFirst       = "first"       // 新申领
+	KindReplacement = "replacement" // 遗失补卡
+	KindExchange    = "exchange"    // 换卡
+	KindTemporary   = "temporary"   // 临时卡
+)
+
+// How the card is made (制卡方式).
+const (
+	MethodInstant = "instant" // 即时制卡, at a counter
+	MethodBatch   = "batch"   // 批量制卡, by a maker
+)
+
+// Kinds of card (卡种).
+const (
+	CardPermanent = "permanent" // 正式卡
+	CardTemporary = "temporary" // 临时卡
+)
+
+// Request is what somebody applies for.
+type Request struct {
+	Person    uuid.UUID
+	Kind      string // one of the Kind…
+	Ground    string // code of the reason; empty for a first card
+	Method    string // empty: instant
+	Channel   string // empty: counter
+	Applicant string // empty: the holder
+	Draft     bool   // not to be reviewed yet
+}
+
+func (r Request) withDefaults() Request {
+	for field, usual := range map[*string]string{&r.Method: MethodInstant, &r.Channel: "counter", &r.Applicant: "holder"} {
+		if *field == "" {
+			*field = usual
+		}
+	}
+	if r.Kind != KindFirst && r.Ground == "" {
+		r.Ground = ReasonOther
+	}
+	return r
+}
+
+// check refuses a request that is not of the form asked for.
+func (r Request) check() error {
+	oneOf := func(field, value string, allowed ...string) error {
+		if slices.Contains(allowed, value) {
+			return nil
+		}
+		list := strings.Join(allowed, ", ")
+		return &registry.FieldError{Field: field, ZH: "应为以下之一：" + list, EN: "one of: " + list}
+	}
+	err := errors.Join(
+		oneOf("kind", r.Kind, KindFirst, KindReplacement, KindExchange, KindTemporary),
+		oneOf("method", r.Method, MethodInstant, MethodBatch),
+		oneOf("applicant", r.Applicant, "holder", "guardian", "agent", "employer", "school", "community", "bank"))
+	if err != nil || r.Kind == KindFirst {
+		return err
+	}
+	if _, ok := reasonOf(r.Kind, r.Ground); !ok {
+		return noSuchReason(r.Kind)
+	}
+	return nil
+}
 
 // Apply enters an application of a person for a card (申领). It refuses a person
-// who has a card in force (ErrHasCard) or an application under way (ErrRunning),
-// who is dead (ErrDead) or too young (ErrTooYoung), and data that the chip
-// cannot hold (a *card.EncodeError that names the character).
-func (s *Service) Apply(tx *registry.Tx, personID uuid.UUID, kind string) (Application, error) {
-	if kind != KindFirst {
-		return Application{}, &registry.FieldError{Field: "kind", ZH: "应为 first", EN: "first"}
+// who is not entitled to what is asked for: one with a card in force for a first
+// card (ErrHasCard), without a card that was formally reported lost for a
+// replacement or in use for an exchange (ErrNoCard), with a locked card
+// (ErrCardLocked), with an application under way (ErrRunning), dead (ErrDead),
+// too young (ErrTooYoung); and data that the chip cannot hold (a
+// *card.EncodeError that names the character).
+func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
+	request = request.withDefaults()
+	if err := request.check(); err != nil {
+		return Application{}, err
 	}
-	person, err := tx.PersonByID(personID)
+	person, err := tx.PersonByID(request.Person)
 	if err != nil {
 		return Application{}, err
 	}
-	policy, err := s.mayApply(tx.DB(), person, tx.Now())
+	may, err := s.mayApply(tx.DB(), person, request, tx.Now())
 	if err != nil {
 		return Application{}, err
 	}
-	if err := s.encodable(person, policy, tx.Now()); err != nil {
+	if err := s.encodable(person, may.policy, tx.Now()); err != nil {
 		return Application{}, err
 	}
 	id, err := tx.NewID()
@@ -42,70 +110,151 @@ func (s *Service) Apply(tx *registry.Tx, personID uuid.UUID, kind string) (Appli
 		return Application{}, fmt.Errorf("apply: new id: %w", err)
 	}
 	row := applicationRow{
-		ID: id, PersonID: personID, Kind: kind, Place: tx.Actor().Place, State: Applications.Initial,
+		ID: id, PersonID: person.ID, Kind: request.Kind, Place: tx.Actor().Place, State: StateApplied, Method: request.Method,
+		Channel: request.Channel, Applicant: request.Applicant, Ground: request.Ground, PreviousID: may.previous,
 		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
 	}
+	if request.Draft {
+		row.State = StateDraft
+	}
+	row.stage(row.State, may.policy, tx.Now())
 	if err := tx.DB().Create(&row).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {
 			return Application{}, ErrRunning // another counter was faster
 		}
 		return Application{}, fmt.Errorf("apply: %w", err)
 	}
-	return row.domain(), tx.Audit("application.apply", "application:"+id.String(), map[string]string{"person": personID.String(), "kind": kind})
+	detail := map[string]string{"person": person.ID.String(), "kind": row.Kind, "method": row.Method, "channel": row.Channel, "applicant": row.Applicant}
+	if row.Ground != "" {
+		detail["ground"] = row.Ground
+	}
+	return row.domain(), tx.Audit("application.apply", "application:"+id.String(), detail)
 }
 
-// CanApply says whether a person may apply for a card. That the chip can hold
-// the name is told by Apply, which names the character.
-func (s *Service) CanApply(ctx context.Context, personID uuid.UUID) (bool, error) {
+// stage notes when a stage began and when it is to be over (办理时限).
+func (r *applicationRow) stage(state string, policy Policy, now time.Time) {
+	r.StageSince, r.DueAt = &now, policy.due(state, now)
+}
+
+// due is when a stage that begins now is to be over; nil: nobody waits for us.
+func (p Policy) due(state string, now time.Time) *time.Time {
+	var after time.Duration
+	switch state {
+	case StateApplied:
+		after = time.Duration(p.ReviewHours) * time.Hour
+	case StateNumbered, StateBatched, StatePersonalising:
+		after = time.Duration(p.MakeDays) * 24 * time.Hour
+	case StateMade:
+		after = time.Duration(p.CollectDays) * 24 * time.Hour
+	default:
+		return nil
+	}
+	due := now.Add(after)
+	return &due
+}
+
+// CanApply says for what a person may apply. That the chip can hold the name is
+// told by Apply, which names the character.
+func (s *Service) CanApply(ctx context.Context, personID uuid.UUID) (kinds []string, err error) {
 	person, err := s.db.PersonByID(ctx, personID)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	_, err = s.mayApply(s.db.Read(ctx), person, s.db.Now())
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return false, nil
+	for _, kind := range []string{KindFirst, KindReplacement, KindExchange, KindTemporary} {
+		_, err := s.mayApply(s.db.Read(ctx), person, Request{Kind: kind}.withDefaults(), s.db.Now())
+		var refusal *Error
+		switch {
+		case err == nil:
+			kinds = append(kinds, kind)
+		case !errors.As(err, &refusal):
+			return nil, err
+		}
 	}
-	return err == nil, err
+	return kinds, nil
 }
 
-// mayApply says whether a person may apply, and by which policy.
-func (s *Service) mayApply(db *gorm.DB, person registry.Person, now time.Time) (Policy, error) {
+// entitlement is what a person may apply for: by which policy, in which card's
+// place.
+type entitlement struct {
+	policy   Policy
+	previous *uuid.UUID
+}
+
+// mayApply says whether a person may apply.
+func (s *Service) mayApply(db *gorm.DB, person registry.Person, request Request, now time.Time) (entitlement, error) {
 	policy, err := s.policy(person.Place, now)
 	if err != nil {
-		return Policy{}, err
+		return entitlement{}, err
 	}
 	switch {
 	case person.MergedInto != nil:
-		return Policy{}, ErrMerged
+		return entitlement{}, ErrMerged
 	case person.IDNumber.IsZero():
-		return Policy{}, ErrNoCitizen
+		return entitlement{}, ErrNoCitizen
 	case !person.Living():
-		return Policy{}, ErrDead
+		return entitlement{}, ErrDead
 	case person.Birth.Age(day(now)) < policy.MinimumAge:
-		return Policy{}, ErrTooYoung
+		return entitlement{}, ErrTooYoung
 	}
-	var cards, running int64
-	if err := db.Model(&cardRow{}).Where("person_id = ? AND status <> ?", person.ID, StatusCancelled).Count(&cards).Error; err != nil {
-		return Policy{}, fmt.Errorf("look for cards: %w", err)
+	var cards []cardRow
+	if err := db.Where("person_id = ? AND status <> ?", person.ID, StatusCancelled).Find(&cards).Error; err != nil {
+		return entitlement{}, fmt.Errorf("look for cards: %w", err)
 	}
-	if cards > 0 {
-		return Policy{}, ErrHasCard
+	previous, err := inPlaceOf(cards, request, policy, day(now))
+	if err != nil {
+		return entitlement{}, err
 	}
+	var running int64
 	if err := db.Model(&applicationRow{}).Where("person_id = ? AND state IN ?", person.ID, Applications.running()).Count(&running).Error; err != nil {
-		return Policy{}, fmt.Errorf("look for applications: %w", err)
+		return entitlement{}, fmt.Errorf("look for applications: %w", err)
 	}
 	if running > 0 {
-		return Policy{}, ErrRunning
+		return entitlement{}, ErrRunning
 	}
-	return policy, nil
+	return entitlement{policy, previous}, nil
 }
 
-// running returns the states that are not final.
+// inPlaceOf finds the card that a new one is to replace among those that are
+// not cancelled, or says why there may be no new one. A temporary card stands
+// in nobody's way.
+func inPlaceOf(cards []cardRow, request Request, policy Policy, today gb.Date) (*uuid.UUID, error) {
+	var permanent *cardRow
+	for i, c := range cards {
+		switch {
+		case c.Status == StatusLocked:
+			return nil, ErrCardLocked
+		case c.Kind == CardTemporary && request.Kind == KindTemporary, c.Kind == CardPermanent && c.Status == StatusSealed:
+			return nil, ErrHasCard
+		case c.Kind == CardPermanent:
+			permanent = &cards[i]
+		}
+	}
+	switch {
+	case request.Kind == KindFirst && permanent != nil:
+		return nil, ErrHasCard
+	case request.Kind == KindTemporary && permanent != nil && permanent.Status != StatusLost:
+		return nil, ErrHasCard
+	case request.Kind == KindFirst || request.Kind == KindTemporary:
+		return nil, nil
+	case permanent == nil:
+		return nil, ErrNoCard
+	case request.Kind == KindReplacement && permanent.Status != StatusLost, request.Kind == KindExchange && permanent.Status != StatusNormal:
+		return nil, ErrNoCard
+	}
+	if request.Kind == KindExchange && request.Ground == "expiring" {
+		if expires, err := gb.ParseDate(permanent.ExpiresOn); err != nil || expires.Time(beijing).AddDate(0, 0, -policy.ExchangeDays).After(today.Time(beijing)) {
+			return nil, ErrNotYet
+		}
+	}
+	return &permanent.ID, nil
+}
+
+// running returns the states in which an application keeps its person from
+// another one: neither a draft nor what waits for the applicant.
 func (m *Machine) running() []string {
 	var names []string
 	for _, s := range m.States {
-		if !s.Final {
+		if !s.Final && s.Name != StateDraft && s.Name != StateReturned {
 			names = append(names, s.Name)
 		}
 	}
@@ -123,15 +272,18 @@ func (s *Service) encodable(person registry.Person, policy Policy, now time.Time
 	if err != nil {
 		return err
 	}
-	return contents(person, policy, number.String(), now).Check(p)
+	return contents(person, policy, KindFirst, number.String(), now).Check(p)
 }
 
 // contents is what the chip is to say of a card and its holder.
-func contents(person registry.Person, policy Policy, number string, now time.Time) card.Contents {
+func contents(person registry.Person, policy Policy, kind, number string, now time.Time) card.Contents {
 	today := now.In(beijing)
+	expires := today.AddDate(policy.ValidYears, 0, 0)
+	if kind == KindTemporary {
+		expires = today.AddDate(0, 0, policy.TemporaryCardDays)
+	}
 	return card.Contents{
-		CardType: policy.CardType, Issuer: policy.Issuer,
-		IssuedOn: gb.DateOf(today), ExpiresOn: gb.DateOf(today.AddDate(policy.ValidYears, 0, 0)),
+		CardType: policy.CardType, Issuer: policy.Issuer, IssuedOn: gb.DateOf(today), ExpiresOn: gb.DateOf(expires),
 		CardNumber: number, IDNumber: person.IDNumber, Name: person.Name, Sex: person.Sex,
 		Ethnic: person.Ethnic, BirthPlace: person.IDNumber.Area(),
 	}

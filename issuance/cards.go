@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,90 +98,143 @@ func (s *Service) CardEvents(c Card, roles []string) []Rule {
 }
 
 // FireCard lets an event happen to a card (挂失、解挂、注销). Events that belong to
-// a chip operation are refused: they happen by themselves when it ends. An
+// a chip operation or to another card are refused: they happen with it. An
 // event that already happened is a success: a holder who reports a loss twice
 // is right both times.
-func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, event, reason string, roles []string) (Card, error) {
+func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, ask Asked) (Card, error) {
 	row, err := lockCard(tx, id)
 	if err != nil {
 		return Card{}, err
 	}
-	if event == EventResume {
-		return s.askAgain(tx, row, roles)
+	if ask.Event == EventResume {
+		return s.askAgain(tx, row, ask.Roles)
 	}
-	rule, err := Cards.permitted(tx, row.Status, subject{person: row.PersonID}, request{event: event, reason: reason, roles: roles})
+	about, err := aboutCard(tx, &row)
+	if err != nil {
+		return Card{}, err
+	}
+	rule, reason, err := s.permitted(&Cards, tx, row.Status, about, ask)
 	switch {
-	case errors.Is(err, ErrNotAllowed) && Cards.already(event, row.Status, roles):
-		if err := tx.Audit("card."+event, "card:"+id.String(), map[string]string{"already": row.Status}); err != nil {
+	case errors.Is(err, ErrNotAllowed) && Cards.already(ask.Event, row.Status, ask.Roles):
+		if err := tx.Audit("card."+ask.Event, "card:"+id.String(), map[string]string{"already": row.Status}); err != nil {
 			return Card{}, err
 		}
 		return row.domain()
 	case err != nil:
 		return Card{}, err
 	}
-	return s.moveCard(tx, row, rule, reason)
+	if err := s.moveCard(tx, &row, rule, reason, ask); err != nil {
+		return Card{}, err
+	}
+	return row.domain()
+}
+
+// aboutCard is what the guards ask of a card.
+func aboutCard(tx *registry.Tx, row *cardRow) (subject, error) {
+	about := subject{person: row.PersonID, row: row}
+	if row.ApplicationID == nil {
+		return about, nil // taken over from before
+	}
+	err := tx.DB().Model(&applicationRow{}).Where("id = ?", row.ApplicationID).Select("place").Take(&about.place).Error
+	if err != nil {
+		return subject{}, fmt.Errorf("application of the card: %w", err)
+	}
+	return about, nil
 }
 
 // already says whether a card is in the state to which an event leads that one
 // of the roles may fire by hand.
 func (m *Machine) already(event, state string, roles []string) bool {
 	return slices.ContainsFunc(m.Rules, func(r Rule) bool {
-		return r.Event == event && r.To == state && r.Chip == "" && r.Allows(roles)
+		return r.Event == event && r.To == state && r.Chip == "" && r.By == "" && r.Allows(roles)
 	})
 }
 
-// moveCard carries a rule out, with what it brings to the application, and
-// tells the terminals. The reason of a cancelled application is its card's.
-func (s *Service) moveCard(tx *registry.Tx, row cardRow, rule Rule, reason string) (Card, error) {
-	result := tx.DB().Model(&cardRow{}).Where("id = ? AND status = ?", row.ID, rule.From).
-		Updates(tx.Change(rule.changes(), reason))
-	if result.Error != nil {
-		return Card{}, fmt.Errorf("card %s: %w", rule.Event, result.Error)
+// moveCard carries a rule out, with what it brings to the application and to
+// other cards, and tells who must know. The reason of a cancelled application
+// is its card's.
+func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reason, ask Asked) error {
+	words := ""
+	if rule.Reasons != "" {
+		words = reason.words(ask)
 	}
-	if result.RowsAffected != 1 {
-		return Card{}, registry.ErrConflict
-	}
-	row.Status = rule.To
-	if err := logStatus(tx, row.ID, rule, reason); err != nil {
-		return Card{}, err
-	}
-	if rule.Also != "" {
-		if err := followCard(tx, row.ID, rule.Also, reason); err != nil {
-			return Card{}, err
+	if rule.Event == EventActivate {
+		if err := s.supersede(tx, row); err != nil {
+			return err
 		}
 	}
-	if slices.Contains(rule.Tell, TellTerminals) {
-		if err := listInvalid(tx, row); err != nil {
-			return Card{}, err
-		}
-	}
-	if err := tellStatus(tx, row, rule); err != nil {
-		return Card{}, err
-	}
-	if err := tx.Audit("card."+rule.Event, "card:"+row.ID.String(), map[string]string{"from": rule.From, "to": rule.To}); err != nil {
-		return Card{}, err
-	}
-	return row.domain()
-}
-
-// StatusMessage is what peers are told when a card's status (AAZ502) has
-// changed.
-type StatusMessage struct {
-	CardNumber string    `json:"cardNumber"` // AAZ500
-	ChipID     string    `json:"chipId"`     // AAZ501
-	Status     string    `json:"status"`     // AAZ502
-	Event      string    `json:"event"`
-	At         time.Time `json:"at"`
-}
-
-func tellStatus(tx *registry.Tx, row cardRow, rule Rule) error {
-	place, err := tx.PlaceOf(row.PersonID)
+	changes := rule.changes()
+	ends, err := s.lossEnds(tx, rule)
 	if err != nil {
 		return err
 	}
-	return tx.Tell(registry.TopicCardStatus, place, "card:"+row.ID.String(), StatusMessage{
-		CardNumber: row.Number, ChipID: row.ChipID, Status: rule.To, Event: rule.Event, At: tx.Now(),
-	})
+	changes["loss_ends_at"], changes["loss_warned_at"] = ends, nil
+	result := tx.DB().Model(&cardRow{}).Where("id = ? AND status = ?", row.ID, rule.From).Updates(tx.Change(changes, words))
+	switch {
+	case errors.Is(result.Error, registry.ErrDuplicate):
+		return ErrHasCard // at most one card in use, whoever was faster
+	case result.Error != nil:
+		return fmt.Errorf("card %s: %w", rule.Event, result.Error)
+	case result.RowsAffected != 1:
+		return registry.ErrConflict
+	}
+	row.Status, row.LossEndsAt = rule.To, ends
+	entry := statusRow{
+		CardID: row.ID, Event: rule.Event, From: rule.From, To: rule.To, Reason: words, ReasonCode: ask.Code, Channel: cmp.Or(ask.Channel, "counter"),
+	}
+	if err := logStatus(tx, entry); err != nil {
+		return err
+	}
+	if rule.Also != "" {
+		if err := s.followCard(tx, row.ID, rule, words); err != nil {
+			return err
+		}
+	}
+	if err := s.tell(tx, *row, rule, reason); err != nil {
+		return err
+	}
+	detail := map[string]string{"from": rule.From, "to": rule.To}
+	if ask.Code != "" {
+		detail["code"] = ask.Code
+	}
+	return tx.Audit("card."+rule.Event, "card:"+row.ID.String(), detail)
+}
+
+// supersede cancels the other cards of the holder, in the same change in which
+// a new one is activated: the old card works until then and not a moment
+// longer (新卡启用，旧卡注销).
+func (s *Service) supersede(tx *registry.Tx, row *cardRow) error {
+	var others []cardRow
+	err := forUpdate(tx).Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, []string{StatusSealed, StatusCancelled}).Order("id").Find(&others).Error
+	if err != nil {
+		return fmt.Errorf("other cards: %w", err)
+	}
+	for _, other := range others {
+		if row.Kind == CardTemporary && other.Status == StatusLost {
+			continue // a temporary card replaces nothing
+		}
+		rule, ok := Cards.Rule(other.Status, EventSupersede)
+		if !ok || row.Kind == CardTemporary {
+			return ErrHasCard
+		}
+		if err := s.moveCard(tx, &other, rule, Reason{}, Asked{Event: EventSupersede}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lossEnds is when a report that a rule brings ends by itself, or nil.
+func (s *Service) lossEnds(tx *registry.Tx, rule Rule) (*time.Time, error) {
+	if rule.To != StatusTempLost {
+		return nil, nil
+	}
+	policy, err := s.policy(tx.Actor().Place, tx.Now())
+	if err != nil {
+		return nil, err
+	}
+	ends := tx.Now().AddDate(0, 0, policy.TemporaryLossDays)
+	return &ends, nil
 }
 
 // changes are the columns of a card that a rule changes.
@@ -191,15 +245,12 @@ func (r Rule) changes() map[string]any {
 }
 
 // logStatus keeps a card's history.
-func logStatus(tx *registry.Tx, cardID uuid.UUID, rule Rule, reason string) error {
+func logStatus(tx *registry.Tx, entry statusRow) error {
 	id, err := tx.NewID()
 	if err != nil {
 		return fmt.Errorf("card status: new id: %w", err)
 	}
-	entry := statusRow{
-		ID: id, CardID: cardID, Event: rule.Event, From: rule.From, To: rule.To, Reason: reason,
-		Operator: tx.Actor().Operator, Workstation: tx.Actor().Workstation, At: tx.Now(),
-	}
+	entry.ID, entry.Operator, entry.Workstation, entry.At = id, tx.Actor().Operator, tx.Actor().Workstation, tx.Now()
 	if err := tx.DB().Create(&entry).Error; err != nil {
 		return fmt.Errorf("card status: %w", err)
 	}
@@ -207,18 +258,31 @@ func logStatus(tx *registry.Tx, cardID uuid.UUID, rule Rule, reason string) erro
 }
 
 // followCard lets the application of a card follow it.
-func followCard(tx *registry.Tx, cardID uuid.UUID, event, reason string) error {
+func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, reason string) error {
 	var application applicationRow
 	if err := forUpdate(tx).Where("card_id = ?", cardID).Take(&application).Error; err != nil {
 		return fmt.Errorf("application of the card: %w", err)
 	}
-	rule, ok := Applications.Rule(application.State, event)
-	if !ok || !rule.Follows {
-		return ErrNotAllowed
+	rule, _, err := Applications.find(application.State, Asked{Event: brought.Also, by: ByCard})
+	if err != nil {
+		return err
 	}
 	changes := map[string]any{}
 	if reason != "" {
 		changes["reason"] = reason
 	}
-	return moveApplication(tx, application, rule, changes)
+	switch rule.Event {
+	case EventActivate:
+		changes["handed_by"] = tx.Actor().Operator
+	case EventRemake:
+		// The scrapped card keeps its number for ever: the next one gets another.
+		changes["card_id"], changes["made_by"] = nil, nil
+		if changes["card_number"], err = nextCardNumber(tx); err != nil {
+			return err
+		}
+		if err := tx.DB().Model(&cardRow{}).Where("id = ?", cardID).Updates(tx.Change(map[string]any{"application_id": nil}, reason)).Error; err != nil {
+			return fmt.Errorf("scrapped card: %w", err)
+		}
+	}
+	return s.moveApplication(tx, &application, rule, changes, "")
 }

@@ -3,6 +3,7 @@ package issuance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"onecard/registry"
@@ -14,6 +15,7 @@ var ErrWorkflow = errors.New("工作流程表有误 the workflow table is wrong"
 // operatorRoles are the roles that an operator can have.
 var operatorRoles = []string{
 	registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor, registry.RoleCashier, registry.RoleAdmin,
+	registry.RoleProducer, registry.RoleStorekeeper,
 }
 
 // Check refuses a workflow that contradicts itself: unknown states, two lines
@@ -21,10 +23,44 @@ var operatorRoles = []string{
 // final state, a dead end (a state from which no final one can be reached), a
 // line that leads nowhere, a right that nobody has, guards, chip operations or
 // addressees that do not exist, a chip operation that asks for a reason,
-// missing texts, and events of cards and of applications that do not meet. It
-// names all that is wrong.
+// missing texts, reasons without a consequence, and events of cards and of
+// applications that do not meet. It names all that is wrong.
 func Check(applications, cards *Machine) error {
-	return errors.Join(applications.check(), cards.check(), applications.meets(cards))
+	return errors.Join(applications.check(), cards.check(), applications.meets(cards), CheckReasons(Reasons))
+}
+
+// CheckMachine is [Check] for a machine that stands alone.
+func CheckMachine(m *Machine) error { return m.check() }
+
+// CheckReasons refuses reasons without words, without a consequence or with one
+// that does not exist, and lists without the reason that is told in words.
+func CheckReasons(lists map[string][]Reason) error {
+	var problems []error
+	wrong := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%w: reasons: %s", ErrWorkflow, fmt.Sprintf(format, args...)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		if !slices.ContainsFunc(lists[name], func(r Reason) bool { return r.Code == ReasonOther }) {
+			wrong("%s: no reason in words", name)
+		}
+		for i, r := range lists[name] {
+			if r.Text.ZH == "" || r.Text.EN == "" {
+				wrong("%s: %s: no text", name, r.Code)
+			}
+			if len(r.Then) == 0 {
+				wrong("%s: %s: no consequence", name, r.Code)
+			}
+			for _, then := range r.Then {
+				if consequences[then] == (Text{}) {
+					wrong("%s: %s: no consequence of the name %s", name, r.Code, then)
+				}
+			}
+			if slices.ContainsFunc(lists[name][:i], func(other Reason) bool { return other.Code == r.Code }) {
+				wrong("%s: %s: stands twice", name, r.Code)
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // condition is something that may be wrong with a line of a table.
@@ -52,7 +88,7 @@ func (m *Machine) check() error {
 	problems := []error{m.problems("machine",
 		condition{m.Title.ZH == "" || m.Title.EN == "", "no text"},
 		condition{!m.knows(m.Initial), "unknown initial state " + m.Initial})}
-	reached := m.closure(m.Initial)
+	reached := m.closure(append([]string{m.Initial}, m.Also...)...)
 	for i, s := range m.States {
 		named := func(other State) bool { return other.Name == s.Name }
 		leaves := slices.ContainsFunc(m.Rules, func(r Rule) bool { return r.From == s.Name })
@@ -80,9 +116,9 @@ func (m *Machine) ends(state string) bool {
 	return slices.ContainsFunc(ahead, func(name string) bool { return m.State(name).Final })
 }
 
-// closure returns all states that lines lead to from one.
-func (m *Machine) closure(from string) []string {
-	found := []string{from}
+// closure returns all states that lines lead to from some.
+func (m *Machine) closure(from ...string) []string {
+	found := slices.Clone(from)
 	for i := 0; i < len(found); i++ {
 		for _, r := range m.Rules {
 			if r.From == found[i] && !slices.Contains(found, r.To) {
@@ -106,11 +142,13 @@ func (m *Machine) checkRule(r Rule, before []Rule) error {
 		condition{slices.ContainsFunc(before, same), "stands twice"},
 		condition{!m.knows(r.From) || !m.knows(r.To), "unknown state"},
 		condition{r.From == r.To, "leads nowhere"},
-		condition{len(r.Roles) == 0 || unknown(r.Roles, isRole), "a right that nobody has"},
+		condition{r.By == "" && len(r.Roles) == 0 || unknown(r.Roles, isRole), "a right that nobody has"},
+		condition{r.By != "" && (firedBy[r.By] == Text{} || r.Chip != ""), "fired by what does not exist"},
+		condition{r.Reasons != "" && len(Reasons[r.Reasons]) == 0, "no such list of reasons"},
 		condition{unknown(r.Needs, isGuard), "unknown guard"},
 		condition{unknown(r.Tell, isTold), "nobody of that name to tell"},
 		condition{r.Chip != "" && !slices.Contains(chipOperations, r.Chip), "unknown chip operation"},
-		condition{r.Chip != "" && r.Reason, "a chip operation gives no reason"},
+		condition{r.Chip != "" && r.Reasons != "", "a chip operation gives no reason"},
 		condition{r.Text.ZH == "" || r.Text.EN == "", "no text"})
 }
 
@@ -119,14 +157,14 @@ func (m *Machine) checkRule(r Rule, before []Rule) error {
 func (m *Machine) meets(cards *Machine) error {
 	var problems []error
 	for _, r := range cards.Rules {
-		followed := slices.ContainsFunc(m.Rules, func(f Rule) bool { return f.Follows && f.Event == r.Also })
+		followed := slices.ContainsFunc(m.Rules, func(f Rule) bool { return f.By == ByCard && f.Event == r.Also })
 		if r.Also != "" && !followed {
 			problems = append(problems, cards.problem("%s in %s: no application follows with %s", r.Event, r.From, r.Also))
 		}
 	}
 	for _, f := range m.Rules {
 		brought := slices.ContainsFunc(cards.Rules, func(r Rule) bool { return r.Also == f.Event })
-		if f.Follows && !brought {
+		if f.By == ByCard && !brought {
 			problems = append(problems, m.problem("%s in %s follows no event of a card", f.Event, f.From))
 		}
 	}

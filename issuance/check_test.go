@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 		applications, cards func(m *issuance.Machine)
 		text                string
 	}{
-		"two lines for one event": {applications: func(m *issuance.Machine) { m.Rules = append(m.Rules, m.Rules[0]) }, text: "approve in applied: stands twice"},
+		"two lines for one event": {applications: func(m *issuance.Machine) { m.Rules = append(m.Rules, m.Rules[0]) }, text: "submit in draft: stands twice"},
 		"unknown from": {applications: func(m *issuance.Machine) {
 			m.Rules = append(m.Rules, issuance.Rule{From: "nowhere", Event: "x", To: "handed", Roles: clerks, Text: words})
 		}, text: "x in nowhere: unknown state"},
@@ -69,7 +69,9 @@ func TestCheck(t *testing.T) {
 		"unknown guard":          {applications: edit("applied", "approve", func(r *issuance.Rule) { r.Needs = []string{"sunshine"} }), text: "unknown guard"},
 		"unknown addressee":      {applications: edit("applied", "approve", func(r *issuance.Rule) { r.Tell = []string{"everybody"} }), text: "nobody of that name to tell"},
 		"unknown operation":      {cards: edit("1", "lock", func(r *issuance.Rule) { r.Chip = "burn" }), text: "unknown chip operation"},
-		"reason of a chip":       {cards: edit("1", "lock", func(r *issuance.Rule) { r.Reason = true }), text: "a chip operation gives no reason"},
+		"reason of a chip":       {cards: edit("1", "lock", func(r *issuance.Rule) { r.Reasons = "loss" }), text: "a chip operation gives no reason"},
+		"fired by nobody":        {cards: edit("4", "endLoss", func(r *issuance.Rule) { r.By = "magic" }), text: "fired by what does not exist"},
+		"unknown reasons":        {cards: edit("1", "cancel", func(r *issuance.Rule) { r.Reasons = "whim" }), text: "no such list of reasons"},
 		"rule without words":     {cards: edit("1", "lock", func(r *issuance.Rule) { r.Text.EN = "" }), text: "lock in 1: no text"},
 		"state without words":    {cards: func(m *issuance.Machine) { m.States[1].Text.ZH = "" }, text: "state 1: no text"},
 		"machine without words":  {cards: func(m *issuance.Machine) { m.Title.ZH = "" }, text: "machine: no text"},
@@ -89,6 +91,25 @@ func TestCheck(t *testing.T) {
 			require.ErrorIs(t, err, issuance.ErrWorkflow)
 			require.ErrorContains(t, err, test.text)
 		})
+	}
+}
+
+// TestCheckReasons: every reason has words and a consequence.
+func TestCheckReasons(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, issuance.CheckReasons(issuance.Reasons))
+	words := issuance.Text{ZH: "字", EN: "word"}
+	whole := issuance.Reason{Code: issuance.ReasonOther, Text: words, Then: []string{issuance.ThenNoted}}
+	for text, list := range map[string][]issuance.Reason{
+		"no reason in words":                 {{Code: "lost", Text: words, Then: []string{issuance.ThenNoted}}},
+		"lost: no text":                      {whole, {Code: "lost", Then: []string{issuance.ThenNoted}}},
+		"lost: no consequence":               {whole, {Code: "lost", Text: words}},
+		"no consequence of the name thunder": {whole, {Code: "lost", Text: words, Then: []string{"thunder"}}},
+		"other: stands twice":                {whole, whole},
+	} {
+		err := issuance.CheckReasons(map[string][]issuance.Reason{"list": list})
+		require.ErrorIs(t, err, issuance.ErrWorkflow)
+		require.ErrorContains(t, err, text)
 	}
 }
 

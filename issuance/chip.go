@@ -186,8 +186,8 @@ func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Ident
 		return job{}, ErrOtherCard
 	}
 	id.KeyVersion = c.KeyVersion
-	ask := request{event: o.Operation, roles: o.Roles, chip: true}
-	if _, err := Cards.find(c.Status, ask); err != nil {
+	ask := Asked{Event: o.Operation, Roles: o.Roles, chip: true}
+	if _, _, err := Cards.find(c.Status, ask); err != nil {
 		return job{}, err
 	}
 	j := job{kind: o.Operation, subject: c.ID, prepare: func(tx *registry.Tx) error {
@@ -195,7 +195,11 @@ func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Ident
 		if err != nil {
 			return err
 		}
-		_, err = Cards.permitted(tx, row.Status, subject{person: row.PersonID}, ask)
+		about, err := aboutCard(tx, &row)
+		if err != nil {
+			return err
+		}
+		_, _, err = s.permitted(&Cards, tx, row.Status, about, ask)
 		return err
 	}}
 	switch {
@@ -325,9 +329,6 @@ func (s *Service) changed(tx *registry.Tx, cardID uuid.UUID, event string) (card
 	if !ok {
 		return cardRow{}, ErrNotAllowed
 	}
-	if _, err := s.moveCard(tx, row, rule, ""); err != nil {
-		return cardRow{}, err
-	}
-	row.Status = rule.To
-	return row, nil
+	err = s.moveCard(tx, &row, rule, Reason{}, Asked{Event: event})
+	return row, err
 }

@@ -194,7 +194,7 @@ func (s *Service) contentsHeld(tx *registry.Tx, h *held) error {
 	if err != nil {
 		return err
 	}
-	h.now = contents(h.person, policy, "", tx.Now())
+	h.now = contents(h.person, policy, KindFirst, "", tx.Now())
 	if h.journal != nil {
 		plain, err := s.db.Unseal(tx.Context(), "personalisations.intention", h.journal.ID.String(), h.journal.Intention)
 		if err != nil {

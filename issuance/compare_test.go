@@ -102,7 +102,10 @@ var comparisons = map[string]struct {
 		c.altered(func(i *chip.Image) { i.PIN = nil })
 	}, map[string]string{"pin": "suspicious"}},
 	"PIN before the record": {func(c *comparison) {
-		c.sql("UPDATE cards SET version = version + 1, status = '0' WHERE id = ?", c.card.ID)
+		active, err := c.socket.Chip.Image()
+		require.NoError(c.t, err)
+		c.card, c.socket = c.w.card(c.t)
+		c.altered(func(i *chip.Image) { i.PIN, i.PINTries = active.PIN, active.PINTries })
 	}, map[string]string{"pin": "newer"}},
 	"locked on the chip": {func(c *comparison) {
 		c.altered(func(i *chip.Image) { i.ApplicationBlocked = true })

@@ -38,8 +38,14 @@ func (w world) supervisor() counter {
 // apply enters an application.
 func (c counter) apply(t must, person uuid.UUID) (a issuance.Application, err error) {
 	t.Helper()
+	return c.request(t, issuance.Request{Person: person, Kind: issuance.KindFirst})
+}
+
+// request enters an application of any kind.
+func (c counter) request(t must, request issuance.Request) (a issuance.Application, err error) {
+	t.Helper()
 	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
-		a, err = c.Apply(tx, person, issuance.KindFirst)
+		a, err = c.Apply(tx, request)
 		return err
 	})
 	return a, err
@@ -49,7 +55,7 @@ func (c counter) apply(t must, person uuid.UUID) (a issuance.Application, err er
 func (c counter) fire(t must, id uuid.UUID, event, reason string) (a issuance.Application, err error) {
 	t.Helper()
 	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
-		a, err = c.Fire(tx, id, event, reason, c.roles)
+		a, err = c.Fire(tx, id, issuance.Asked{Event: event, Reason: reason, Roles: c.roles})
 		return err
 	})
 	return a, err
@@ -58,8 +64,15 @@ func (c counter) fire(t must, id uuid.UUID, event, reason string) (a issuance.Ap
 // fireCard lets an event happen to a card.
 func (c counter) fireCard(t must, id uuid.UUID, event, reason string) (found issuance.Card, err error) {
 	t.Helper()
+	return c.ask(t, id, issuance.Asked{Event: event, Reason: reason})
+}
+
+// ask lets an event happen to a card as it is asked for.
+func (c counter) ask(t must, id uuid.UUID, asked issuance.Asked) (found issuance.Card, err error) {
+	t.Helper()
+	asked.Roles = c.roles
 	err = c.db.InTx(t.Context(), c.actor, func(tx *registry.Tx) (err error) {
-		found, err = c.FireCard(tx, id, event, reason, c.roles)
+		found, err = c.FireCard(tx, id, asked)
 		return err
 	})
 	return found, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"onecard/card/profile"
+	"onecard/registry"
 )
 
 // Error is a refusal in words for people, with what to do. errors.Is tells
@@ -50,6 +51,16 @@ var (
 	ErrAttempts       = &Error{"attempts", profile.Text{ZH: "此芯片连续多次认证没有成功，已停止，以免锁死", EN: "this chip has not passed several authentications in a row: stopped before it locks"}, profile.Text{ZH: "请主管核对卡片和读卡器，再办理“恢复认证”；在制的空白卡请作废换卡。", EN: "Let a supervisor look at card and reader and then resume; spoil a blank that is being made."}}
 	ErrMovementKnown  = &Error{"movement-known", profile.Text{ZH: "此终端交易序号的账户交易已有结果", EN: "the movement with this terminal serial number has ended already"}, profile.Text{ZH: "请查询该笔交易；新交易请用新的终端交易序号。", EN: "Look it up; a new one needs a new serial number."}}
 	ErrSpecVersion    = &Error{"spec-version", profile.Text{ZH: "此地不发行该规范版本的卡", EN: "no new cards of this specification version are made here"}, profile.Text{ZH: "请换一张规定版本的空白卡。", EN: "Take a blank of a version that is."}}
+	ErrReviewAgain    = &Error{"review-again", profile.Text{ZH: "持卡人信息在复核后有变动", EN: "the holder's data changed after the review"}, profile.Text{ZH: "请办理“重新复核”，由另一人复核新的信息。", EN: "Have it reviewed again by another person."}}
+	ErrReplacing      = &Error{"replacing", profile.Text{ZH: "已开始补换卡，原卡不能恢复", EN: "another card was applied for in its place"}, profile.Text{ZH: "如需恢复原卡，请先撤销补换卡申领。", EN: "Withdraw that application first."}}
+	ErrLossFinal      = &Error{"loss-final", profile.Text{ZH: "本地规定正式挂失后不能解挂", EN: "here a formal loss report is final"}, profile.Text{ZH: "请办理补卡。", EN: "Apply for a replacement."}}
+	ErrOtherRegion    = &Error{"other-region", profile.Text{ZH: "此项只能在发卡地区办理", EN: "only the issuing region does this"}, profile.Text{ZH: "请到发卡地窗口办理。", EN: "Go to an office of the issuing region."}}
+	ErrSameOfficer    = &Error{"same-officer", profile.Text{ZH: "锁定人不能自己解除锁定", EN: "whoever locked it may not lift the lock"}, profile.Text{ZH: "请由另一位主管办理。", EN: "Let another supervisor do it."}}
+	ErrSecondSource   = &Error{"second-source", profile.Text{ZH: "死亡须先由另一人登记核实", EN: "the death must be on record by another operator"}, profile.Text{ZH: "请先由另一人更正生存状态。", EN: "Let another operator record it first."}}
+	ErrMethod         = &Error{"method", profile.Text{ZH: "制卡方式与申领不符", EN: "the application asks for another way of making"}, profile.Text{ZH: "工厂制卡的申领由批次办理；即时制卡的在窗口办理。", EN: "Batches make what was applied for by batch, counters the rest."}}
+	ErrNoCard         = &Error{"no-card", profile.Text{ZH: "此人没有可补换的卡", EN: "this person has no card to be replaced"}, profile.Text{ZH: "补卡须先正式挂失；换卡须原卡正常。", EN: "Report the loss formally first; an exchange needs a card in use."}}
+	ErrNotYet         = &Error{"not-yet", profile.Text{ZH: "未到可换卡的日期", EN: "too early to exchange the card"}, profile.Text{ZH: "请在有效期届满前规定的天数内办理。", EN: "Come back nearer to the end of its validity."}}
+	ErrCardLocked     = &Error{"card-locked", profile.Text{ZH: "此人有被锁定的卡，不能办新卡", EN: "this person has a locked card"}, profile.Text{ZH: "请先处理锁定的卡。", EN: "Settle the locked card first."}}
 	ErrNumbersEnded   = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 
@@ -60,6 +71,16 @@ func otherChip(serial string) error {
 	e := *ErrOtherChip
 	e.Text = profile.Text{ZH: fmt.Sprintf("此申领正在芯片 %s 上制作，读卡器中的不是它", masked), EN: fmt.Sprintf("this application is being made on chip %s, which is not the one in the reader", masked)}
 	return &e
+}
+
+// noSuchReason says which codes a list of reasons has.
+func noSuchReason(list string) error {
+	codes := make([]string, len(Reasons[list]))
+	for i, r := range Reasons[list] {
+		codes[i] = r.Code
+	}
+	known := strings.Join(codes, ", ")
+	return &registry.FieldError{Field: "reasonCode", ZH: "应为以下之一：" + known, EN: "one of: " + known}
 }
 
 // otherVersion is ErrSpecVersion with the version of the blank and those that

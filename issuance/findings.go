@@ -281,7 +281,7 @@ func (c *comparison) otherHolder() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := contents(person, Policy{CardType: c.held.now.CardType, Issuer: c.held.now.Issuer}, c.held.now.CardNumber, c.tx.Now()).
+	all, err := contents(person, Policy{CardType: c.held.now.CardType, Issuer: c.held.now.Issuer}, KindFirst, c.held.now.CardNumber, c.tx.Now()).
 		Values(c.profile, make([]byte, chipIDLength))
 	if err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func endOfLife(t *testing.T, w world, c issuance.Card) {
 	require.Equal(t, all[0], byNumber)
 	can, err := w.CanApply(t.Context(), c.PersonID)
 	require.NoError(t, err)
-	require.True(t, can, "whose card is cancelled may apply again")
+	require.Equal(t, []string{issuance.KindFirst, issuance.KindTemporary}, can, "whose card is cancelled may apply again")
 	require.NoError(t, w.db.VerifyAudit(t.Context()))
 }
 
@@ -235,6 +235,6 @@ func TestLists(t *testing.T) {
 		for _, rule := range w.CardEvents(issuance.Card{Status: issuance.StatusNormal}, []string{registry.RoleSupervisor}) {
 			ofCard = append(ofCard, rule.Event)
 		}
-		require.Equal(t, []string{"lock", "cancel"}, ofCard, "by hand or with the chip")
+		require.Equal(t, []string{"lock", "suspend", "cancel"}, ofCard, "by hand or with the chip")
 	})
 }

@@ -57,7 +57,7 @@ func (s *Service) intend(tx *registry.Tx, p *profile.Profile, id *card.Identity,
 	if err != nil {
 		return intention{}, err
 	}
-	rule, err := Applications.permitted(tx, application.State, application.about(), request{event: EventPersonalise, roles: o.Roles, chip: true})
+	rule, _, err := s.permitted(&Applications, tx, application.State, application.about(), Asked{Event: EventPersonalise, Roles: o.Roles, chip: true})
 	if err != nil {
 		return intention{}, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) intend(tx *registry.Tx, p *profile.Profile, id *card.Identity,
 	if err := s.begin(tx, application.ID, id, plan); err != nil {
 		return intention{}, err
 	}
-	return plan, moveApplication(tx, application, rule, map[string]any{})
+	return plan, s.moveApplication(tx, &application, rule, map[string]any{}, "")
 }
 
 // begunFor returns the personalisation that an application has under way, or
@@ -140,7 +140,7 @@ func (s *Service) plan(tx *registry.Tx, p *profile.Profile, application applicat
 	if application.CardNumber == nil {
 		return intention{}, fmt.Errorf("application %s: state %s without a card number: %w", application.ID, application.State, registry.ErrConflict)
 	}
-	plan := intention{contents: contents(person, policy, *application.CardNumber, tx.Now()), keyVersion: policy.KeyVersion}
+	plan := intention{contents: contents(person, policy, application.Kind, *application.CardNumber, tx.Now()), keyVersion: policy.KeyVersion}
 	return plan, plan.contents.Check(p)
 }
 
@@ -204,37 +204,20 @@ func (s *Service) made(tx *registry.Tx, applicationID uuid.UUID, work session.Wo
 	if !ok || rule.To != StateMade {
 		return cardRow{}, ErrNotAllowed
 	}
-	row, err := newCard(tx, application.PersonID, done)
+	row, err := newCard(tx, application, MadeCard{
+		Number: done.Contents.CardNumber, ChipID: upperHex(done.CardID), ChipSerial: done.Identity.Serial(), ATR: upperHex(done.Identity.ATR),
+		SpecVersion: done.Identity.Version, KeyVersion: done.KeyVersion, IssuedOn: done.Contents.IssuedOn, ExpiresOn: done.Contents.ExpiresOn, Custody: "county",
+	})
 	if err != nil {
 		return cardRow{}, err
 	}
 	if err := s.closeJournal(tx, applicationID, done); err != nil {
 		return cardRow{}, err
 	}
-	if err := moveApplication(tx, application, rule, map[string]any{"card_id": row.ID}); err != nil {
+	if err := s.moveApplication(tx, &application, rule, map[string]any{"card_id": row.ID, "made_by": tx.Actor().Operator}, ""); err != nil {
 		return cardRow{}, err
 	}
 	return row, tx.Audit("card.made", "card:"+row.ID.String(), map[string]string{"application": applicationID.String(), "chip": row.ChipSerial})
-}
-
-func newCard(tx *registry.Tx, personID uuid.UUID, done *card.Personalise) (cardRow, error) {
-	id, err := tx.NewID()
-	if err != nil {
-		return cardRow{}, fmt.Errorf("record the card: new id: %w", err)
-	}
-	row := cardRow{
-		ID: id, Number: done.Contents.CardNumber, ChipID: upperHex(done.CardID), ChipSerial: done.Identity.Serial(), ATR: upperHex(done.Identity.ATR),
-		PersonID: personID, SpecVersion: done.Identity.Version, KeyVersion: done.KeyVersion, Status: Cards.Initial,
-		IssuedOn: done.Contents.IssuedOn.String(), ExpiresOn: done.Contents.ExpiresOn.String(), CreatedAt: tx.Now(), Stamp: tx.Stamp(""),
-		Production: "made", Custody: "county", Chip: "personalised", Ministry: "unsent",
-	}
-	if err := tx.DB().Create(&row).Error; err != nil {
-		if errors.Is(err, registry.ErrDuplicate) {
-			return cardRow{}, ErrHasCard
-		}
-		return cardRow{}, fmt.Errorf("record the card: %w", err)
-	}
-	return row, nil
 }
 
 // closeJournal ends the personalisation of this chip; another one's would stay

@@ -40,6 +40,40 @@ type Policy struct {
 	// first.
 	SpecVersions []string `yaml:"specVersions"`
 	KeyVersion   int      `yaml:"keyVersion"` // of the keys that new cards get
+	// IssuingRegion is how far the region reaches in which a card is enabled and
+	// cancelled (发卡地区): province, prefecture or county.
+	IssuingRegion string `yaml:"issuingRegion"`
+	// TemporaryLossDays is after how many days a temporary loss report ends by
+	// itself (临时挂失天数); LossNoticeHours how long before the holder is told.
+	TemporaryLossDays int `yaml:"temporaryLossDays"`
+	LossNoticeHours   int `yaml:"lossNoticeHours"`
+	// FormalLossFinal: a formal loss report cannot be cancelled (正式挂失不可解挂).
+	FormalLossFinal bool `yaml:"formalLossFinal"`
+	// LapseDays is after how many days a card that was formally reported lost is
+	// cancelled by itself; 0: never (挂失期满注销).
+	LapseDays int `yaml:"lapseDays"`
+	// ExchangeDays is how long before its end a card is exchanged for that reason.
+	ExchangeDays int `yaml:"exchangeDays"`
+	// GuardianAge is below which age a guardian applies (监护人代办年龄).
+	GuardianAge int `yaml:"guardianAge"`
+	// PhotoAge is from which age a photograph is asked for (免照片年龄).
+	PhotoAge int `yaml:"photoAge"`
+	// TemporaryCardDays is the term of a temporary card (临时卡有效天数).
+	TemporaryCardDays int `yaml:"temporaryCardDays"`
+	// ReviewHours, MakeDays and CollectDays are within which time a stage is to be
+	// done (办理时限): review, making, and collecting by the holder.
+	ReviewHours int `yaml:"reviewHours"`
+	MakeDays    int `yaml:"makeDays"`
+	CollectDays int `yaml:"collectDays"`
+}
+
+// sameRegion says whether two places lie in one issuing region.
+func (p Policy) sameRegion(a, b string) bool {
+	n := map[string]int{"province": 2, "prefecture": 4, "county": 6}[p.IssuingRegion]
+	if a[:2] == b[:2] && a[2:] == "0000" {
+		return true // the province's own office
+	}
+	return a[:n] == b[:n]
 }
 
 // Policies is the policy of each place and time.
@@ -100,6 +134,17 @@ func (p Policy) check() error {
 		{"issuer: 24 hexadecimal digits", err == nil && len(issuer) == 12},
 		{"specVersions: at least one, such as 3.00, none twice", versions(p.SpecVersions)},
 		{"keyVersion: 1 to 254", p.KeyVersion >= 1 && p.KeyVersion <= 254},
+		{"issuingRegion: province, prefecture or county", slices.Contains([]string{"province", "prefecture", "county"}, p.IssuingRegion)},
+		{"temporaryLossDays: 1 to 90", p.TemporaryLossDays >= 1 && p.TemporaryLossDays <= 90},
+		{"lossNoticeHours: 1 to 24 times temporaryLossDays", p.LossNoticeHours >= 1 && p.LossNoticeHours <= 24*p.TemporaryLossDays},
+		{"lapseDays: 0 to 3650", p.LapseDays >= 0 && p.LapseDays <= 3650},
+		{"exchangeDays: 0 to 365", p.ExchangeDays >= 0 && p.ExchangeDays <= 365},
+		{"guardianAge: 0 to 18", p.GuardianAge >= 0 && p.GuardianAge <= 18},
+		{"photoAge: 0 to 18", p.PhotoAge >= 0 && p.PhotoAge <= 18},
+		{"temporaryCardDays: 1 to 366", p.TemporaryCardDays >= 1 && p.TemporaryCardDays <= 366},
+		{"reviewHours: 1 to 2160", p.ReviewHours >= 1 && p.ReviewHours <= 2160},
+		{"makeDays: 1 to 180", p.MakeDays >= 1 && p.MakeDays <= 180},
+		{"collectDays: 1 to 1095", p.CollectDays >= 1 && p.CollectDays <= 1095},
 	} {
 		if !condition.holds {
 			return errors.New(condition.expected)

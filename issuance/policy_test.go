@@ -13,7 +13,7 @@ import (
 )
 
 // line is a policy that is as it should be.
-const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1}
+const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1, issuingRegion: province, temporaryLossDays: 7, lossNoticeHours: 48, formalLossFinal: false, lapseDays: 0, exchangeDays: 60, guardianAge: 16, photoAge: 7, temporaryCardDays: 60, reviewHours: 72, makeDays: 60, collectDays: 365}
 `
 
 func TestParsePolicies(t *testing.T) {
@@ -48,6 +48,17 @@ func TestParsePolicies(t *testing.T) {
 		"version twice":      strings.Replace(line, `["3.00"]`, `["3.00", "3.00"]`, 1),
 		"key version":        strings.Replace(line, "keyVersion: 1", "keyVersion: 255", 1),
 		"number too large":   strings.Replace(line, "keyVersion: 1", "keyVersion: 99999999999999999999", 1),
+		"region":             strings.Replace(line, "issuingRegion: province", "issuingRegion: city", 1),
+		"loss days":          strings.Replace(line, "temporaryLossDays: 7", "temporaryLossDays: 0", 1),
+		"notice":             strings.Replace(line, "lossNoticeHours: 48", "lossNoticeHours: 169", 1),
+		"lapse":              strings.Replace(line, "lapseDays: 0", "lapseDays: -1", 1),
+		"exchange":           strings.Replace(line, "exchangeDays: 60", "exchangeDays: 366", 1),
+		"guardian":           strings.Replace(line, "guardianAge: 16", "guardianAge: 19", 1),
+		"photo":              strings.Replace(line, "photoAge: 7", "photoAge: -1", 1),
+		"temporary card":     strings.Replace(line, "temporaryCardDays: 60", "temporaryCardDays: 0", 1),
+		"review":             strings.Replace(line, "reviewHours: 72", "reviewHours: 0", 1),
+		"making":             strings.Replace(line, "makeDays: 60", "makeDays: 181", 1),
+		"collecting":         strings.Replace(line, "collectDays: 365", "collectDays: 0", 1),
 		"text for a number":  strings.Replace(line, "keyVersion: 1", "keyVersion: one", 1),
 		"a key stands twice": strings.Replace(line, "keyVersion: 1", "keyVersion: 1, keyVersion: 2", 1),
 	} {

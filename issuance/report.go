@@ -3,6 +3,7 @@ package issuance
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,23 @@ func Report(machines ...*Machine) string {
 	for _, m := range machines {
 		m.report(&page)
 	}
+	reportReasons(&page, machines)
 	return page.String()
+}
+
+// reportReasons lists the reason codes that the machines ask for, with what
+// follows from each.
+func reportReasons(page *strings.Builder, machines []*Machine) {
+	page.WriteString("\n## 原因代码 · reason codes\n\n| 用于 for | 代码 code | 后果 what follows |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(Reasons)) {
+		for _, reason := range Reasons[name] {
+			words := make([]string, len(reason.Then))
+			for i, then := range reason.Then {
+				words[i] = both(consequences[then])
+			}
+			fmt.Fprintf(page, "| `%s` | %s | %s |\n", name, named(reason.Code, reason.Text), strings.Join(words, "; "))
+		}
+	}
 }
 
 func (m *Machine) report(page *strings.Builder) {
@@ -35,10 +52,10 @@ func (m *Machine) report(page *strings.Builder) {
 			fmt.Fprintf(page, "  %s --> [*]\n", node(s.Name))
 		}
 	}
-	page.WriteString("```\n\n| 状态 from | 事件 event | 到 to | 岗位 who | 条件 needs | 芯片操作 chip | 通知 told |\n|---|---|---|---|---|---|---|\n")
+	page.WriteString("```\n\n| 状态 from | 事件 event | 到 to | 岗位 who | 条件 needs | 芯片操作 chip | 通知 told | 记录 recorded |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range m.Rules {
-		fmt.Fprintf(page, "| %s | %s | %s | %s | %s | %s | %s |\n", named(r.From, m.State(r.From).Text), named(r.Event, r.Text),
-			named(r.To, m.State(r.To).Text), strings.Join(r.Roles, ", "), r.conditions(), cmp.Or(r.Chip, "–"), r.addressees())
+		fmt.Fprintf(page, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", named(r.From, m.State(r.From).Text), named(r.Event, r.Text),
+			named(r.To, m.State(r.To).Text), r.who(), r.conditions(), cmp.Or(r.Chip, "–"), r.addressees(), r.recorded(m))
 	}
 	page.WriteString("\n| 状态 state | 拒绝的事件 refused events |\n|---|---|\n")
 	for _, s := range m.States {
@@ -59,16 +76,43 @@ func (r Rule) conditions() string {
 	for _, name := range r.Needs {
 		words = append(words, both(guards[name].text))
 	}
-	if r.Reason {
-		words = append(words, "填写原因 · a reason")
-	}
-	if r.Follows {
-		words = append(words, "随卡状态变化 · follows the card")
+	if r.Reasons != "" {
+		words = append(words, "填写原因 · a reason (`"+r.Reasons+"`)")
 	}
 	if r.Also != "" {
 		words = append(words, "申领随之 · the application follows: `"+r.Also+"`")
 	}
 	return cmp.Or(strings.Join(words, "; "), "–")
+}
+
+// who is who fires the event.
+func (r Rule) who() string {
+	words := strings.Join(r.Roles, ", ")
+	if r.By == "" {
+		return words
+	}
+	if words != "" {
+		words = ", " + words
+	}
+	return both(firedBy[r.By]) + words
+}
+
+// recorded is what the engine writes of the event besides the state.
+func (r Rule) recorded(m *Machine) string {
+	words := []string{"审计 · audit"}
+	if m == &Cards {
+		words = append(words, "卡状态日志、历史版本 · the card's log and versions")
+	}
+	if r.Reasons != "" {
+		words = append(words, "原因 · reason")
+	}
+	if slices.Contains(r.Tell, TellTerminals) {
+		words = append(words, "失效名单 · list of invalid cards")
+	}
+	if len(r.Tell) > 0 {
+		words = append(words, "通知及回执 · deliveries and their acknowledgement")
+	}
+	return strings.Join(words, "; ")
 }
 
 func (r Rule) addressees() string {

@@ -14,15 +14,24 @@ import (
 type Application struct {
 	ID         uuid.UUID
 	PersonID   uuid.UUID
-	Kind       string // "first" 新申领
-	Place      string // where it was entered
+	Kind       string     // one of the Kind…
+	Method     string     // instant 即时制卡, batch 批量制卡
+	Channel    string     // 申领渠道: counter, web, kiosk, bank, …
+	Applicant  string     // 申领人: holder, guardian, agent, employer, school, community, bank
+	Ground     string     // why another card: a reason code; empty for a first one
+	PreviousID *uuid.UUID // the card in whose place it is
+	Place      string     // where it was entered
 	State      string
 	CardNumber string     // 卡号, once reviewed
 	CardID     *uuid.UUID // once made
 	EnteredBy  string
 	ReviewedBy string
+	MadeBy     string
+	HandedBy   string
 	Reason     string // of the last event that asks for one
 	CreatedAt  time.Time
+	Since      time.Time  // when it came into this state
+	Due        *time.Time // when this stage is to be over; nil: nobody waits
 }
 
 // Card is a card of record (卡).
@@ -33,13 +42,15 @@ type Card struct {
 	ChipSerial  string
 	ATR         string // 卡复位信息 AAZ507
 	PersonID    uuid.UUID
-	SpecVersion string // 规范版本 AAZ508
-	KeyVersion  int    // of the province's keys that the card holds
-	Status      string // 卡应用状态 AAZ502
-	Production  string // 制作：ordered, making, made, inspected, scrapped
-	Custody     string // 保管：maker, province, prefecture, county, township, holder, returned, destroyed
-	Chip        string // 芯片：blank, keyed, personalised, in-use, application-locked, pin-locked, blocked, destroyed
-	Ministry    string // 部级持卡库：unsent, sent, accepted, duplicate, rejected, unknown, stale
+	SpecVersion string     // 规范版本 AAZ508
+	KeyVersion  int        // of the province's keys that the card holds
+	Kind        string     // permanent 正式卡, temporary 临时卡
+	Status      string     // 卡应用状态 AAZ502
+	LossEnds    *time.Time // when a temporary loss report ends by itself
+	Production  string     // 制作：ordered, making, made, inspected, scrapped
+	Custody     string     // 保管：maker, province, prefecture, county, township, holder, returned, destroyed
+	Chip        string     // 芯片：blank, keyed, personalised, in-use, application-locked, pin-locked, blocked, destroyed
+	Ministry    string     // 部级持卡库：unsent, sent, accepted, duplicate, rejected, unknown, stale
 	IssuedOn    gb.Date
 	ExpiresOn   gb.Date
 	Stamp       registry.Stamp
@@ -62,6 +73,17 @@ type applicationRow struct {
 	Reason     string     `gorm:"column:reason"`
 	CreatedAt  time.Time  `gorm:"column:created_at"`
 	ChangedAt  time.Time  `gorm:"column:changed_at"`
+	Method     string     `gorm:"column:method"`
+	Channel    string     `gorm:"column:channel"`
+	Applicant  string     `gorm:"column:applicant"`
+	Ground     string     `gorm:"column:ground"`
+	PreviousID *uuid.UUID `gorm:"column:previous_id"`
+	// HolderIndex is a keyed digest of what was reviewed of the holder.
+	HolderIndex []byte     `gorm:"column:holder_index"`
+	MadeBy      *string    `gorm:"column:made_by"`
+	HandedBy    *string    `gorm:"column:handed_by"`
+	StageSince  *time.Time `gorm:"column:stage_since"`
+	DueAt       *time.Time `gorm:"column:due_at"`
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -70,7 +92,16 @@ func (applicationRow) TableName() string { return "applications" }
 func (r applicationRow) domain() Application {
 	a := Application{
 		ID: r.ID, PersonID: r.PersonID, Kind: r.Kind, Place: r.Place, State: r.State, CardID: r.CardID,
-		EnteredBy: r.EnteredBy, Reason: r.Reason, CreatedAt: r.CreatedAt,
+		EnteredBy: r.EnteredBy, Reason: r.Reason, CreatedAt: r.CreatedAt, Method: r.Method, Channel: r.Channel, Applicant: r.Applicant,
+		Ground: r.Ground, PreviousID: r.PreviousID, Since: r.ChangedAt, Due: r.DueAt,
+	}
+	for from, to := range map[*string]*string{r.MadeBy: &a.MadeBy, r.HandedBy: &a.HandedBy} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	if r.StageSince != nil {
+		a.Since = *r.StageSince
 	}
 	if r.CardNumber != nil {
 		a.CardNumber = *r.CardNumber
@@ -81,26 +112,31 @@ func (r applicationRow) domain() Application {
 	return a
 }
 
-func (r applicationRow) about() subject { return subject{person: r.PersonID, enteredBy: r.EnteredBy} }
+func (r applicationRow) about() subject {
+	return subject{person: r.PersonID, enteredBy: r.EnteredBy, place: r.Place, row: &r}
+}
 
 // cardRow is a row of cards.
 type cardRow struct {
-	ID             uuid.UUID `gorm:"column:id"`
-	Number         string    `gorm:"column:number"`
-	ChipID         string    `gorm:"column:chip_id"`
-	ChipSerial     string    `gorm:"column:chip_serial"`
-	ATR            string    `gorm:"column:atr"`
-	PersonID       uuid.UUID `gorm:"column:person_id"`
-	SpecVersion    string    `gorm:"column:spec_version"`
-	KeyVersion     int       `gorm:"column:key_version"`
-	Status         string    `gorm:"column:status"`
-	IssuedOn       string    `gorm:"column:issued_on"`
-	ExpiresOn      string    `gorm:"column:expires_on"`
-	CreatedAt      time.Time `gorm:"column:created_at"`
-	Production     string    `gorm:"column:production"`
-	Custody        string    `gorm:"column:custody"`
-	Chip           string    `gorm:"column:chip"`
-	Ministry       string    `gorm:"column:ministry_state"`
+	ID             uuid.UUID  `gorm:"column:id"`
+	Number         string     `gorm:"column:number"`
+	ChipID         string     `gorm:"column:chip_id"`
+	ChipSerial     string     `gorm:"column:chip_serial"`
+	ATR            string     `gorm:"column:atr"`
+	PersonID       uuid.UUID  `gorm:"column:person_id"`
+	SpecVersion    string     `gorm:"column:spec_version"`
+	KeyVersion     int        `gorm:"column:key_version"`
+	Status         string     `gorm:"column:status"`
+	IssuedOn       string     `gorm:"column:issued_on"`
+	ExpiresOn      string     `gorm:"column:expires_on"`
+	CreatedAt      time.Time  `gorm:"column:created_at"`
+	Production     string     `gorm:"column:production"`
+	Custody        string     `gorm:"column:custody"`
+	Chip           string     `gorm:"column:chip"`
+	Ministry       string     `gorm:"column:ministry_state"`
+	Kind           string     `gorm:"column:kind"`
+	ApplicationID  *uuid.UUID `gorm:"column:application_id"`
+	LossEndsAt     *time.Time `gorm:"column:loss_ends_at"`
 	registry.Stamp `gorm:"embedded"`
 }
 
@@ -120,6 +156,7 @@ func (r cardRow) domain() (Card, error) {
 		ID: r.ID, Number: r.Number, ChipID: r.ChipID, ChipSerial: r.ChipSerial, ATR: r.ATR, PersonID: r.PersonID,
 		SpecVersion: r.SpecVersion, KeyVersion: r.KeyVersion, Status: r.Status, IssuedOn: issued, ExpiresOn: expires,
 		Production: r.Production, Custody: r.Custody, Chip: r.Chip, Ministry: r.Ministry, Stamp: r.Stamp,
+		Kind: r.Kind, LossEnds: r.LossEndsAt,
 	}, nil
 }
 
@@ -160,6 +197,8 @@ type statusRow struct {
 	Operator    string    `gorm:"column:operator"`
 	Workstation string    `gorm:"column:workstation"`
 	At          time.Time `gorm:"column:at"`
+	ReasonCode  string    `gorm:"column:reason_code"`
+	Channel     string    `gorm:"column:channel"`
 }
 
 // TableName implements gorm's schema.Tabler.

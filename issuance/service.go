@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -58,6 +59,10 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer}
+	if err := c.DB.HoldMoves(context.Background(), Applications.Moves(), Cards.Moves()); err != nil {
+		return nil, err
+	}
+	c.DB.OnPersonChanged(s.personChanged)
 	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish, Advance: s.advance})
 	return s, nil
 }

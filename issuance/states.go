@@ -1,7 +1,6 @@
 package issuance
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -17,8 +16,12 @@ type Machine struct {
 	Name    string
 	Title   Text
 	Initial string
-	States  []State
-	Rules   []Rule
+	// Also lists further states in which a row may begin.
+	Also   []string
+	States []State
+	Rules  []Rule
+	// Table and Column are where the database keeps the state.
+	Table, Column string
 }
 
 // State is one state of a machine. Nothing leads out of a final one.
@@ -35,21 +38,35 @@ type Rule struct {
 	Roles           []string
 	// Needs names the guards.
 	Needs []string
-	// Reason asks for a reason, which is recorded.
-	Reason bool
+	// Reasons names the list of reason codes of which one is asked for, with
+	// words (原因代码).
+	Reasons string
 	// Chip is the chip operation whose end fires the event; nobody can fire
 	// such an event by hand.
 	Chip string
+	// By is what fires the event if neither a hand nor a chip does: one of the By….
+	By string
 	// Also is the event that happens with it to the card's application.
 	Also string
-	// Follows says that the event only happens with the card's (Also).
-	Follows bool
 	// Tell lists who must know.
 	Tell []string
 	// Sets are the other dimensions of a card's state that change with it, by
 	// column: where the card is (custody), how its chip is (chip).
 	Sets map[string]any
 	Text Text
+}
+
+// What fires an event besides hands and chips.
+const (
+	ByCard  = "card"  // an event of the application's card, or of the card that takes this one's place
+	ByBatch = "batch" // a batch: its making, the bank's and the maker's return
+	ByTimer = "timer" // the platform, when a time is over
+	ByFact  = "fact"  // a fact that was recorded of the holder
+)
+
+var firedBy = map[string]Text{
+	ByCard: {"随卡变化", "follows a card"}, ByBatch: {"由批次办理", "by a batch"},
+	ByTimer: {"到期自动", "by itself, in time"}, ByFact: {"因持卡人登记事项", "by a fact of the holder"},
 }
 
 // Rule returns the line for an event in a state.
@@ -70,94 +87,90 @@ func (m *Machine) State(name string) State {
 	return m.States[i]
 }
 
+// Moves is what the database is to hold of the machine.
+func (m *Machine) Moves() registry.Moves {
+	moves := registry.Moves{Table: m.Table, Column: m.Column, Initial: append([]string{m.Initial}, m.Also...)}
+	for _, r := range m.Rules {
+		moves.Pairs = append(moves.Pairs, [2]string{r.From, r.To})
+	}
+	return moves
+}
+
 // Allows says whether one of the roles may fire the rule.
 func (r Rule) Allows(roles []string) bool {
 	return slices.ContainsFunc(r.Roles, func(role string) bool { return slices.Contains(roles, role) })
+}
+
+// Asked is an event as somebody asks for it.
+type Asked struct {
+	Event   string
+	Code    string // of the reason; empty: other
+	Reason  string // in words
+	Channel string // where it was asked for: counter, phone, web, kiosk, …; empty: counter
+	Roles   []string
+	by      string // what fires it, where it is no hand
+	chip    bool   // a chip operation asks, not a person
 }
 
 // subject is whom an event is about, as far as guards ask.
 type subject struct {
 	person    uuid.UUID
 	enteredBy string
+	place     string // where it was applied for; empty: not known
+	row       any    // *applicationRow or *cardRow
 }
 
-// request is an event as somebody asks for it.
-type request struct {
-	event, reason string
-	roles         []string
-	chip          bool // a chip operation asks, not a person
-}
-
-// find returns the rule for what is asked in a state, or says why there is
-// none for whoever asks.
-func (m *Machine) find(state string, ask request) (Rule, error) {
-	rule, ok := m.Rule(state, ask.event)
+// find returns the rule for what is asked in a state, with the reason, or says
+// why there is none for whoever asks.
+func (m *Machine) find(state string, ask Asked) (Rule, Reason, error) {
+	rule, ok := m.Rule(state, ask.Event)
 	switch {
 	case !ok:
-		return Rule{}, ErrNotAllowed
-	case !rule.Allows(ask.roles):
-		return Rule{}, ErrNoRight
+		return Rule{}, Reason{}, ErrNotAllowed
+	case rule.By != ask.by:
+		return Rule{}, Reason{}, ErrNotAllowed
+	case rule.By == "" && !rule.Allows(ask.Roles):
+		return Rule{}, Reason{}, ErrNoRight
 	case rule.Chip != "" && !ask.chip:
-		return Rule{}, ErrNeedsChip
-	case rule.Chip == "" && (ask.chip || rule.Follows):
-		return Rule{}, ErrNotAllowed
-	case rule.Reason && ask.reason == "":
-		return Rule{}, ErrNeedsReason
+		return Rule{}, Reason{}, ErrNeedsChip
+	case rule.Chip == "" && ask.chip:
+		return Rule{}, Reason{}, ErrNotAllowed
+	case rule.Reasons == "":
+		return rule, Reason{}, nil
+	case ask.Reason == "" && (ask.Code == "" || ask.Code == ReasonOther):
+		return Rule{}, Reason{}, ErrNeedsReason
 	}
-	return rule, nil
+	reason, ok := reasonOf(rule.Reasons, ask.Code)
+	if !ok {
+		return Rule{}, Reason{}, noSuchReason(rule.Reasons)
+	}
+	return rule, reason, nil
 }
 
 // permitted is the engine: it finds the rule for what is asked in a state and
 // asks the guards.
-func (m *Machine) permitted(tx *registry.Tx, state string, about subject, ask request) (Rule, error) {
-	rule, err := m.find(state, ask)
+func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about subject, ask Asked) (Rule, Reason, error) {
+	rule, reason, err := m.find(state, ask)
 	if err != nil {
-		return Rule{}, err
+		return Rule{}, Reason{}, err
 	}
 	for _, name := range rule.Needs {
-		if err := guards[name].holds(tx, about); err != nil {
-			return Rule{}, err
+		if err := guards[name].holds(s, tx, about); err != nil {
+			return Rule{}, Reason{}, err
 		}
 	}
-	return rule, nil
+	if reason.Has(ThenTwoSources) {
+		if err := recordedByAnother(tx, about); err != nil {
+			return Rule{}, Reason{}, err
+		}
+	}
+	return rule, reason, nil
 }
 
 // possible returns the rules that lead out of a state and that somebody with
-// these roles may begin, by hand or with the chip. What follows an event of the
-// other machine begins there.
+// these roles may begin, by hand or with the chip.
 func (m *Machine) possible(state string, roles []string) []Rule {
 	return slices.DeleteFunc(slices.Clone(m.Rules), func(r Rule) bool {
-		return r.From != state || !r.Allows(roles) || r.Follows
+		return r.From != state || !r.Allows(roles) || r.By != ""
 	})
-}
-
-// guard is a condition that the table names.
-type guard struct {
-	text  Text
-	holds func(tx *registry.Tx, about subject) error
-}
-
-// The guards.
-const (
-	NeedsOtherPerson = "otherPerson"
-	NeedsAlive       = "alive"
-)
-
-var guards = map[string]guard{
-	NeedsOtherPerson: {Text{"非录入人本人", "not by whoever entered it"}, func(tx *registry.Tx, about subject) error {
-		if tx.Actor().Operator == about.enteredBy {
-			return ErrSamePerson
-		}
-		return nil
-	}},
-	NeedsAlive: {Text{"持卡人健在", "the holder is alive"}, func(tx *registry.Tx, about subject) error {
-		person, err := tx.PersonByID(about.person)
-		if err != nil {
-			return fmt.Errorf("holder: %w", err)
-		}
-		if !person.Living() {
-			return ErrDead
-		}
-		return nil
-	}},
 }

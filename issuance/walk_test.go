@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -21,6 +22,7 @@ type walk struct {
 	c      issuance.Card // zero until it is made
 	socket *chip.Socket  // blank, begun, or the card
 	alive  bool
+	locker string            // who locked the card
 	seq    int64             // up to where the terminal has the list
 	listed map[string]string // the list as the terminal keeps it: status by chip
 }
@@ -46,8 +48,16 @@ func TestWalk(t *testing.T) {
 			require.NoError(t, err)
 			for range rapid.IntRange(20, 40).Draw(t, "length") {
 				if k.alive && rapid.IntRange(0, 80).Draw(t, "death") == 0 {
+					w.clock.Advance(time.Millisecond) // the log of another place
 					w.dies(t, k.a.PersonID)
+					w.clock.Advance(time.Millisecond)
 					k.alive = false
+					if k.c.ID != uuid.Nil { // a card in use stops working
+						var err error
+						k.c, err = k.Card(t.Context(), k.c.ID)
+						require.NoError(t, err)
+						k.locker = "admin"
+					}
 				}
 				k.try(t, k.draw(t))
 				k.agrees(t)
@@ -68,7 +78,7 @@ func (k *walk) draw(t *rapid.T) attempt {
 	operator := rapid.SampledFrom([]string{k.a.EnteredBy, "lihong", "zhaowei"}).Draw(t, "operator")
 	ending := rapid.IntRange(0, 7).Draw(t, "ending") == 0
 	lines := slices.DeleteFunc(slices.Clone(x.machine.Rules), func(r issuance.Rule) bool {
-		return r.From != state || r.Follows || x.machine.State(r.To).Final && !ending
+		return r.From != state || r.By != "" || x.machine.State(r.To).Final && !ending
 	})
 	if len(lines) > 0 && rapid.IntRange(0, 3).Draw(t, "sensible") > 0 {
 		line := rapid.SampledFrom(lines).Draw(t, "line")
@@ -93,13 +103,16 @@ func (k *walk) allowed(x attempt) bool {
 	line, ok := x.machine.Rule(state, x.event)
 	own := slices.Contains(line.Needs, issuance.NeedsOtherPerson) && x.who.actor.Operator == k.a.EnteredBy
 	dead := slices.Contains(line.Needs, issuance.NeedsAlive) && !k.alive
-	return ok && line.Allows(x.who.roles) && (line.Chip != "") == x.chip && !line.Follows && !own && !dead && (!line.Reason || x.reason != "")
+	batch := slices.Contains(line.Needs, issuance.NeedsBatch)
+	officer := slices.Contains(line.Needs, issuance.NeedsOtherOfficer) && x.who.actor.Operator == k.locker
+	locked := slices.Contains(line.Needs, issuance.NeedsChipOpen) && k.c.Chip == issuance.ChipLocked
+	return ok && line.Allows(x.who.roles) && (line.Chip != "") == x.chip && line.By == "" && !own && !dead && !batch && !officer && !locked && (line.Reasons == "" || x.reason != "")
 }
 
 // already says whether a card is where a hand would bring it.
 func (k *walk) already(x attempt) bool {
 	return x.machine == &issuance.Cards && !x.chip && slices.ContainsFunc(issuance.Cards.Rules, func(r issuance.Rule) bool {
-		return r.Event == x.event && r.To == k.c.Status && r.Chip == "" && r.Allows(x.who.roles)
+		return r.Event == x.event && r.To == k.c.Status && r.Chip == "" && r.By == "" && r.Allows(x.who.roles)
 	})
 }
 
@@ -122,10 +135,21 @@ func (k *walk) try(t *rapid.T, x attempt) {
 		require.NoError(t, err)
 	}
 	line, _ := x.machine.Rule(application.State, x.event)
+	if a.CardID == nil && k.c.ID != uuid.Nil { // scrapped: the application waits for another card
+		gone, err := k.Card(t.Context(), k.c.ID)
+		require.NoError(t, err)
+		require.Equal(t, issuance.StatusCancelled, gone.Status)
+		require.Equal(t, issuance.StateNumbered, a.State)
+		k.c, k.socket = issuance.Card{}, blank(t, makerKey)
+		return
+	}
 	switch {
 	case x.machine == &issuance.Cards:
 		line, _ = x.machine.Rule(status, x.event)
 		require.Equal(t, line.To, k.c.Status)
+		if line.To == issuance.StatusLocked {
+			k.locker = x.who.actor.Operator
+		}
 	case x.event == issuance.EventPersonalise:
 		require.Equal(t, x.whole, a.State == issuance.StateMade)
 	default:
@@ -175,7 +199,7 @@ func (k *walk) agrees(t *rapid.T) {
 	for _, entry := range log {
 		line, ok := issuance.Cards.Rule(status, entry.Event)
 		require.True(t, ok && entry.From == status && entry.To == line.To, "%v", entry)
-		require.True(t, !line.Reason || entry.Reason != "", "%v", entry)
+		require.True(t, line.Reasons == "" || entry.Reason != "", "%v", entry)
 		status = line.To
 	}
 	require.Equal(t, k.c.Status, status)

@@ -183,7 +183,7 @@ func (s *Service) refresh(ctx context.Context, b beginning) (session.Work, error
 	if err != nil {
 		return nil, err
 	}
-	items, err := contents(person, b.policy, b.card.Number, s.db.Now()).HolderItems(b.profile)
+	items, err := contents(person, b.policy, KindFirst, b.card.Number, s.db.Now()).HolderItems(b.profile)
 	if err != nil {
 		return nil, err
 	}

@@ -24,12 +24,19 @@ func write(path, text string) card.Item {
 	return card.Item{Path: path, Write: &card.Data{Text: text}}
 }
 
-// becomes gives a card a status, as if what leads to it had happened.
-func (w world) becomes(t must, c issuance.Card, status string) {
+// in makes a card that has come to a status.
+func (w world) in(t must, status string) (issuance.Card, *chip.Socket) {
 	t.Helper()
-	w.change(t, func(tx *registry.Tx) error {
-		return tx.DB().Exec("UPDATE cards SET version = version + 1, status = ? WHERE id = ?", status, c.ID).Error
-	})
+	if status == issuance.StatusSealed {
+		return w.card(t)
+	}
+	c, socket := w.activated(t)
+	event := map[string]string{"2": "reportLoss", "3": issuance.EventSuspend, "4": "reportTemporaryLoss", "9": issuance.EventCancel}[status]
+	if event != "" {
+		_, err := w.at("W-1", "x", registry.RoleClerk, registry.RoleSupervisor).fireCard(t, c.ID, event, "原因")
+		require.NoError(t, err)
+	}
+	return c, socket
 }
 
 // trail returns what is on record of the last chip work on a card.
@@ -62,10 +69,13 @@ func TestWorkRights(t *testing.T) {
 	}
 	require.Len(t, issuance.Works, len(expected))
 	each(t, func(t *testing.T, w world) {
-		c, socket := w.activated(t)
+		cards, sockets := map[string]issuance.Card{}, map[string]*chip.Socket{}
+		for _, status := range statuses {
+			cards[status], sockets[status] = w.in(t, status)
+		}
 		for name, may := range expected {
 			for _, status := range statuses {
-				w.becomes(t, c, status)
+				c, socket := cards[status], sockets[status]
 				sessions := w.count(t, "chip_sessions", "1 = 1")
 				for _, role := range roles {
 					wanted := issuance.ErrNoRight
@@ -82,7 +92,7 @@ func TestWorkRights(t *testing.T) {
 			}
 			for _, role := range may.roles {
 				for _, status := range may.statuses {
-					w.becomes(t, c, status)
+					c, socket := cards[status], sockets[status]
 					_, err := w.at("W-1", "x", role).open(t, socket, name, c.ID, card.Item{Path: telephone})
 					require.NoError(t, err, "%s %s in %s", name, role, status)
 				}

@@ -75,7 +75,19 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 	}
 	after.Stamp = Stamp{Version: before.Stamp.Version + 1, At: tx.now, By: tx.actor.Operator, On: tx.actor.Workstation, Reason: reason}
 	after.Household = ""
+	for _, follow := range tx.db.follow {
+		if err := follow(tx, before, after); err != nil {
+			return Person{}, err
+		}
+	}
 	return after, nil
+}
+
+// OnPersonChanged has follow run in the transaction of every change of what is
+// recorded of a person: what depends on it changes with it or not at all. It is
+// called while the platform is put together, before anything changes.
+func (db *DB) OnPersonChanged(follow func(tx *Tx, before, after Person) error) {
+	db.follow = append(db.follow, follow)
 }
 
 func checkReason(reason string) error {

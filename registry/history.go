@@ -93,7 +93,7 @@ func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key string) e
 	// finds without locking anything that they are as they should be.
 	digest := sha256.Sum256([]byte(strings.Join(made, "\n")))
 	mark := "kept_" + table + "_" + hex.EncodeToString(digest[:8])
-	names, err := e.triggers(ctx, tx, table)
+	names, err := e.triggers(ctx, tx, table, "kept_")
 	if err != nil {
 		return err
 	}
@@ -198,13 +198,13 @@ func (e *engine) columns(ctx context.Context, tx *sql.Tx, table string) ([]colum
 	return columns, translate(rows.Err())
 }
 
-// triggers returns the names of our triggers on a table.
-func (e *engine) triggers(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
-	query := "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE 'kept!_%' ESCAPE '!'"
+// triggers returns the names of our triggers on a table, which begin with prefix.
+func (e *engine) triggers(ctx context.Context, tx *sql.Tx, table, prefix string) ([]string, error) {
+	query := "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND substr(name, 1, length(?)) = ?"
 	if e.dialect == goose.DialectPostgres {
-		query = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname LIKE 'kept!_%' ESCAPE '!'"
+		query = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND starts_with(tgname, $2) AND starts_with(tgname, $3)"
 	}
-	rows, err := tx.QueryContext(ctx, query, table)
+	rows, err := tx.QueryContext(ctx, query, table, prefix, prefix)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -38,6 +38,7 @@ type DB struct {
 	// hashing bounds the passwords hashed at once: each takes megabytes.
 	hashing chan struct{}
 	lookups lookups
+	follow  []func(tx *Tx, before, after Person) error // see OnPersonChanged
 }
 
 // Open connects, checks the server's settings, brings the schema and the

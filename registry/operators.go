@@ -16,6 +16,9 @@ const (
 	RoleSupervisor = "supervisor" // 主管
 	RoleCashier    = "cashier"    // 医院、药店收费
 	RoleAdmin      = "admin"      // 系统管理
+	// RoleProducer orders cards in batches; RoleStorekeeper keeps blank and finished ones.
+	RoleProducer    = "producer"    // 制卡管理
+	RoleStorekeeper = "storekeeper" // 库管
 )
 
 // Operator is a person who works with the platform (操作员).

@@ -232,11 +232,11 @@ func (w *world) numbered(name string) issuance.Application {
 	require.Len(w.t, found, 1)
 	var a issuance.Application
 	w.change(clerk, func(tx *registry.Tx) (err error) {
-		a, err = w.issuance.Apply(tx, found[0].ID, issuance.KindFirst)
+		a, err = w.issuance.Apply(tx, issuance.Request{Person: found[0].ID, Kind: issuance.KindFirst})
 		return err
 	})
 	w.change(reviewer, func(tx *registry.Tx) (err error) {
-		a, err = w.issuance.Fire(tx, a.ID, issuance.EventApprove, "", []string{registry.RoleReviewer})
+		a, err = w.issuance.Fire(tx, a.ID, issuance.Asked{Event: issuance.EventApprove, Roles: []string{registry.RoleReviewer}})
 		return err
 	})
 	return a

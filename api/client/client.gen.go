@@ -165,15 +165,75 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for NewApplicationApplicant.
+const (
+	Agent     NewApplicationApplicant = "agent"
+	Bank      NewApplicationApplicant = "bank"
+	Community NewApplicationApplicant = "community"
+	Employer  NewApplicationApplicant = "employer"
+	Guardian  NewApplicationApplicant = "guardian"
+	Holder    NewApplicationApplicant = "holder"
+	School    NewApplicationApplicant = "school"
+)
+
+// Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
+func (e NewApplicationApplicant) Valid() bool {
+	switch e {
+	case Agent:
+		return true
+	case Bank:
+		return true
+	case Community:
+		return true
+	case Employer:
+		return true
+	case Guardian:
+		return true
+	case Holder:
+		return true
+	case School:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationKind.
 const (
-	First NewApplicationKind = "first"
+	Exchange    NewApplicationKind = "exchange"
+	First       NewApplicationKind = "first"
+	Replacement NewApplicationKind = "replacement"
+	Temporary   NewApplicationKind = "temporary"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationKind enum.
 func (e NewApplicationKind) Valid() bool {
 	switch e {
+	case Exchange:
+		return true
 	case First:
+		return true
+	case Replacement:
+		return true
+	case Temporary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewApplicationMethod.
+const (
+	Batch   NewApplicationMethod = "batch"
+	Instant NewApplicationMethod = "instant"
+)
+
+// Valid indicates whether the value is a known member of the NewApplicationMethod enum.
+func (e NewApplicationMethod) Valid() bool {
+	switch e {
+	case Batch:
+		return true
+	case Instant:
 		return true
 	default:
 		return false
@@ -381,6 +441,27 @@ func (e PersonLife) Valid() bool {
 	}
 }
 
+// Defines values for ToldPeerState.
+const (
+	Acknowledged ToldPeerState = "acknowledged"
+	Refused      ToldPeerState = "refused"
+	Waiting      ToldPeerState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ToldPeerState enum.
+func (e ToldPeerState) Valid() bool {
+	switch e {
+	case Acknowledged:
+		return true
+	case Refused:
+		return true
+	case Waiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UnmaskingFields.
 const (
 	UnmaskingFieldsAddress  UnmaskingFields = "address"
@@ -412,6 +493,9 @@ type AllowedEvent struct {
 	Final       *bool `json:"final,omitempty"`
 	NeedsReason *bool `json:"needsReason,omitempty"`
 
+	// Reasons the codes of which one may be given; other asks for words
+	Reasons *[]ReasonCode `json:"reasons,omitempty"`
+
 	// Text words for people, Chinese first
 	Text Text `json:"text"`
 
@@ -421,20 +505,32 @@ type AllowedEvent struct {
 
 // Application defines model for Application.
 type Application struct {
+	Applicant  *string             `json:"applicant,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
-	EnteredAt  time.Time           `json:"enteredAt"`
-	EnteredBy  string              `json:"enteredBy"`
+
+	// Due 办理时限 when this stage is to be over
+	Due       *time.Time `json:"due,omitempty"`
+	EnteredAt time.Time  `json:"enteredAt"`
+	EnteredBy string     `json:"enteredBy"`
 
 	// Events what the signed-in operator may do now
 	Events     []AllowedEvent     `json:"events"`
+	Ground     *string            `json:"ground,omitempty"`
 	Id         openapi_types.UUID `json:"id"`
 	Kind       string             `json:"kind"`
+	Method     *string            `json:"method,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
 	PersonName string             `json:"personName"`
-	Reason     *string            `json:"reason,omitempty"`
-	ReviewedBy *string            `json:"reviewedBy,omitempty"`
-	State      string             `json:"state"`
+
+	// PreviousCardId the card in whose place it is
+	PreviousCardId *openapi_types.UUID `json:"previousCardId,omitempty"`
+	Reason         *string             `json:"reason,omitempty"`
+	ReviewedBy     *string             `json:"reviewedBy,omitempty"`
+
+	// Since when it came into this state
+	Since *time.Time `json:"since,omitempty"`
+	State string     `json:"state"`
 
 	// StateText words for people, Chinese first
 	StateText Text `json:"stateText"`
@@ -492,16 +588,31 @@ type BillItemCategory string
 // Card defines model for Card.
 type Card struct {
 	// ChipId 卡识别码 AAZ501
-	ChipId    *string            `json:"chipId,omitempty"`
+	ChipId *string `json:"chipId,omitempty"`
+
+	// ChipState 芯片状态
+	ChipState *string `json:"chipState,omitempty"`
+
+	// Custody 卡在何处
+	Custody   *string            `json:"custody,omitempty"`
 	Events    []AllowedEvent     `json:"events"`
 	ExpiresOn string             `json:"expiresOn"`
 	Id        openapi_types.UUID `json:"id"`
 	IssuedOn  string             `json:"issuedOn"`
 
+	// Kind permanent 正式卡; temporary 临时卡
+	Kind *string `json:"kind,omitempty"`
+
+	// LossEnds when a temporary loss report ends by itself
+	LossEnds *time.Time `json:"lossEnds,omitempty"`
+
 	// Number 卡号 AAZ500
-	Number      string             `json:"number"`
-	PersonId    openapi_types.UUID `json:"personId"`
-	SpecVersion string             `json:"specVersion"`
+	Number   string             `json:"number"`
+	PersonId openapi_types.UUID `json:"personId"`
+
+	// Production 制作状态
+	Production  *string `json:"production,omitempty"`
+	SpecVersion string  `json:"specVersion"`
 
 	// Status 卡应用状态 AAZ502
 	Status string `json:"status"`
@@ -674,6 +785,9 @@ type DuplicateRef struct {
 type Event struct {
 	Event  string  `json:"event"`
 	Reason *string `json:"reason,omitempty"`
+
+	// ReasonCode 原因代码; left out it is other
+	ReasonCode *string `json:"reasonCode,omitempty"`
 }
 
 // FieldProblem one field and what was expected of it, never its value
@@ -773,13 +887,31 @@ type Movement struct {
 
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
-	// Kind first 新申领
-	Kind     NewApplicationKind `json:"kind"`
-	PersonId openapi_types.UUID `json:"personId"`
+	// Applicant 申领人
+	Applicant *NewApplicationApplicant `json:"applicant,omitempty"`
+
+	// Draft 草稿; not to be reviewed yet
+	Draft *bool `json:"draft,omitempty"`
+
+	// Ground 补换卡原因代码; left out it is other
+	Ground *string `json:"ground,omitempty"`
+
+	// Kind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
+	Kind NewApplicationKind `json:"kind"`
+
+	// Method instant 即时制卡; batch 批量制卡
+	Method   *NewApplicationMethod `json:"method,omitempty"`
+	PersonId openapi_types.UUID    `json:"personId"`
 }
 
-// NewApplicationKind first 新申领
+// NewApplicationApplicant 申领人
+type NewApplicationApplicant string
+
+// NewApplicationKind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
 type NewApplicationKind string
+
+// NewApplicationMethod instant 即时制卡; batch 批量制卡
+type NewApplicationMethod string
 
 // NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
 type NewAuthentication struct {
@@ -984,9 +1116,11 @@ type PersonAt struct {
 // PersonFile defines model for PersonFile.
 type PersonFile struct {
 	Applications []Application `json:"applications"`
-	CanApply     bool          `json:"canApply"`
 	Cards        []Card        `json:"cards"`
-	Person       Person        `json:"person"`
+
+	// MayApply the kinds of application that the signed-in operator may enter now
+	MayApply []string `json:"mayApply"`
+	Person   Person   `json:"person"`
 }
 
 // PersonHistory defines model for PersonHistory.
@@ -1052,6 +1186,14 @@ type Reason struct {
 	Reason string `json:"reason"`
 }
 
+// ReasonCode defines model for ReasonCode.
+type ReasonCode struct {
+	Code string `json:"code"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // ResponseAPDU response APDU in hex, status word included
 type ResponseAPDU = string
 
@@ -1078,6 +1220,31 @@ type Text struct {
 	En string `json:"en"`
 	Zh string `json:"zh"`
 }
+
+// Told defines model for Told.
+type Told struct {
+	Peers []ToldPeer `json:"peers"`
+}
+
+// ToldPeer defines model for ToldPeer.
+type ToldPeer struct {
+	AcknowledgedAt *time.Time `json:"acknowledgedAt,omitempty"`
+	Answer         *string    `json:"answer,omitempty"`
+
+	// At of the change
+	At       time.Time `json:"at"`
+	Attempts *int      `json:"attempts,omitempty"`
+	Event    string    `json:"event"`
+
+	// Peer back-ends 后台; bank 银行; ministry 部级持卡库; holder 持卡人
+	Peer string `json:"peer"`
+
+	// State waiting 待送达; acknowledged 已确认; refused 被拒绝
+	State ToldPeerState `json:"state"`
+}
+
+// ToldPeerState waiting 待送达; acknowledged 已确认; refused 被拒绝
+type ToldPeerState string
 
 // Transaction defines model for Transaction.
 type Transaction struct {
@@ -1491,6 +1658,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 	FireCard(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+	//
+	// Corresponds with GET /v1/cards/{id}/told (the `CardTold` operationId).
+	CardTold(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenChipSessionWithBody 芯片会话 begin work on the chip in a reader
 	//
@@ -1923,6 +2095,21 @@ func (c *Client) FireCardWithBody(ctx context.Context, id Id, params *FireCardPa
 // Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 func (c *Client) FireCard(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFireCardRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+//
+// Corresponds with GET /v1/cards/{id}/told (the `CardTold` operationId).
+func (c *Client) CardTold(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCardToldRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -2860,6 +3047,40 @@ func NewFireCardRequestWithBody(server string, id Id, params *FireCardParams, co
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewCardToldRequest constructs an http.Request for the CardTold method
+func NewCardToldRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/told", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -4024,6 +4245,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 	FireCardWithResponse(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*FireCardResponse, error)
 
+	// CardToldWithResponse 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cards/{id}/told (the `CardTold` operationId).
+	CardToldWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardToldResponse, error)
+
 	// OpenChipSessionWithBodyWithResponse 芯片会话 begin work on the chip in a reader
 	//
 	// The terminal runs the opening script (static for a specification
@@ -4625,6 +4853,54 @@ func (r FireCardResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CardToldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Told
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CardToldResponse) GetJSON200() *Told {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CardToldResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CardToldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CardToldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CardToldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CardToldResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5767,6 +6043,19 @@ func (c *ClientWithResponses) FireCardWithResponse(ctx context.Context, id Id, p
 	return ParseFireCardResponse(rsp)
 }
 
+// CardToldWithResponse 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cards/{id}/told (the `CardTold` operationId).
+func (c *ClientWithResponses) CardToldWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardToldResponse, error) {
+	rsp, err := c.CardTold(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCardToldResponse(rsp)
+}
+
 // OpenChipSessionWithBodyWithResponse 芯片会话 begin work on the chip in a reader
 //
 // The terminal runs the opening script (static for a specification
@@ -6422,6 +6711,39 @@ func ParseFireCardResponse(rsp *http.Response) (*FireCardResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Card
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCardToldResponse parses an HTTP response from a CardToldWithResponse call
+func ParseCardToldResponse(rsp *http.Response) (*CardToldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CardToldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Told
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

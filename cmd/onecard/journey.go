@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -130,7 +131,7 @@ func (j *journey) applicant(ctx context.Context) (client.Person, error) {
 			if err := j.county.call(ctx, http.MethodGet, "/platform/v1/persons/"+person.Id.String(), nil, &file); err != nil {
 				return client.Person{}, err
 			}
-			if file.CanApply {
+			if slices.Contains(file.MayApply, string(client.First)) {
 				return person, nil
 			}
 			if len(file.Cards) > 0 && file.Cards[0].Status == "2" {

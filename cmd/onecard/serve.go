@@ -63,6 +63,10 @@ type listenError struct {
 func (e *listenError) Error() string { return "listen on " + e.address + ": " + e.err.Error() }
 func (e *listenError) Unwrap() error { return e.err }
 
+// clockPause is how long the platform waits before it looks again for what is
+// due by itself, such as the end of a temporary loss report.
+const clockPause = time.Minute
+
 // drainLimit is how long requests under way may take when the platform stops.
 const drainLimit = 45 * time.Second
 
@@ -98,6 +102,10 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error {
 		p.watchAudit(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		p.issuance.RunClock(ctx, province, clockPause, p.logger)
 		return nil
 	})
 	group.Go(func() error { return p.carry(ctx) })

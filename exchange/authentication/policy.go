@@ -88,7 +88,7 @@ func ParsePolicies(text []byte) (Policies, error) {
 var (
 	services = []string{"01", "02", "03", "04"}
 	kinds    = []string{registry.KindCounter, registry.KindHospital, registry.KindPharmacy}
-	roles    = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor, registry.RoleCashier, registry.RoleAdmin}
+	roles    = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor, registry.RoleCashier, registry.RoleAdmin, registry.RoleProducer, registry.RoleStorekeeper}
 	statuses = []string{NoRecord, "0", "1", "2", "3", "4", "9"}
 )
 

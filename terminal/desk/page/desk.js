@@ -137,7 +137,7 @@ async function openPerson(id) {
     const tibetan = el('dd', person.nameTibetan); tibetan.lang = 'bo';
     $('person-facts').append(el('dt', '藏文姓名'), tibetan);
   }
-  $('apply').hidden = !shown.canApply;
+  $('apply').replaceChildren(...shown.mayApply.map(applyButton));
   $('applications').replaceChildren(...shown.applications.map(applicationItem));
   $('cards').replaceChildren(...shown.cards.map(cardItem));
 }
@@ -162,10 +162,45 @@ $('person-form').addEventListener('submit', guard(async () => {
   await openPerson(person.id);
 }));
 
-$('apply').addEventListener('click', guard(async () => {
-  await call('POST', '/platform/v1/applications', { personId: shown.person.id, kind: 'first' });
-  await refresh();
-}));
+// 可申领的事项 what this resident may apply for
+const applyTexts = { first: '申领社会保障卡 apply', replacement: '遗失补卡 replace', exchange: '换卡 exchange', temporary: '临时卡 temporary card' };
+const grounds = {
+  replacement: [['lost', '遗失'], ['stolen', '被盗'], ['other', '其他']],
+  exchange: [['damaged', '损坏'], ['unreadable', '无法读卡'], ['expiring', '有效期将满'], ['misprint', '卡面信息有误'], ['quality', '质量问题'], ['data-changed', '信息变更'], ['other', '其他']],
+  temporary: [['waiting', '等待正式卡'], ['no-account', '银行开户未成功'], ['other', '其他']],
+};
+function applyButton(kind) {
+  const button = el('button', applyTexts[kind] || kind, kind === 'first' ? 'primary' : '');
+  button.type = 'button';
+  button.dataset.apply = kind;
+  button.addEventListener('click', guard(async () => {
+    const body = { personId: shown.person.id, kind };
+    if (grounds[kind]) {
+      const asked = await askReason(applyTexts[kind], grounds[kind].map(([code, zh]) => ({ code, text: { zh } })), false);
+      if (!asked) return;
+      body.ground = asked.code;
+    }
+    await call('POST', '/platform/v1/applications', body);
+    await refresh();
+  }));
+  return button;
+}
+
+// askReason asks for a reason: one of the codes, and words where the code is other.
+function askReason(title, reasons, words) {
+  const dialog = $('ask'), form = $('ask-form');
+  $('ask-title').textContent = title;
+  form.code.replaceChildren(...reasons.map(({ code, text }) => Object.assign(el('option', text.zh), { value: code })));
+  form.reason.value = '';
+  $('ask-words').hidden = !words;
+  const needed = () => { form.reason.required = words && form.code.value === 'other'; };
+  form.code.onchange = needed;
+  needed();
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === 'yes' ? { code: form.code.value, reason: form.reason.value.trim() || undefined } : undefined);
+  });
+}
 
 async function refresh() {
   if (shown) await openPerson(shown.person.id);
@@ -180,13 +215,13 @@ function eventButton(allowed, fire) {
   button.dataset.event = allowed.event;
   if (allowed.chip) { button.dataset.chip = allowed.chip; button.disabled = $('read').disabled; button.title = '请先放入卡 needs the card in the reader'; }
   button.addEventListener('click', guard(async () => {
-    let reason;
+    let asked;
     if (allowed.final && !confirm(`${allowed.text.zh}\n此操作不可恢复，确定吗？\n${allowed.text.en}: nothing undoes it`)) return;
     if (allowed.needsReason) {
-      reason = prompt(`${allowed.text.zh}：请填写原因 reason`);
-      if (!reason) return;
+      asked = await askReason(allowed.text.zh, allowed.reasons || [{ code: 'other', text: { zh: '其他' } }], true);
+      if (!asked) return;
     }
-    await fire(reason);
+    await fire(asked);
     await refresh();
   }));
   return button;
@@ -197,9 +232,9 @@ function applicationItem(application) {
   item.dataset.application = application.id;
   item.append(el('span', `${application.personName}　${application.stateText.zh}${application.cardNumber ? '　卡号 ' + application.cardNumber : ''}${application.reason ? '　' + application.reason : ''}`, 'grow'));
   for (const allowed of application.events) {
-    item.append(eventButton(allowed, (reason) => allowed.chip
+    item.append(eventButton(allowed, (asked) => allowed.chip
       ? chip({ operation: allowed.chip, applicationId: application.id }, allowed.text.zh)
-      : call('POST', `/platform/v1/applications/${application.id}/events`, { event: allowed.event, reason })));
+      : call('POST', `/platform/v1/applications/${application.id}/events`, { event: allowed.event, reasonCode: asked?.code, reason: asked?.reason })));
   }
   return item;
 }
@@ -216,9 +251,9 @@ function cardItem(card) {
       works.append(...workButtons(allowed, card));
       continue;
     }
-    item.append(eventButton(allowed, (reason) => allowed.chip
+    item.append(eventButton(allowed, (asked) => allowed.chip
       ? chip({ operation: allowed.chip, cardId: card.id }, allowed.text.zh)
-      : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reason })));
+      : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reasonCode: asked?.code, reason: asked?.reason })));
   }
   if (works.children.length > 1) item.append(works);
   return item;

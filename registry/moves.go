@@ -1,0 +1,91 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Moves says which values a column may begin with and which may follow which
+// (状态转移约束). It is made from the table of a workflow, so that the database
+// refuses what the table does not have, whoever writes.
+type Moves struct {
+	Table, Column string
+	Initial       []string
+	Pairs         [][2]string // from, to
+}
+
+// HoldMoves puts moves into the database as triggers. What is right already is
+// left alone.
+func (db *DB) HoldMoves(ctx context.Context, all ...Moves) error {
+	e := db.engine
+	tx, err := e.write.BeginTx(ctx, nil)
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if e.dialect == goose.DialectPostgres {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", historyLock); err != nil {
+			return translate(err)
+		}
+	}
+	for _, m := range all {
+		prefix := "moves_" + m.Table + "_"
+		names, err := e.triggers(ctx, tx, m.Table, prefix)
+		if err != nil {
+			return fmt.Errorf("registry: moves of %s: %w", m.Table, err)
+		}
+		made := m.triggers(e.dialect)
+		digest := sha256.Sum256([]byte(strings.Join(made, "\n")))
+		mark := prefix + hex.EncodeToString(digest[:8])
+		if slices.Contains(names, mark) {
+			continue
+		}
+		var statements []string
+		for _, name := range names {
+			statements = append(statements, e.dropTrigger(m.Table, name))
+		}
+		for _, statement := range made {
+			statements = append(statements, strings.ReplaceAll(statement, "$MARK", mark))
+		}
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("registry: moves of %s: %w", m.Table, translate(err))
+			}
+		}
+	}
+	return translate(tx.Commit())
+}
+
+// triggers returns the statements that make the triggers; $MARK stands for the
+// name, which tells whether they are those of this table.
+func (m Moves) triggers(dialect goose.Dialect) []string {
+	quoted := func(values []string) string { return "'" + strings.Join(values, "', '") + "'" }
+	pairs := make([]string, len(m.Pairs))
+	for i, p := range m.Pairs {
+		pairs[i] = p[0] + ">" + p[1]
+	}
+	slices.Sort(pairs)
+	begins := fmt.Sprintf("NEW.%s NOT IN (%s)", m.Column, quoted(m.Initial))
+	moves := fmt.Sprintf("NEW.%[1]s <> OLD.%[1]s AND OLD.%[1]s || '>' || NEW.%[1]s NOT IN (%[2]s)", m.Column, quoted(slices.Compact(pairs)))
+	if dialect != goose.DialectPostgres {
+		return []string{
+			fmt.Sprintf("CREATE TRIGGER $MARK BEFORE INSERT ON %[1]s WHEN %[2]s BEGIN SELECT RAISE(ABORT, '%[1]s: not a state to begin with'); END", m.Table, begins),
+			fmt.Sprintf("CREATE TRIGGER $MARK_moved BEFORE UPDATE OF %[3]s ON %[1]s WHEN %[2]s BEGIN SELECT RAISE(ABORT, '%[1]s: no such move'); END", m.Table, moves, m.Column),
+		}
+	}
+	return []string{
+		fmt.Sprintf(`CREATE OR REPLACE FUNCTION move_%[1]s() RETURNS trigger AS $body$
+BEGIN
+	RAISE EXCEPTION '%[1]s: no such move' USING ERRCODE = 'restrict_violation', TABLE = '%[1]s';
+END
+$body$ LANGUAGE plpgsql`, m.Table),
+		fmt.Sprintf("CREATE TRIGGER $MARK BEFORE INSERT ON %[1]s FOR EACH ROW WHEN (%[2]s) EXECUTE FUNCTION move_%[1]s()", m.Table, begins),
+		fmt.Sprintf("CREATE TRIGGER $MARK_moved BEFORE UPDATE OF %[3]s ON %[1]s FOR EACH ROW WHEN (%[2]s) EXECUTE FUNCTION move_%[1]s()", m.Table, moves, m.Column),
+	}
+}
