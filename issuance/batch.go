@@ -17,36 +17,80 @@ import (
 )
 
 // Intention is what a card is to say and which of the province's keys it gets
-// (制卡意图).
+// (制卡意图), or why there can be no card.
 type Intention struct {
-	Contents   card.Contents
-	KeyVersion int
+	Contents    card.Contents
+	NameTibetan string // on the face
+	KeyVersion  int
+	Refused     error // ErrDead, ErrReviewAgain, ErrSpecVersion, *card.EncodeError
 }
 
-// Intend returns the intention for a person's card of a specification version,
-// as the policy of the person's place has it now, whoever makes the card.
-// ErrDead, ErrSpecVersion and the errors of card.Contents.Check tell why there
-// can be none.
-func (s *Service) Intend(person registry.Person, p *profile.Profile, number string, now time.Time) (Intention, error) {
-	if !person.Living() {
-		return Intention{}, ErrDead
+// Intentions is [Service.BatchContents] for many applications, for cards of a
+// specification version: each person and each digest of what was reviewed goes
+// through the keeper with all the others.
+func (s *Service) Intentions(ctx context.Context, p *profile.Profile, ids []uuid.UUID) (map[uuid.UUID]Intention, error) {
+	var rows []applicationRow
+	if err := s.db.Read(ctx).Where("id IN ? AND state = ?", ids, StateBatched).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("applications of a batch: %w", err)
 	}
-	policy, err := s.policy(person.Place, now)
+	people := make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		people[i] = row.PersonID
+	}
+	persons, err := s.db.PersonsByID(ctx, people)
 	if err != nil {
-		return Intention{}, err
+		return nil, err
 	}
-	if !slices.Contains(policy.SpecVersions, p.Version) {
-		return Intention{}, otherVersion(p.Version, policy.SpecVersions)
+	texts := make([][]byte, len(rows))
+	for i, row := range rows {
+		texts[i] = []byte(reviewed(persons[row.PersonID]))
 	}
-	intention := Intention{Contents: contents(person, policy, number, now), KeyVersion: policy.KeyVersion}
-	return intention, intention.Contents.Check(p)
+	digests, err := s.db.IndexAll(ctx, columnHolder, texts)
+	if err != nil {
+		return nil, err
+	}
+	intentions := make(map[uuid.UUID]Intention, len(rows))
+	for i, row := range rows {
+		if row.CardNumber == nil {
+			return nil, fmt.Errorf("application %s without a card number: %w", row.ID, registry.ErrConflict)
+		}
+		intended := s.intentionOf(persons[row.PersonID], p, row.Kind, *row.CardNumber)
+		if row.HolderIndex != nil && !slices.Equal(row.HolderIndex, digests[i][:holderIndexLength]) {
+			intended.Refused = ErrReviewAgain
+		}
+		intentions[row.ID] = intended
+	}
+	return intentions, nil
 }
 
-// Waiting returns applications of a place, with all places below it, that wait
-// to be made, oldest first, after one of them.
+// IntendTest is the intention of a test card (测试卡), which is about nobody.
+func (s *Service) IntendTest(person registry.Person, p *profile.Profile, number string) Intention {
+	return s.intentionOf(person, p, KindFirst, number)
+}
+
+func (s *Service) intentionOf(person registry.Person, p *profile.Profile, kind, number string) Intention {
+	now := s.db.Now()
+	policy, err := s.policy(person.Place, now)
+	switch {
+	case err != nil:
+		return Intention{Refused: err}
+	case person.MergedInto != nil:
+		return Intention{Refused: ErrMerged}
+	case !person.Living():
+		return Intention{Refused: ErrDead}
+	case !slices.Contains(policy.SpecVersions, p.Version):
+		return Intention{Refused: otherVersion(p.Version, policy.SpecVersions)}
+	}
+	intended := Intention{Contents: contents(person, policy, kind, number, now), NameTibetan: person.NameTibetan, KeyVersion: policy.KeyVersion}
+	intended.Refused = intended.Contents.Check(p)
+	return intended
+}
+
+// Waiting returns applications for cards made in batches, of a place with all
+// places below it, that wait to be made, oldest first, after one of them.
 func (s *Service) Waiting(tx *registry.Tx, place string, after uuid.UUID, most int) ([]Application, error) {
 	var rows []applicationRow
-	query := tx.DB().Order("id").Where("state = ? AND place LIKE ?", StateNumbered, below(place)+"%")
+	query := tx.DB().Order("id").Where("state = ? AND method = ? AND place LIKE ?", StateNumbered, MethodBatch, below(place)+"%")
 	if after != uuid.Nil {
 		query = query.Where("id > ?", after)
 	}
@@ -58,13 +102,6 @@ func (s *Service) Waiting(tx *registry.Tx, place string, after uuid.UUID, most i
 		waiting[i] = row.domain()
 	}
 	return waiting, nil
-}
-
-// MadeCard is a card that a maker has made for an application (批量制成的卡).
-type MadeCard struct {
-	Number, ChipID, ChipSerial, ATR, SpecVersion string
-	KeyVersion                                   int
-	IssuedOn, ExpiresOn                          gb.Date
 }
 
 // Day returns the legal day of an instant (北京时间), by which cards are dated.
@@ -112,4 +149,16 @@ func (s *Service) Inspected(tx *registry.Tx, cardID uuid.UUID) error {
 		return registry.ErrConflict
 	}
 	return tx.Audit("card.inspected", "card:"+cardID.String(), nil)
+}
+
+// Destroyed records that a card which was scrapped exists no more (销毁).
+func (s *Service) Destroyed(tx *registry.Tx, cardID uuid.UUID) error {
+	changed := tx.DB().Model(&cardRow{}).Where("id = ? AND production = 'scrapped'", cardID).Updates(tx.Change(map[string]any{"custody": "destroyed", "chip": "destroyed"}, ""))
+	if changed.Error != nil {
+		return fmt.Errorf("card destroyed: %w", changed.Error)
+	}
+	if changed.RowsAffected != 1 {
+		return registry.ErrConflict
+	}
+	return tx.Audit("card.destroyed", "card:"+cardID.String(), nil)
 }

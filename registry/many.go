@@ -43,6 +43,19 @@ func (db *DB) UnsealAll(ctx context.Context, column string, rows []string, seale
 	return plain, nil
 }
 
+// IndexAll is [DB.Index] for one column of many values, in one call to the Vault.
+func (db *DB) IndexAll(ctx context.Context, column string, values [][]byte) ([][]byte, error) {
+	purposes := make([]string, len(values))
+	for i := range purposes {
+		purposes[i] = column
+	}
+	indexes, err := db.bulk.IndexAll(ctx, purposes, values)
+	if err != nil {
+		return nil, fmt.Errorf("registry: index %s: %w", column, err)
+	}
+	return indexes, nil
+}
+
 func sealContexts(column string, rows []string) [][]byte {
 	contexts := make([][]byte, len(rows))
 	for i, row := range rows {

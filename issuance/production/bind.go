@@ -27,10 +27,8 @@ type intended struct {
 type bound struct {
 	item      *Item
 	intention issuance.Intention
-	tibetan   string
 	chip      chipRow
 	chipID    []byte
-	refused   error // why the record cannot become a card
 }
 
 // bind gives each row that is ready a chip of the maker's list and its intention
@@ -66,48 +64,51 @@ func (w *work) bind(ctx context.Context, supplier Supplier) error {
 func (w *work) intend(ctx context.Context, p *profile.Profile, items []Item) ([]bound, error) {
 	ids := make([]uuid.UUID, 0, len(items))
 	for _, item := range items {
-		if item.PersonID != nil {
-			ids = append(ids, *item.PersonID)
+		if item.ApplicationID != nil {
+			ids = append(ids, *item.ApplicationID)
 		}
 	}
-	persons, err := w.DB.PersonsByID(ctx, ids)
+	intentions, err := w.Issuance.Intentions(ctx, p, ids)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]bound, len(items))
 	for i := range items {
-		item, row := &items[i], &rows[i]
-		row.item = item
-		person, err := w.person(persons, *item)
-		if err != nil {
-			return nil, err
+		row := &rows[i]
+		row.item = &items[i]
+		if items[i].ApplicationID == nil {
+			if row.intention, err = w.test(p, items[i]); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		row.intention, row.refused = w.Issuance.Intend(person, p, item.CardNumber, w.DB.Now())
-		row.intention.Contents.CardType, row.tibetan = w.batch.CardType, person.NameTibetan
+		intention, known := intentions[*items[i].ApplicationID]
+		if !known {
+			return nil, fmt.Errorf("batch row %d: application: %w", items[i].Seq, registry.ErrConflict)
+		}
+		if row.intention = intention; intention.Refused == nil && intention.Contents.CardType != w.batch.CardType {
+			row.intention.Refused = ErrCardType
+		}
 	}
 	return rows, nil
 }
 
-// person returns whom a row is about; test cards are about nobody.
-func (w *work) person(persons map[uuid.UUID]registry.Person, item Item) (registry.Person, error) {
-	if item.PersonID != nil {
-		person, known := persons[*item.PersonID]
-		if !known {
-			return person, fmt.Errorf("batch row %d: person: %w", item.Seq, registry.ErrNotFound)
-		}
-		return person, nil
-	}
-	today := issuance.Day(w.DB.Now())
-	policy, err := w.Policies.At(w.batch.Place, today)
+// test makes the intention of a test card.
+func (w *work) test(p *profile.Profile, item Item) (issuance.Intention, error) {
+	policy, err := w.Policies.At(w.batch.Place, issuance.Day(w.DB.Now()))
 	if err != nil {
-		return registry.Person{}, err
+		return issuance.Intention{}, err
 	}
 	birth, err := gb.ParseDate("1900-01-01")
 	if err != nil {
-		return registry.Person{}, err
+		return issuance.Intention{}, err
 	}
 	number, err := gb.NewIDNumber("630000", birth, int(item.Seq%1000))
-	return registry.Person{IDNumber: number, Name: policy.TestHolder, Sex: number.Sex(), Ethnic: "01", Place: w.batch.Place, Life: registry.LifeLiving}, err
+	if err != nil {
+		return issuance.Intention{}, err
+	}
+	person := registry.Person{IDNumber: number, Name: policy.TestHolder, Sex: number.Sex(), Ethnic: "01", Place: w.batch.Place, Life: registry.LifeLiving}
+	return w.Issuance.IntendTest(person, p, item.CardNumber), nil
 }
 
 // bindAll writes rows with their chips. A record that cannot become a card
@@ -115,9 +116,9 @@ func (w *work) person(persons map[uuid.UUID]registry.Person, item Item) (registr
 func (w *work) bindAll(tx *registry.Tx, p *profile.Profile, rows []bound) error {
 	var ready []*bound
 	for i := range rows {
-		if row := &rows[i]; row.refused == nil {
+		if row := &rows[i]; row.intention.Refused == nil {
 			ready = append(ready, row)
-		} else if err := w.leave(tx, *row.item, row.refused.Error()); err != nil {
+		} else if err := w.leave(tx, *row.item, row.intention.Refused.Error()); err != nil {
 			return err
 		}
 	}
@@ -134,7 +135,7 @@ func (w *work) bindAll(tx *registry.Tx, p *profile.Profile, rows []bound) error 
 	for i, row := range ready {
 		var err error
 		names[i] = row.item.row()
-		if plain[i], err = json.Marshal(intended{row.intention.Contents, row.tibetan}); err != nil {
+		if plain[i], err = json.Marshal(intended{row.intention.Contents, row.intention.NameTibetan}); err != nil {
 			return err
 		}
 	}
@@ -220,5 +221,5 @@ func (s *Service) leave(tx *registry.Tx, item Item, reason string) error {
 	if err := tx.DB().Where("id = ?", item.BatchID).Take(&b).Error; err != nil {
 		return err
 	}
-	return errors.Join(s.Applications.Unbatch(tx, *item.ApplicationID, reason), reserve(tx, b.Supplier, -1))
+	return errors.Join(s.unbatch(tx, item, issuance.ReasonOther, reason), reserve(tx, b.Supplier, -1))
 }

@@ -196,8 +196,8 @@ func (w *work) grow(tx *registry.Tx, items []Item) error {
 	return tx.Audit("batch.filled", "batch:"+w.batch.ID.String(), map[string]string{"added": fmt.Sprint(len(items)), "size": fmt.Sprint(w.batch.Size)})
 }
 
-// addWaiting adds applications that wait, oldest first; one that somebody else
-// takes meanwhile is left out. It returns where to go on, or nothing at the end.
+// addWaiting adds applications that wait, oldest first; one that the
+// workflow refuses is left out. It returns where to go on, or nothing at the end.
 func (w *work) addWaiting(tx *registry.Tx, after uuid.UUID, room int) (items []Item, last uuid.UUID, err error) {
 	waiting, err := w.Issuance.Waiting(tx, w.batch.Place, after, room)
 	if err != nil {
@@ -205,9 +205,9 @@ func (w *work) addWaiting(tx *registry.Tx, after uuid.UUID, room int) (items []I
 	}
 	for _, a := range waiting {
 		last = a.ID
-		err := w.Applications.Batch(tx, a.ID, w.batch.Number)
-		if errors.Is(err, issuance.ErrNotAllowed) {
-			continue
+		_, _, err := w.Issuance.Batch(tx, a.ID, byBatch)
+		if refused := new(issuance.Error); errors.As(err, &refused) {
+			continue // dead, merged, to be reviewed again
 		}
 		if err != nil {
 			return nil, last, err
@@ -254,7 +254,7 @@ func (w *work) order(tx *registry.Tx) error {
 	if err := tx.DB().Model(&Item{}).Where("batch_id = ? AND state = ?", b.ID, ItemOrdered).Updates(map[string]any{"state": ItemAccounted, "changed_at": tx.Now()}).Error; err != nil {
 		return err
 	}
-	return move(tx, b, "bank", system(w.who.Actor), "", nil)
+	return move(tx, b, "bank", w.who, "", nil)
 }
 
 // Accounted records the account that the bank opened for a row (开户成功). The
@@ -289,7 +289,7 @@ func (s *Service) answered(tx *registry.Tx, batch, application uuid.UUID, to str
 		return err
 	}
 	if to == ItemNoAccount {
-		if err := errors.Join(s.Applications.Unbatch(tx, application, reason), reserve(tx, b.Supplier, -1)); err != nil {
+		if err := errors.Join(s.unbatch(tx, item, "no-account", reason), reserve(tx, b.Supplier, -1)); err != nil {
 			return err
 		}
 	}
@@ -297,5 +297,5 @@ func (s *Service) answered(tx *registry.Tx, batch, application uuid.UUID, to str
 	if err := tx.DB().Select("seq").Where("batch_id = ? AND state = ?", batch, ItemOrdered).Limit(1).Find(&waits).Error; err != nil || len(waits) > 0 {
 		return err
 	}
-	return move(tx, &b, "bank", system(tx.Actor()), "", nil)
+	return move(tx, &b, "bank", Who{}, "", nil)
 }

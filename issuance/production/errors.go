@@ -25,5 +25,6 @@ var (
 	ErrInspector   = refusal("same-inspector", "组批人不能质检自己的批次", "whoever ordered the batch may not inspect it", "请由另一人质检。", "Let another person inspect it.")
 	ErrWitness     = refusal("same-witness", "销毁须由另一人签字", "the second signature must be another person's", "请由另一人签字。", "Let another person sign.")
 	ErrCompared    = refusal("not-compared", "没有此卡本人近期的比对记录", "there is no recent comparison of this card by you", "请在窗口读卡比对后再记录。", "Compare the card at a counter first.")
+	ErrCardType    = refusal("card-type", "当地发行的卡类别与批次不符", "cards of another type are issued in the holder's place", "", "")
 	ErrItem        = refusal("item-state", "此卡当前状态下不能办理此项", "not possible for this card in its present state", "", "")
 )

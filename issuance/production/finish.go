@@ -2,7 +2,6 @@ package production
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -13,8 +12,6 @@ import (
 	"onecard/issuance"
 	"onecard/registry"
 )
-
-func hexBytes(text string) ([]byte, error) { return hex.DecodeString(text) }
 
 // row locks a row of a batch by its card number.
 func row(tx *registry.Tx, batch uuid.UUID, number string) (item Item, err error) {
@@ -78,7 +75,7 @@ func (s *Service) inspected(tx *registry.Tx, b Batch, item Item, i Inspection) e
 	if i.Session != uuid.Nil {
 		record.Session = &i.Session
 	}
-	if err := tx.DB().Clauses(clause.OnConflict{UpdateAll: true}).Create(&record).Error; err != nil {
+	if err := tx.DB().Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "batch_id"}, {Name: "seq"}}, UpdateAll: true}).Create(&record).Error; err != nil {
 		return fmt.Errorf("inspection: %w", err)
 	}
 	detail := map[string]string{"row": fmt.Sprint(item.Seq), "passed": fmt.Sprint(record.Passed)}
@@ -87,8 +84,8 @@ func (s *Service) inspected(tx *registry.Tx, b Batch, item Item, i Inspection) e
 	case err != nil:
 		return err
 	case !record.Passed:
-		if item.ApplicationID != nil {
-			err = s.Applications.Reject(tx, *item.ApplicationID, i.Reject)
+		if item.CardID != nil {
+			_, err = s.Issuance.FireCard(tx, *item.CardID, issuance.Asked{Event: issuance.EventScrap, Code: "quality", Reason: i.Reject, Roles: byBatch})
 		}
 		return errors.Join(err, change(tx, item, map[string]any{"state": ItemFailed, "reason": i.Reject, "changed_at": tx.Now()}), chip(tx, item, "spoiled"))
 	case item.State == ItemMade:
@@ -194,6 +191,11 @@ func (s *Service) destroyed(tx *registry.Tx, b Batch, item Item, detail map[stri
 	}
 	if second.RowsAffected != 1 {
 		return registry.ErrConflict
+	}
+	if item.CardID != nil {
+		if err := s.Issuance.Destroyed(tx, *item.CardID); err != nil {
+			return err
+		}
 	}
 	return errors.Join(change(tx, item, map[string]any{"state": ItemScrapped, "changed_at": tx.Now()}), chip(tx, item, "destroyed"),
 		tx.Audit("batch.scrapped", "batch:"+b.ID.String(), detail))

@@ -32,21 +32,6 @@ type Keeper interface {
 	CheckValue(ctx context.Context, key card.Key) (kcv []byte, method string, err error)
 }
 
-// Applications is how the rows of a batch move the applications that they are
-// for, each in the transaction of the batch.
-type Applications interface {
-	// Batch puts an application into a batch; issuance.ErrNotAllowed if it does
-	// not wait for one any more.
-	Batch(tx *registry.Tx, id uuid.UUID, batch string) error
-	// Unbatch lets it wait again: no account, spoiled, cancelled.
-	Unbatch(tx *registry.Tx, id uuid.UUID, reason string) error
-	// Make records the card that was made.
-	Make(tx *registry.Tx, id uuid.UUID, made issuance.MadeCard) (cardID uuid.UUID, err error)
-	// Reject takes a made card back, which was not handed to anybody: the card is
-	// cancelled, the application waits again.
-	Reject(tx *registry.Tx, id uuid.UUID, reason string) error
-}
-
 // Accounts asks a bank for the accounts of a batch's holders (银行开户), once, in
 // the transaction that orders the batch. The answers come through
 // [Service.Accounted] and [Service.NotAccounted].
@@ -56,12 +41,11 @@ type Accounts interface {
 
 // Config is what a Service is made of.
 type Config struct {
-	DB           *registry.DB
-	Issuance     *issuance.Service
-	Applications Applications
-	Accounts     Accounts // nil: no batch with bank accounts can be ordered
-	Profiles     []*profile.Profile
-	Keeper       Keeper
+	DB       *registry.DB
+	Issuance *issuance.Service
+	Accounts Accounts // nil: no batch with bank accounts can be ordered
+	Profiles []*profile.Profile
+	Keeper   Keeper
 	// Signing returns the province's certificate for signatures, Receiving that
 	// to which makers seal what they send.
 	Signing, Receiving func() (*tls.Certificate, error)
@@ -79,11 +63,11 @@ type Service struct {
 // keeper: few enough that nobody waits long, many enough that it pays.
 const chunkRows = 250
 
-var errConfig = errors.New("production: database, issuance, applications, keeper, certificates and a directory are needed")
+var errConfig = errors.New("production: database, issuance, keeper, certificates and a directory are needed")
 
 // New returns a ready service.
 func New(c Config) (*Service, error) {
-	if c.DB == nil || c.Issuance == nil || c.Applications == nil || c.Keeper == nil || c.Signing == nil || c.Receiving == nil || c.Dir == "" {
+	if c.DB == nil || c.Issuance == nil || c.Keeper == nil || c.Signing == nil || c.Receiving == nil || c.Dir == "" {
 		return nil, errConfig
 	}
 	if c.Policies == nil {
@@ -91,6 +75,12 @@ func New(c Config) (*Service, error) {
 		if c.Policies, err = ParsePolicies(defaultPolicies); err != nil {
 			return nil, err
 		}
+	}
+	if err := issuance.CheckMachine(&Batches); err != nil {
+		return nil, err
+	}
+	if err := c.DB.HoldMoves(context.Background(), Batches.Moves()); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("production: %w", err)
@@ -111,8 +101,17 @@ func (w Who) may(roles []string) error {
 	return nil
 }
 
-// system is the platform itself, acting in the same transaction as somebody.
-func system(actor registry.Actor) Who { return Who{actor, []string{roleSystem}} }
+// byBatch are the rights with which a batch moves its applications.
+var byBatch = []string{registry.RoleProducer}
+
+// unbatch lets an application wait for another batch, for a reason of the list
+// "unbatch". A new number where a chip may say the old one.
+func (s *Service) unbatch(tx *registry.Tx, item Item, code, reason string) error {
+	if item.ApplicationID == nil {
+		return nil
+	}
+	return s.Issuance.Unbatch(tx, *item.ApplicationID, code, reason, item.ATR != nil, byBatch)
+}
 
 // forUpdate locks the rows that are read until the transaction ends.
 func forUpdate(tx *registry.Tx) *gorm.DB {
@@ -125,9 +124,9 @@ func move(tx *registry.Tx, b *Batch, event string, who Who, reason string, chang
 	switch {
 	case !ok:
 		return issuance.ErrNotAllowed
-	case !rule.Allows(who.Roles):
+	case rule.By == "" && !rule.Allows(who.Roles):
 		return issuance.ErrNoRight
-	case rule.Reason && reason == "":
+	case rule.Reasons != "" && reason == "":
 		return issuance.ErrNeedsReason
 	}
 	if changes == nil {

@@ -40,15 +40,14 @@ const (
 )
 
 var (
-	producers   = []string{roleProducer}
+	producers   = []string{registry.RoleProducer}
 	supervisors = []string{registry.RoleSupervisor}
-	closers     = []string{roleProducer, registry.RoleSupervisor}
-	banks       = []string{roleBank, roleSystem}
+	closers     = []string{registry.RoleProducer, registry.RoleSupervisor}
 )
 
 // Batches is the workflow of a batch (制卡批次).
 var Batches = issuance.Machine{
-	Name: "batch", Title: issuance.Text{ZH: "制卡批次", EN: "production batch"}, Initial: StateOpen,
+	Name: "batch", Title: issuance.Text{ZH: "制卡批次", EN: "production batch"}, Initial: StateOpen, Table: "batches", Column: "state",
 	States: []issuance.State{
 		{Name: StateOpen, Text: issuance.Text{ZH: "组批中", EN: "being filled"}},
 		{Name: StateOrdered, Text: issuance.Text{ZH: "已组批，待银行开户", EN: "ordered, waits for accounts"}},
@@ -61,13 +60,13 @@ var Batches = issuance.Machine{
 	},
 	Rules: []issuance.Rule{
 		{From: StateOpen, Event: "order", To: StateOrdered, Roles: producers, Text: issuance.Text{ZH: "组批", EN: "order"}},
-		{From: StateOrdered, Event: "bank", To: StateBanked, Roles: banks, Text: issuance.Text{ZH: "开户完成", EN: "accounts are answered"}},
+		{From: StateOrdered, Event: "bank", To: StateBanked, By: issuance.ByBatch, Text: issuance.Text{ZH: "开户完成", EN: "accounts are answered"}},
 		{From: StateBanked, Event: "send", To: StateSent, Roles: producers, Text: issuance.Text{ZH: "发制卡文件", EN: "send to the maker"}},
 		{From: StateSent, Event: "take", To: StateReturned, Roles: producers, Text: issuance.Text{ZH: "回盘", EN: "take the return"}},
 		{From: StateReturned, Event: "inspect", To: StateInspected, Roles: closers, Text: issuance.Text{ZH: "质检合格", EN: "pass"}},
 		{From: StateInspected, Event: "close", To: StateClosed, Roles: supervisors, Text: issuance.Text{ZH: "结批", EN: "close"}},
-		{From: StateOpen, Event: "cancel", To: StateCancelled, Roles: supervisors, Reason: true, Text: issuance.Text{ZH: "取消", EN: "cancel"}},
-		{From: StateOrdered, Event: "cancel", To: StateCancelled, Roles: supervisors, Reason: true, Text: issuance.Text{ZH: "取消", EN: "cancel"}},
-		{From: StateBanked, Event: "cancel", To: StateCancelled, Roles: supervisors, Reason: true, Text: issuance.Text{ZH: "取消", EN: "cancel"}},
+		{From: StateOpen, Event: "cancel", To: StateCancelled, Roles: supervisors, Reasons: "unbatch", Text: issuance.Text{ZH: "取消", EN: "cancel"}},
+		{From: StateOrdered, Event: "cancel", To: StateCancelled, Roles: supervisors, Reasons: "unbatch", Text: issuance.Text{ZH: "取消", EN: "cancel"}},
+		{From: StateBanked, Event: "cancel", To: StateCancelled, Roles: supervisors, Reasons: "unbatch", Text: issuance.Text{ZH: "取消", EN: "cancel"}},
 	},
 }
