@@ -65,6 +65,7 @@ type commands struct {
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Batch    batchCommands   `cmd:"" help:"Cards made by a maker, in batches. 批量制卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }
