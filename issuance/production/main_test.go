@@ -1,6 +1,7 @@
 package production_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -302,4 +303,36 @@ func (w *world) items(t testing.TB, number, state string) []production.Item {
 	items, err := w.Items(t.Context(), b.ID, state, 0, 1000)
 	require.NoError(t, err)
 	return items
+}
+
+// untilTaken is a context that ends when the first rows of a return are taken:
+// the process is killed there.
+type untilTaken struct {
+	context.Context
+	db *registry.DB
+}
+
+// Err implements context.Context.
+func (c untilTaken) Err() error {
+	var n int64
+	if err := c.db.Read(context.Background()).Table("batch_files").Where("kind = 'return' AND taken > 0").Count(&n).Error; err != nil || n > 0 {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+// account enters a bank account of a person.
+func (w *world) account(t testing.TB, person uuid.UUID, n int) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	number := fmt.Sprintf("62284800000%08d", n)
+	sealed, err := w.db.Seal(t.Context(), "bank_accounts.account", id.String(), []byte(number))
+	require.NoError(t, err)
+	index, err := w.db.Index(t.Context(), "bank_accounts.account", []byte(number))
+	require.NoError(t, err)
+	w.change(t, func(tx *registry.Tx) error {
+		return tx.DB().Exec("INSERT INTO bank_accounts (id, person_id, bank, account_sealed, account_index, state, changed_at, changed_by, changed_on, change_reason) VALUES (?, ?, 'bank-1', ?, ?, 'preopened', ?, 'admin', '', '')",
+			id, person, sealed, index[:16], tx.Now()).Error
+	})
+	return id
 }

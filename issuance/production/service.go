@@ -1,6 +1,7 @@
 package production
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -51,12 +52,13 @@ type Config struct {
 	Signing, Receiving func() (*tls.Certificate, error)
 	Dir                string   // of the files
 	Policies           Policies // default: those built in
+	Rows               int      // of one transaction; default 250
 }
 
 // Service has cards made by makers. It may be used by several goroutines.
 type Service struct {
 	Config
-	chunk int // rows of one transaction
+	chunk int // Rows, or their default
 }
 
 // chunkRows is how many rows go through one transaction and one call to the
@@ -85,7 +87,7 @@ func New(c Config) (*Service, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("production: %w", err)
 	}
-	return &Service{Config: c, chunk: chunkRows}, nil
+	return &Service{Config: c, chunk: cmp.Or(c.Rows, chunkRows)}, nil
 }
 
 // Who is a person who works with batches, and with which rights.
