@@ -11,6 +11,9 @@ import (
 // fields go through the Vault in one call. The caller records the reading.
 func (db *DB) PersonsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Person, error) {
 	var rows []personRow
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	if err := db.Read(ctx).Where("id IN ?", ids).Find(&rows).Error; err != nil {
 		return nil, err
 	}

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -39,25 +39,18 @@ func (w *work) bind(ctx context.Context, supplier Supplier) error {
 	if err != nil {
 		return err
 	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	after := int64(0)
+	return ahead(ctx, func(ctx context.Context) ([]bound, error) {
 		var items []Item
-		if err := w.DB.Read(ctx).Where("batch_id = ? AND state = ?", w.batch.ID, ItemAccounted).Order("seq").Limit(w.chunk).Find(&items).Error; err != nil {
-			return err
+		err := w.DB.Read(ctx).Where("batch_id = ? AND state = ? AND seq > ?", w.batch.ID, ItemAccounted, after).Order("seq").Limit(w.chunk).Find(&items).Error
+		if err != nil || len(items) == 0 {
+			return nil, err
 		}
-		if len(items) == 0 {
-			return nil
-		}
-		rows, err := w.intend(ctx, p, items)
-		if err != nil {
-			return err
-		}
-		if err := w.step(ctx, func(tx *registry.Tx) error { return w.bindAll(tx, p, rows) }); err != nil {
-			return err
-		}
-	}
+		after = items[len(items)-1].Seq
+		return w.intend(ctx, p, items)
+	}, func(rows []bound) error {
+		return w.step(ctx, func(tx *registry.Tx) error { return w.bindAll(tx, p, rows) })
+	})
 }
 
 // intend makes the intentions of rows.
@@ -143,15 +136,24 @@ func (w *work) bindAll(tx *registry.Tx, p *profile.Profile, rows []bound) error 
 	if err != nil {
 		return err
 	}
+	items := make([]Item, len(ready))
 	for i, row := range ready {
-		result := tx.DB().Exec("UPDATE batch_items SET state = ?, atr = ?, chip_id = ?, intention = ?, changed_at = ? WHERE batch_id = ? AND seq = ? AND state = ?",
-			ItemMaking, row.chip.ATR, strings.ToUpper(hex.EncodeToString(row.chipID)), sealed[i], tx.Now(), w.batch.ID, row.item.Seq, ItemAccounted)
-		if result.Error != nil {
-			return result.Error
-		}
-		if result.RowsAffected != 1 {
-			return registry.ErrConflict
-		}
+		chipID := upperHex(row.chipID)
+		items[i] = *row.item
+		items[i].State, items[i].ATR, items[i].ChipID, items[i].Intention, items[i].ChangedAt = ItemMaking, &row.chip.ATR, &chipID, sealed[i], tx.Now()
+	}
+	// One statement for all of them: each row is there already and is changed if
+	// it is still as it was read.
+	result := tx.DB().Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
+		DoUpdates: clause.AssignmentColumns([]string{"state", "atr", "chip_id", "intention", "changed_at"}),
+		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{ItemAccounted}}}},
+	}).Create(&items)
+	if result.Error != nil {
+		return result.Error
+	}
+	if result.RowsAffected != int64(len(items)) {
+		return registry.ErrConflict
 	}
 	return tx.Audit("batch.bound", "batch:"+w.batch.ID.String(), map[string]string{"rows": fmt.Sprint(len(ready)), "from": fmt.Sprint(ready[0].item.Seq)})
 }

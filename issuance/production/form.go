@@ -82,6 +82,8 @@ type productionRecord struct {
 	Face    face     `json:"face"`    // 卡面
 	Account string   `json:"account"` // 银行账号, or empty
 	Keys    []string `json:"keys"`    // key blocks (TR-31)
+
+	elements []headElement // where the values go; the same for all
 }
 
 // face is what is printed.

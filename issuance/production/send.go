@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -177,31 +179,32 @@ func (w *work) records(ctx context.Context, p *profile.Profile, head productionH
 	for i, key := range head.Keys {
 		names[i] = card.Key{Name: key.Key, Version: key.Version}
 	}
-	written, err := int64(0), error(nil)
-	for after := int64(0); ; {
+	written, after := int64(0), int64(0)
+	err := ahead(ctx, func(ctx context.Context) ([]productionRecord, error) {
 		var items []Item
-		if err := w.DB.Read(ctx).Where("batch_id = ? AND seq > ? AND atr IS NOT NULL", w.batch.ID, after).Order("seq").Limit(w.chunk).Find(&items).Error; err != nil {
-			return err
-		}
-		if len(items) == 0 {
-			break
+		err := w.DB.Read(ctx).Where("batch_id = ? AND seq > ? AND atr IS NOT NULL", w.batch.ID, after).Order("seq").Limit(w.chunk).Find(&items).Error
+		if err != nil || len(items) == 0 {
+			return nil, err
 		}
 		after = items[len(items)-1].Seq
-		var lines []productionRecord
-		if lines, err = w.lines(ctx, p, head.DeliveryKey.Key, names, items, &head); err != nil {
-			return err
-		}
+		return w.lines(ctx, p, head.DeliveryKey.Key, names, items)
+	}, func(lines []productionRecord) error {
 		if written == 0 {
+			head.Elements = lines[0].elements
 			if err := out.Encode(head); err != nil {
 				return err
 			}
 		}
+		written += int64(len(lines))
 		for i := range lines {
 			if err := out.Encode(&lines[i]); err != nil {
 				return err
 			}
 		}
-		written += int64(len(lines))
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if written != head.Records {
 		return fmt.Errorf("production file: %d of %d rows: %w", written, head.Records, registry.ErrConflict)
@@ -209,8 +212,8 @@ func (w *work) records(ctx context.Context, p *profile.Profile, head productionH
 	return out.Encode(fileEnd{true, written})
 }
 
-// lines makes the records of some rows. The first tells where elements go.
-func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, names []card.Key, items []Item, head *productionHead) ([]productionRecord, error) {
+// lines makes the records of some rows.
+func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, names []card.Key, items []Item) ([]productionRecord, error) {
 	contents, err := w.intentions(ctx, items)
 	if err != nil {
 		return nil, err
@@ -241,33 +244,39 @@ func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, n
 		if err != nil {
 			return nil, err
 		}
-		if head.Elements == nil {
-			for _, e := range elements {
-				head.Elements = append(head.Elements, headElement{e.Path, e.SFI, e.Number, e.Tag, len(e.Value)})
-			}
-		}
 		lines[i] = newRecord(item, contents[i], elements)
 		if item.BankAccount != nil {
 			lines[i].Account = accounts[*item.BankAccount]
 		}
 	}
-	blocks, err := w.Keeper.WrapCards(ctx, card.Key{Name: delivery}, names, factors)
-	if err != nil {
-		return nil, err
+	return lines, w.wrap(ctx, card.Key{Name: delivery}, names, factors, lines)
+}
+
+// wrap has the keys of cards wrapped, on as many processors as there are.
+func (w *work) wrap(ctx context.Context, under card.Key, names []card.Key, factors [][][]byte, lines []productionRecord) error {
+	group, ctx := errgroup.WithContext(ctx)
+	share := (len(lines) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for from := 0; from < len(lines); from += share {
+		to := min(from+share, len(lines))
+		group.Go(func() error {
+			blocks, err := w.Keeper.WrapCards(ctx, under, names, factors[from:to])
+			for i := range blocks {
+				lines[from+i].Keys = blocks[i]
+			}
+			return err
+		})
 	}
-	for i := range lines {
-		lines[i].Keys = blocks[i]
-	}
-	return lines, nil
+	return group.Wait()
 }
 
 func newRecord(item Item, c intended, elements []card.Record) productionRecord {
-	values := make([]string, len(elements))
+	values, places := make([]string, len(elements)), make([]headElement, len(elements))
 	for i, e := range elements {
-		values[i] = upperHex(e.Value)
+		values[i], places[i] = upperHex(e.Value), headElement{e.Path, e.SFI, e.Number, e.Tag, len(e.Value)}
 	}
 	return productionRecord{
-		Seq: item.Seq, Number: item.CardNumber, ATR: *item.ATR, CardID: *item.ChipID, Values: values,
+		elements: places,
+		Seq:      item.Seq, Number: item.CardNumber, ATR: *item.ATR, CardID: *item.ChipID, Values: values,
 		Face: face{Name: c.Name, NameTibetan: c.NameTibetan, IDNumber: c.IDNumber.String(), Number: c.CardNumber, IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String()},
 	}
 }
