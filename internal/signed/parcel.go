@@ -64,7 +64,17 @@ type Parcel struct {
 	sealing   io.WriteCloser
 	file      *os.File
 	digest    hash.Hash
+	size      *counter
 	dir, kind string
+}
+
+// counter counts bytes.
+type counter int64
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 // NewParcel begins a file of a kind (letters, digits and hyphens) in a directory.
@@ -76,8 +86,8 @@ func NewParcel(dir, kind string, to *x509.Certificate) (*Parcel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signed: %w", err)
 	}
-	p := &Parcel{file: file, digest: sha256.New(), dir: dir, kind: kind}
-	p.sealing, err = age.Encrypt(io.MultiWriter(file, p.digest), recipient{to})
+	p := &Parcel{file: file, digest: sha256.New(), size: new(counter), dir: dir, kind: kind}
+	p.sealing, err = age.Encrypt(io.MultiWriter(file, p.digest, p.size), recipient{to})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("signed: %w", err), p.Discard())
 	}
@@ -87,6 +97,9 @@ func NewParcel(dir, kind string, to *x509.Certificate) (*Parcel, error) {
 
 // Discard removes what was written.
 func (p *Parcel) Discard() error { return errors.Join(p.file.Close(), os.Remove(p.file.Name())) }
+
+// Size returns how many bytes the file has, once it is finished.
+func (p *Parcel) Size() int64 { return int64(*p.size) }
 
 // Finish makes the file whole and durable and returns its name in the directory
 // and its digest. A file of that name is the same file.

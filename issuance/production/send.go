@@ -104,10 +104,7 @@ func (w *work) place(ctx context.Context, parcel *signed.Parcel, kind string, re
 	if err != nil {
 		return File{}, err
 	}
-	_, size, err := signed.Digest(filepath.Join(w.Dir, name))
-	if err != nil {
-		return File{}, err
-	}
+	size := parcel.Size()
 	with, err := w.Signing()
 	if err != nil {
 		return File{}, err

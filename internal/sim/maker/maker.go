@@ -317,10 +317,7 @@ func (m *Maker) Return(batch string, head any, results []result) (string, error)
 		return "", err
 	}
 	path := filepath.Join(dir, name)
-	_, size, err := signed.Digest(path)
-	if err != nil {
-		return "", err
-	}
+	size := parcel.Size()
 	told := manifest{"onecard-manifest/1", "return", batch, m.Supplier, name, digest, size, int64(len(results)), m.Now().UTC()}
 	if err := signed.WriteManifest(dir, name, told, m.Pair); err != nil {
 		return "", err
