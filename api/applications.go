@@ -19,7 +19,7 @@ const pageLimit = 50
 func (s *Server) FindApplications(ctx context.Context, request FindApplicationsRequestObject) (FindApplicationsResponseObject, error) {
 	who := callerOf(ctx)
 	found, err := s.issuance.Applications(ctx, issuance.Filter{
-		Place: who.operator.Place,
+		Place: who.operator.Reach(),
 		State: deref(request.Params.State, ""), After: deref(request.Params.After, uuid.Nil),
 		Limit: deref(request.Params.Limit, pageLimit),
 	})
@@ -66,6 +66,9 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 func (s *Server) FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error) {
 	who := callerOf(ctx)
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
+		if err := s.ownApplication(tx, who, request.Id); err != nil {
+			return Application{}, err
+		}
 		application, err := s.issuance.Fire(tx, request.Id, asked(request.Body, who))
 		if err != nil {
 			return Application{}, err
@@ -76,6 +79,20 @@ func (s *Server) FireApplication(ctx context.Context, request FireApplicationReq
 		return nil, err
 	}
 	return FireApplication200JSONResponse(answer), nil
+}
+
+// ownApplication refuses an application that was not entered in the operator's
+// place or below it: who may list it may decide it.
+func (s *Server) ownApplication(tx *registry.Tx, who caller, id uuid.UUID) error {
+	scope, err := s.db.Scope(tx.Context(), who.operator.Reach())
+	if err != nil {
+		return err
+	}
+	inside, err := issuance.EnteredIn(tx, id, scope)
+	if err == nil && !inside {
+		return errOtherPlace
+	}
+	return err
 }
 
 // applicationIn shows an application as the transaction sees it.

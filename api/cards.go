@@ -43,13 +43,17 @@ func (s *Server) CardTold(ctx context.Context, request CardToldRequestObject) (C
 
 // InvalidCards implements StrictServerInterface (失效名单).
 func (s *Server) InvalidCards(ctx context.Context, request InvalidCardsRequestObject) (InvalidCardsResponseObject, error) {
-	entries, latest, err := s.issuance.InvalidCards(ctx, deref(request.Params.Since, 0))
+	list, err := s.issuance.InvalidCards(ctx, deref(request.Params.Since, 0))
 	if err != nil {
 		return nil, err
 	}
-	answer := InvalidCards200JSONResponse{Latest: latest, Entries: make([]InvalidCard, len(entries))}
-	for i, e := range entries {
-		answer.Entries[i] = InvalidCard{Seq: e.Seq, ChipId: e.ChipID, CardNumber: e.CardNumber, Status: e.Status, At: e.At.UTC()}
+	token, err := s.issuance.SignList(list)
+	if err != nil {
+		return nil, err
+	}
+	answer := InvalidCards200JSONResponse{Latest: list.Latest, Signed: token, Entries: make([]InvalidCard, len(list.Entries))}
+	for i, e := range list.Entries {
+		answer.Entries[i] = InvalidCard{Seq: e.Seq, ChipId: e.ChipID, CardNumber: e.CardNumber, Status: e.Status, Grade: optional(e.Grade), At: e.At}
 	}
 	return answer, nil
 }

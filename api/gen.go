@@ -16,6 +16,51 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AddressKind.
+const (
+	AddressKindDelivery   AddressKind = "delivery"
+	AddressKindRegistered AddressKind = "registered"
+	AddressKindResidence  AddressKind = "residence"
+	AddressKindWork       AddressKind = "work"
+)
+
+// Valid indicates whether the value is a known member of the AddressKind enum.
+func (e AddressKind) Valid() bool {
+	switch e {
+	case AddressKindDelivery:
+		return true
+	case AddressKindRegistered:
+		return true
+	case AddressKindResidence:
+		return true
+	case AddressKindWork:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AttachmentState.
+const (
+	AttachmentStateRefused  AttachmentState = "refused"
+	AttachmentStateReplaced AttachmentState = "replaced"
+	AttachmentStateValid    AttachmentState = "valid"
+)
+
+// Valid indicates whether the value is a known member of the AttachmentState enum.
+func (e AttachmentState) Valid() bool {
+	switch e {
+	case AttachmentStateRefused:
+		return true
+	case AttachmentStateReplaced:
+		return true
+	case AttachmentStateValid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -122,6 +167,7 @@ func (e CorrectionSex) Valid() bool {
 const (
 	NumberOtherName DuplicateRule = "number-other-name"
 	SameNameBirth   DuplicateRule = "same-name-birth"
+	SamePhoneName   DuplicateRule = "same-phone-name"
 	SamePhoto       DuplicateRule = "same-photo"
 	SameSoundBirth  DuplicateRule = "same-sound-birth"
 )
@@ -133,9 +179,53 @@ func (e DuplicateRule) Valid() bool {
 		return true
 	case SameNameBirth:
 		return true
+	case SamePhoneName:
+		return true
 	case SamePhoto:
 		return true
 	case SameSoundBirth:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GuardianProof.
+const (
+	GuardianProofBirthCertificate GuardianProof = "birth-certificate"
+	GuardianProofHouseholdBook    GuardianProof = "household-book"
+	GuardianProofOther            GuardianProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the GuardianProof enum.
+func (e GuardianProof) Valid() bool {
+	switch e {
+	case GuardianProofBirthCertificate:
+		return true
+	case GuardianProofHouseholdBook:
+		return true
+	case GuardianProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GuardianRelation.
+const (
+	GuardianRelationFather GuardianRelation = "father"
+	GuardianRelationMother GuardianRelation = "mother"
+	GuardianRelationOther  GuardianRelation = "other"
+)
+
+// Valid indicates whether the value is a known member of the GuardianRelation enum.
+func (e GuardianRelation) Valid() bool {
+	switch e {
+	case GuardianRelationFather:
+		return true
+	case GuardianRelationMother:
+		return true
+	case GuardianRelationOther:
 		return true
 	default:
 		return false
@@ -163,33 +253,57 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for NewAddressKind.
+const (
+	NewAddressKindDelivery   NewAddressKind = "delivery"
+	NewAddressKindRegistered NewAddressKind = "registered"
+	NewAddressKindResidence  NewAddressKind = "residence"
+	NewAddressKindWork       NewAddressKind = "work"
+)
+
+// Valid indicates whether the value is a known member of the NewAddressKind enum.
+func (e NewAddressKind) Valid() bool {
+	switch e {
+	case NewAddressKindDelivery:
+		return true
+	case NewAddressKindRegistered:
+		return true
+	case NewAddressKindResidence:
+		return true
+	case NewAddressKindWork:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationApplicant.
 const (
-	Agent     NewApplicationApplicant = "agent"
-	Bank      NewApplicationApplicant = "bank"
-	Community NewApplicationApplicant = "community"
-	Employer  NewApplicationApplicant = "employer"
-	Guardian  NewApplicationApplicant = "guardian"
-	Holder    NewApplicationApplicant = "holder"
-	School    NewApplicationApplicant = "school"
+	NewApplicationApplicantAgent     NewApplicationApplicant = "agent"
+	NewApplicationApplicantBank      NewApplicationApplicant = "bank"
+	NewApplicationApplicantCommunity NewApplicationApplicant = "community"
+	NewApplicationApplicantEmployer  NewApplicationApplicant = "employer"
+	NewApplicationApplicantGuardian  NewApplicationApplicant = "guardian"
+	NewApplicationApplicantHolder    NewApplicationApplicant = "holder"
+	NewApplicationApplicantSchool    NewApplicationApplicant = "school"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
 func (e NewApplicationApplicant) Valid() bool {
 	switch e {
-	case Agent:
+	case NewApplicationApplicantAgent:
 		return true
-	case Bank:
+	case NewApplicationApplicantBank:
 		return true
-	case Community:
+	case NewApplicationApplicantCommunity:
 		return true
-	case Employer:
+	case NewApplicationApplicantEmployer:
 		return true
-	case Guardian:
+	case NewApplicationApplicantGuardian:
 		return true
-	case Holder:
+	case NewApplicationApplicantHolder:
 		return true
-	case School:
+	case NewApplicationApplicantSchool:
 		return true
 	default:
 		return false
@@ -232,6 +346,45 @@ func (e NewApplicationMethod) Valid() bool {
 	case Batch:
 		return true
 	case Instant:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewAttachmentKind.
+const (
+	NewAttachmentKindApplicationForm  NewAttachmentKind = "application-form"
+	NewAttachmentKindAuthorisation    NewAttachmentKind = "authorisation"
+	NewAttachmentKindBirthCertificate NewAttachmentKind = "birth-certificate"
+	NewAttachmentKindHouseholdBook    NewAttachmentKind = "household-book"
+	NewAttachmentKindIdBack           NewAttachmentKind = "id-back"
+	NewAttachmentKindIdFront          NewAttachmentKind = "id-front"
+	NewAttachmentKindOther            NewAttachmentKind = "other"
+	NewAttachmentKindPhoto            NewAttachmentKind = "photo"
+	NewAttachmentKindSignature        NewAttachmentKind = "signature"
+)
+
+// Valid indicates whether the value is a known member of the NewAttachmentKind enum.
+func (e NewAttachmentKind) Valid() bool {
+	switch e {
+	case NewAttachmentKindApplicationForm:
+		return true
+	case NewAttachmentKindAuthorisation:
+		return true
+	case NewAttachmentKindBirthCertificate:
+		return true
+	case NewAttachmentKindHouseholdBook:
+		return true
+	case NewAttachmentKindIdBack:
+		return true
+	case NewAttachmentKindIdFront:
+		return true
+	case NewAttachmentKindOther:
+		return true
+	case NewAttachmentKindPhoto:
+		return true
+	case NewAttachmentKindSignature:
 		return true
 	default:
 		return false
@@ -286,6 +439,96 @@ func (e NewChipSessionOperation) Valid() bool {
 	case UnblockPIN:
 		return true
 	case Unlock:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGroupLabel.
+const (
+	CivilServant   NewGroupLabel = "civil-servant"
+	FarmerHerder   NewGroupLabel = "farmer-herder"
+	Graduate       NewGroupLabel = "graduate"
+	Jobseeker      NewGroupLabel = "jobseeker"
+	MigrantWorker  NewGroupLabel = "migrant-worker"
+	Retired        NewGroupLabel = "retired"
+	Specialist     NewGroupLabel = "specialist"
+	SurplusLabour  NewGroupLabel = "surplus-labour"
+	Unemployed     NewGroupLabel = "unemployed"
+	UrbanResident  NewGroupLabel = "urban-resident"
+	UrbanWorker    NewGroupLabel = "urban-worker"
+	VeteranOfficer NewGroupLabel = "veteran-officer"
+)
+
+// Valid indicates whether the value is a known member of the NewGroupLabel enum.
+func (e NewGroupLabel) Valid() bool {
+	switch e {
+	case CivilServant:
+		return true
+	case FarmerHerder:
+		return true
+	case Graduate:
+		return true
+	case Jobseeker:
+		return true
+	case MigrantWorker:
+		return true
+	case Retired:
+		return true
+	case Specialist:
+		return true
+	case SurplusLabour:
+		return true
+	case Unemployed:
+		return true
+	case UrbanResident:
+		return true
+	case UrbanWorker:
+		return true
+	case VeteranOfficer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGuardianProof.
+const (
+	NewGuardianProofBirthCertificate NewGuardianProof = "birth-certificate"
+	NewGuardianProofHouseholdBook    NewGuardianProof = "household-book"
+	NewGuardianProofOther            NewGuardianProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewGuardianProof enum.
+func (e NewGuardianProof) Valid() bool {
+	switch e {
+	case NewGuardianProofBirthCertificate:
+		return true
+	case NewGuardianProofHouseholdBook:
+		return true
+	case NewGuardianProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGuardianRelation.
+const (
+	NewGuardianRelationFather NewGuardianRelation = "father"
+	NewGuardianRelationMother NewGuardianRelation = "mother"
+	NewGuardianRelationOther  NewGuardianRelation = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewGuardianRelation enum.
+func (e NewGuardianRelation) Valid() bool {
+	switch e {
+	case NewGuardianRelationFather:
+		return true
+	case NewGuardianRelationMother:
+		return true
+	case NewGuardianRelationOther:
 		return true
 	default:
 		return false
@@ -439,21 +682,48 @@ func (e PersonLife) Valid() bool {
 	}
 }
 
+// Defines values for PlaceLevel.
+const (
+	PlaceLevelCommunity  PlaceLevel = "community"
+	PlaceLevelCounty     PlaceLevel = "county"
+	PlaceLevelPrefecture PlaceLevel = "prefecture"
+	PlaceLevelProvince   PlaceLevel = "province"
+	PlaceLevelTownship   PlaceLevel = "township"
+)
+
+// Valid indicates whether the value is a known member of the PlaceLevel enum.
+func (e PlaceLevel) Valid() bool {
+	switch e {
+	case PlaceLevelCommunity:
+		return true
+	case PlaceLevelCounty:
+		return true
+	case PlaceLevelPrefecture:
+		return true
+	case PlaceLevelProvince:
+		return true
+	case PlaceLevelTownship:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ToldPeerState.
 const (
-	Acknowledged ToldPeerState = "acknowledged"
-	Refused      ToldPeerState = "refused"
-	Waiting      ToldPeerState = "waiting"
+	ToldPeerStateAcknowledged ToldPeerState = "acknowledged"
+	ToldPeerStateRefused      ToldPeerState = "refused"
+	ToldPeerStateWaiting      ToldPeerState = "waiting"
 )
 
 // Valid indicates whether the value is a known member of the ToldPeerState enum.
 func (e ToldPeerState) Valid() bool {
 	switch e {
-	case Acknowledged:
+	case ToldPeerStateAcknowledged:
 		return true
-	case Refused:
+	case ToldPeerStateRefused:
 		return true
-	case Waiting:
+	case ToldPeerStateWaiting:
 		return true
 	default:
 		return false
@@ -462,15 +732,24 @@ func (e ToldPeerState) Valid() bool {
 
 // Defines values for UnmaskingFields.
 const (
-	UnmaskingFieldsAddress  UnmaskingFields = "address"
-	UnmaskingFieldsIdNumber UnmaskingFields = "idNumber"
-	UnmaskingFieldsPhone    UnmaskingFields = "phone"
+	UnmaskingFieldsAddress         UnmaskingFields = "address"
+	UnmaskingFieldsAddresses       UnmaskingFields = "addresses"
+	UnmaskingFieldsGuardians       UnmaskingFields = "guardians"
+	UnmaskingFieldsHouseholdNumber UnmaskingFields = "householdNumber"
+	UnmaskingFieldsIdNumber        UnmaskingFields = "idNumber"
+	UnmaskingFieldsPhone           UnmaskingFields = "phone"
 )
 
 // Valid indicates whether the value is a known member of the UnmaskingFields enum.
 func (e UnmaskingFields) Valid() bool {
 	switch e {
 	case UnmaskingFieldsAddress:
+		return true
+	case UnmaskingFieldsAddresses:
+		return true
+	case UnmaskingFieldsGuardians:
+		return true
+	case UnmaskingFieldsHouseholdNumber:
 		return true
 	case UnmaskingFieldsIdNumber:
 		return true
@@ -480,6 +759,28 @@ func (e UnmaskingFields) Valid() bool {
 		return false
 	}
 }
+
+// Address defines model for Address.
+type Address struct {
+	AddressMasked string `json:"addressMasked"`
+
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From time.Time `json:"from"`
+
+	// Kind 户籍、居住、单位、收件
+	Kind      AddressKind `json:"kind"`
+	Locality  *string     `json:"locality,omitempty"`
+	Place     *string     `json:"place,omitempty"`
+	PlaceName *string     `json:"placeName,omitempty"`
+	Postcode  *string     `json:"postcode,omitempty"`
+	Until     *string     `json:"until,omitempty"`
+}
+
+// AddressKind 户籍、居住、单位、收件
+type AddressKind string
 
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
@@ -537,6 +838,34 @@ type Application struct {
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
+}
+
+// Attachment defines model for Attachment.
+type Attachment struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From      time.Time          `json:"from"`
+	Id        openapi_types.UUID `json:"id"`
+	Kind      string             `json:"kind"`
+	MediaType string             `json:"mediaType"`
+
+	// Size in bytes
+	Size  int64           `json:"size"`
+	State AttachmentState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// AttachmentState defines model for Attachment.State.
+type AttachmentState string
+
+// AttachmentContent defines model for AttachmentContent.
+type AttachmentContent struct {
+	Attachment Attachment `json:"attachment"`
+	Content    []byte     `json:"content"`
 }
 
 // Authentication defines model for Authentication.
@@ -720,8 +1049,17 @@ type ChipResult struct {
 
 // Correction what is left out stays as it is
 type Correction struct {
-	Address       *string         `json:"address,omitempty"`
-	Ethnic        *string         `json:"ethnic,omitempty"`
+	Address *string `json:"address,omitempty"`
+	Ethnic  *string `json:"ethnic,omitempty"`
+
+	// Household 户号
+	Household *string `json:"household,omitempty"`
+
+	// HouseholdKind 户口性质
+	HouseholdKind *string `json:"householdKind,omitempty"`
+
+	// HouseholdRole 与户主关系
+	HouseholdRole *string         `json:"householdRole,omitempty"`
 	IdNumber      *string         `json:"idNumber,omitempty"`
 	Life          *CorrectionLife `json:"life,omitempty"`
 	Locality      *string         `json:"locality,omitempty"`
@@ -797,9 +1135,63 @@ type FieldProblem struct {
 	Zh    string `json:"zh"`
 }
 
+// Group defines model for Group.
+type Group struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From  time.Time `json:"from"`
+	Label string    `json:"label"`
+	Since *string   `json:"since,omitempty"`
+
+	// Text words for people, Chinese first
+	Text  Text    `json:"text"`
+	Until *string `json:"until,omitempty"`
+}
+
+// Guardian defines model for Guardian.
+type Guardian struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From         time.Time `json:"from"`
+	Name         string    `json:"name"`
+	NumberMasked string    `json:"numberMasked"`
+
+	// PersonId the guardian's own file
+	PersonId *openapi_types.UUID `json:"personId,omitempty"`
+
+	// Proof 关系证明
+	Proof GuardianProof `json:"proof"`
+
+	// Relation 监护关系
+	Relation GuardianRelation `json:"relation"`
+	Until    *string          `json:"until,omitempty"`
+}
+
+// GuardianProof 关系证明
+type GuardianProof string
+
+// GuardianRelation 监护关系
+type GuardianRelation string
+
 // Health defines model for Health.
 type Health struct {
 	Status string `json:"status"`
+}
+
+// HouseholdFacts 户口; changed by correctPerson
+type HouseholdFacts struct {
+	// Kind 户口性质
+	Kind *string `json:"kind,omitempty"`
+
+	// NumberMasked 户号
+	NumberMasked *string `json:"numberMasked,omitempty"`
+
+	// Role 与户主关系
+	Role *string `json:"role,omitempty"`
 }
 
 // Insured defines model for Insured.
@@ -822,14 +1214,20 @@ type InvalidCard struct {
 	At         time.Time `json:"at"`
 	CardNumber string    `json:"cardNumber"`
 	ChipId     string    `json:"chipId"`
-	Seq        int64     `json:"seq"`
-	Status     string    `json:"status"`
+
+	// Grade 失效等级: refuse 拒绝, refuse-and-report 拒绝并报告, retain 可收回
+	Grade  *string `json:"grade,omitempty"`
+	Seq    int64   `json:"seq"`
+	Status string  `json:"status"`
 }
 
 // InvalidCardList defines model for InvalidCardList.
 type InvalidCardList struct {
 	Entries []InvalidCard `json:"entries"`
 	Latest  int64         `json:"latest"`
+
+	// Signed the same page with its time (issuedAt) and since, as a JWS signed by the province
+	Signed string `json:"signed"`
 }
 
 // Merge defines model for Merge.
@@ -883,6 +1281,20 @@ type Movement struct {
 	TotalFen int64 `json:"totalFen"`
 }
 
+// NewAddress defines model for NewAddress.
+type NewAddress struct {
+	Address  string         `json:"address"`
+	Kind     NewAddressKind `json:"kind"`
+	Locality *string        `json:"locality,omitempty"`
+	Place    *string        `json:"place,omitempty"`
+	Postcode *string        `json:"postcode,omitempty"`
+	Reason   string         `json:"reason"`
+	Until    *string        `json:"until,omitempty"`
+}
+
+// NewAddressKind defines model for NewAddress.Kind.
+type NewAddressKind string
+
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
 	// Applicant 申领人
@@ -910,6 +1322,17 @@ type NewApplicationKind string
 
 // NewApplicationMethod instant 即时制卡; batch 批量制卡
 type NewApplicationMethod string
+
+// NewAttachment defines model for NewAttachment.
+type NewAttachment struct {
+	// Content JPEG; PNG or PDF where the kind allows it
+	Content []byte            `json:"content"`
+	Kind    NewAttachmentKind `json:"kind"`
+	Reason  string            `json:"reason"`
+}
+
+// NewAttachmentKind defines model for NewAttachment.Kind.
+type NewAttachmentKind string
 
 // NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
 type NewAuthentication struct {
@@ -996,6 +1419,38 @@ type NewChipSession struct {
 // NewChipSessionOperation defines model for NewChipSession.Operation.
 type NewChipSessionOperation string
 
+// NewGroup defines model for NewGroup.
+type NewGroup struct {
+	// Label 人群
+	Label  NewGroupLabel `json:"label"`
+	Reason string        `json:"reason"`
+	Since  *string       `json:"since,omitempty"`
+	Until  *string       `json:"until,omitempty"`
+}
+
+// NewGroupLabel 人群
+type NewGroupLabel string
+
+// NewGuardian defines model for NewGuardian.
+type NewGuardian struct {
+	// IdNumber found in the base, the guardian is that resident
+	IdNumber string `json:"idNumber"`
+
+	// IdType 证件类型, as of a resident
+	IdType   *string             `json:"idType,omitempty"`
+	Name     string              `json:"name"`
+	Proof    NewGuardianProof    `json:"proof"`
+	Reason   string              `json:"reason"`
+	Relation NewGuardianRelation `json:"relation"`
+	Until    *string             `json:"until,omitempty"`
+}
+
+// NewGuardianProof defines model for NewGuardian.Proof.
+type NewGuardianProof string
+
+// NewGuardianRelation defines model for NewGuardian.Relation.
+type NewGuardianRelation string
+
 // NewMerge defines model for NewMerge.
 type NewMerge struct {
 	// Absorbed the file that is taken in
@@ -1067,6 +1522,19 @@ type Operator struct {
 	Workstation string   `json:"workstation"`
 }
 
+// PeerName the very bytes under which a peer was told the name (各方收到的姓名字节)
+type PeerName struct {
+	Bytes []byte `json:"bytes"`
+
+	// Cut the peer's field was too short
+	Cut bool `json:"cut"`
+
+	// Encoding UTF-8, GBK or GB 18030
+	Encoding string    `json:"encoding"`
+	From     time.Time `json:"from"`
+	Peer     string    `json:"peer"`
+}
+
 // Person defines model for Person.
 type Person struct {
 	Alive      bool    `json:"alive"`
@@ -1111,6 +1579,18 @@ type PersonAt struct {
 	Person  Person    `json:"person"`
 }
 
+// PersonDetails defines model for PersonDetails.
+type PersonDetails struct {
+	Addresses   []Address    `json:"addresses"`
+	Attachments []Attachment `json:"attachments"`
+	Groups      []Group      `json:"groups"`
+	Guardians   []Guardian   `json:"guardians"`
+
+	// Household 户口; changed by correctPerson
+	Household HouseholdFacts `json:"household"`
+	PeerNames []PeerName     `json:"peerNames"`
+}
+
 // PersonFile defines model for PersonFile.
 type PersonFile struct {
 	Applications []Application `json:"applications"`
@@ -1134,6 +1614,11 @@ type PersonList struct {
 	Persons []Person `json:"persons"`
 }
 
+// PersonRef defines model for PersonRef.
+type PersonRef struct {
+	Id openapi_types.UUID `json:"id"`
+}
+
 // PersonVersion defines model for PersonVersion.
 type PersonVersion struct {
 	// By 经办人
@@ -1149,6 +1634,37 @@ type PersonVersion struct {
 	Reason  string     `json:"reason"`
 	Until   *time.Time `json:"until,omitempty"`
 	Version int64      `json:"version"`
+}
+
+// Place defines model for Place.
+type Place struct {
+	Code string `json:"code"`
+
+	// Former earlier codes of the place
+	Former *[]string `json:"former,omitempty"`
+
+	// FullName with the names of the places above
+	FullName string     `json:"fullName"`
+	Level    PlaceLevel `json:"level"`
+	Name     string     `json:"name"`
+
+	// Path the code and those above it, the nearest first
+	Path      []string            `json:"path"`
+	Successor *string             `json:"successor,omitempty"`
+	ValidFrom *openapi_types.Date `json:"validFrom,omitempty"`
+
+	// ValidTo first day on which it is no longer valid
+	ValidTo *openapi_types.Date `json:"validTo,omitempty"`
+}
+
+// PlaceLevel defines model for Place.Level.
+type PlaceLevel string
+
+// PlaceList defines model for PlaceList.
+type PlaceList struct {
+	// More there are more than are shown
+	More   bool    `json:"more"`
+	Places []Place `json:"places"`
 }
 
 // Problem RFC 9457; never repeats a submitted value
@@ -1303,9 +1819,16 @@ type Turn struct {
 
 // Unmasked defines model for Unmasked.
 type Unmasked struct {
-	Address  *string `json:"address,omitempty"`
-	IdNumber *string `json:"idNumber,omitempty"`
-	Phone    *string `json:"phone,omitempty"`
+	Address *string `json:"address,omitempty"`
+
+	// Addresses by kind
+	Addresses *map[string]string `json:"addresses,omitempty"`
+
+	// Guardians numbers, by relation
+	Guardians       *map[string]string `json:"guardians,omitempty"`
+	HouseholdNumber *string            `json:"householdNumber,omitempty"`
+	IdNumber        *string            `json:"idNumber,omitempty"`
+	Phone           *string            `json:"phone,omitempty"`
 }
 
 // Unmasking defines model for Unmasking.
@@ -1413,9 +1936,32 @@ type AddPersonParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PutAddressParams defines parameters for PutAddress.
+type PutAddressParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // PersonAtParams defines parameters for PersonAt.
 type PersonAtParams struct {
 	Instant time.Time `form:"instant" json:"instant"`
+}
+
+// AttachParams defines parameters for Attach.
+type AttachParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AttachmentParams defines parameters for Attachment.
+type AttachmentParams struct {
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// RefuseAttachmentParams defines parameters for RefuseAttachment.
+type RefuseAttachmentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // CorrectPersonParams defines parameters for CorrectPerson.
@@ -1424,10 +1970,42 @@ type CorrectPersonParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PersonDetailsParams defines parameters for PersonDetails.
+type PersonDetailsParams struct {
+	Instant *time.Time `form:"instant,omitempty" json:"instant,omitempty"`
+}
+
+// PutGroupParams defines parameters for PutGroup.
+type PutGroupParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PutGuardianParams defines parameters for PutGuardian.
+type PutGuardianParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // MergePersonsParams defines parameters for MergePersons.
 type MergePersonsParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PlacesParams defines parameters for Places.
+type PlacesParams struct {
+	// Within 上级，可为任一年的代码；不填则从省开始 the place above, by a code of any year; without it the list begins with the province
+	Within *string `form:"within,omitempty" json:"within,omitempty"`
+
+	// Text 名称中的字或代码前几位 a part of the name or the first digits of the code
+	Text *string `form:"text,omitempty" json:"text,omitempty"`
+
+	// Day 日期；默认今天 default today
+	Day *openapi_types.Date `form:"day,omitempty" json:"day,omitempty"`
+
+	// Limit default 50
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ReverseTransactionParams defines parameters for ReverseTransaction.
@@ -1466,8 +2044,23 @@ type UndoMergeJSONRequestBody = Reason
 // AddPersonJSONRequestBody defines body for AddPerson for application/json ContentType.
 type AddPersonJSONRequestBody = NewPerson
 
+// PutAddressJSONRequestBody defines body for PutAddress for application/json ContentType.
+type PutAddressJSONRequestBody = NewAddress
+
+// AttachJSONRequestBody defines body for Attach for application/json ContentType.
+type AttachJSONRequestBody = NewAttachment
+
+// RefuseAttachmentJSONRequestBody defines body for RefuseAttachment for application/json ContentType.
+type RefuseAttachmentJSONRequestBody = Reason
+
 // CorrectPersonJSONRequestBody defines body for CorrectPerson for application/json ContentType.
 type CorrectPersonJSONRequestBody = Correction
+
+// PutGroupJSONRequestBody defines body for PutGroup for application/json ContentType.
+type PutGroupJSONRequestBody = NewGroup
+
+// PutGuardianJSONRequestBody defines body for PutGuardian for application/json ContentType.
+type PutGuardianJSONRequestBody = NewGuardian
 
 // MergePersonsJSONRequestBody defines body for MergePersons for application/json ContentType.
 type MergePersonsJSONRequestBody = NewMerge
@@ -1543,12 +2136,33 @@ type ServerInterface interface {
 	// Person 人员详情 one resident with applications and cards
 	// (GET /v1/persons/{id})
 	Person(ctx echo.Context, id Id) error
+	// PutAddress 登记地址 a further address, in the place of the one of its kind
+	// (POST /v1/persons/{id}/addresses)
+	PutAddress(ctx echo.Context, id Id, params PutAddressParams) error
 	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
 	// (GET /v1/persons/{id}/at)
 	PersonAt(ctx echo.Context, id Id, params PersonAtParams) error
+	// Attach 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	// (POST /v1/persons/{id}/attachments)
+	Attach(ctx echo.Context, id Id, params AttachParams) error
+	// Attachment 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+	// (GET /v1/persons/{id}/attachments/{attachment})
+	Attachment(ctx echo.Context, id Id, attachment openapi_types.UUID, params AttachmentParams) error
+	// RefuseAttachment 审核不合格 note that an attachment does not do
+	// (POST /v1/persons/{id}/attachments/{attachment}/refusal)
+	RefuseAttachment(ctx echo.Context, id Id, attachment openapi_types.UUID, params RefuseAttachmentParams) error
 	// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
 	// (POST /v1/persons/{id}/corrections)
 	CorrectPerson(ctx echo.Context, id Id, params CorrectPersonParams) error
+	// PersonDetails 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+	// (GET /v1/persons/{id}/details)
+	PersonDetails(ctx echo.Context, id Id, params PersonDetailsParams) error
+	// PutGroup 登记人群 a group to which the resident belongs, or did
+	// (POST /v1/persons/{id}/groups)
+	PutGroup(ctx echo.Context, id Id, params PutGroupParams) error
+	// PutGuardian 登记监护人 who acts for the resident, in the place of the one of the same relation
+	// (POST /v1/persons/{id}/guardians)
+	PutGuardian(ctx echo.Context, id Id, params PutGuardianParams) error
 	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
 	// (GET /v1/persons/{id}/history)
 	PersonHistory(ctx echo.Context, id Id) error
@@ -1558,6 +2172,9 @@ type ServerInterface interface {
 	// Unmask 查看明文 fields in clear, for a reason, on record
 	// (POST /v1/persons/{id}/unmask)
 	Unmask(ctx echo.Context, id Id) error
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	// (GET /v1/places)
+	Places(ctx echo.Context, params PlacesParams) error
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx echo.Context) error
@@ -2084,6 +2701,44 @@ func (w *ServerInterfaceWrapper) Person(ctx echo.Context) error {
 	return err
 }
 
+// PutAddress converts echo context to params.
+func (w *ServerInterfaceWrapper) PutAddress(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutAddressParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutAddress(ctx, id, params)
+	return err
+}
+
 // PersonAt converts echo context to params.
 func (w *ServerInterfaceWrapper) PersonAt(ctx echo.Context) error {
 	var err error
@@ -2106,6 +2761,123 @@ func (w *ServerInterfaceWrapper) PersonAt(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PersonAt(ctx, id, params)
+	return err
+}
+
+// Attach converts echo context to params.
+func (w *ServerInterfaceWrapper) Attach(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AttachParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Attach(ctx, id, params)
+	return err
+}
+
+// Attachment converts echo context to params.
+func (w *ServerInterfaceWrapper) Attachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "attachment" -------------
+	var attachment openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AttachmentParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Attachment(ctx, id, attachment, params)
+	return err
+}
+
+// RefuseAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) RefuseAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "attachment" -------------
+	var attachment openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RefuseAttachmentParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RefuseAttachment(ctx, id, attachment, params)
 	return err
 }
 
@@ -2144,6 +2916,107 @@ func (w *ServerInterfaceWrapper) CorrectPerson(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CorrectPerson(ctx, id, params)
+	return err
+}
+
+// PersonDetails converts echo context to params.
+func (w *ServerInterfaceWrapper) PersonDetails(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PersonDetailsParams
+	// ------------- Optional query parameter "instant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "instant", ctx.QueryParams(), &params.Instant, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PersonDetails(ctx, id, params)
+	return err
+}
+
+// PutGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) PutGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGroupParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutGroup(ctx, id, params)
+	return err
+}
+
+// PutGuardian converts echo context to params.
+func (w *ServerInterfaceWrapper) PutGuardian(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGuardianParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutGuardian(ctx, id, params)
 	return err
 }
 
@@ -2214,6 +3087,45 @@ func (w *ServerInterfaceWrapper) Unmask(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Unmask(ctx, id)
+	return err
+}
+
+// Places converts echo context to params.
+func (w *ServerInterfaceWrapper) Places(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlacesParams
+	// ------------- Optional query parameter "within" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "within", ctx.QueryParams(), &params.Within, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter within: %s", err))
+	}
+
+	// ------------- Optional query parameter "text" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "text", ctx.QueryParams(), &params.Text, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter text: %s", err))
+	}
+
+	// ------------- Optional query parameter "day" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "day", ctx.QueryParams(), &params.Day, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter day: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Places(ctx, params)
 	return err
 }
 
@@ -2374,6 +3286,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/transactions/:id/reversal", wrapper.ReverseTransaction, options.OperationMiddlewares["reverseTransaction"]...)
 	router.POST(options.BaseURL+"/v1/authentications", wrapper.Authenticate, options.OperationMiddlewares["authenticate"]...)
 	router.POST(options.BaseURL+"/v1/authentications/messages", wrapper.AuthenticateMessage, options.OperationMiddlewares["authenticateMessage"]...)
+	router.GET(options.BaseURL+"/v1/places", wrapper.Places, options.OperationMiddlewares["places"]...)
+	router.GET(options.BaseURL+"/v1/persons/:id/details", wrapper.PersonDetails, options.OperationMiddlewares["personDetails"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/addresses", wrapper.PutAddress, options.OperationMiddlewares["putAddress"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/guardians", wrapper.PutGuardian, options.OperationMiddlewares["putGuardian"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/groups", wrapper.PutGroup, options.OperationMiddlewares["putGroup"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/attachments", wrapper.Attach, options.OperationMiddlewares["attach"]...)
+	router.GET(options.BaseURL+"/v1/persons/:id/attachments/:attachment", wrapper.Attachment, options.OperationMiddlewares["attachment"]...)
+	router.POST(options.BaseURL+"/v1/persons/:id/attachments/:attachment/refusal", wrapper.RefuseAttachment, options.OperationMiddlewares["refuseAttachment"]...)
 
 }
 
@@ -3115,6 +4035,47 @@ func (response PersondefaultApplicationProblemPlusJSONResponse) VisitPersonRespo
 	return err
 }
 
+type PutAddressRequestObject struct {
+	Id     Id `json:"id"`
+	Params PutAddressParams
+	Body   *PutAddressJSONRequestBody
+}
+
+type PutAddressResponseObject interface {
+	VisitPutAddressResponse(w http.ResponseWriter) error
+}
+
+type PutAddress200JSONResponse PersonRef
+
+func (response PutAddress200JSONResponse) VisitPutAddressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAddressdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutAddressdefaultApplicationProblemPlusJSONResponse) VisitPutAddressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PersonAtRequestObject struct {
 	Id     Id `json:"id"`
 	Params PersonAtParams
@@ -3144,6 +4105,130 @@ type PersonAtdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PersonAtdefaultApplicationProblemPlusJSONResponse) VisitPersonAtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AttachRequestObject struct {
+	Id     Id `json:"id"`
+	Params AttachParams
+	Body   *AttachJSONRequestBody
+}
+
+type AttachResponseObject interface {
+	VisitAttachResponse(w http.ResponseWriter) error
+}
+
+type Attach201JSONResponse Attachment
+
+func (response Attach201JSONResponse) VisitAttachResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AttachdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AttachdefaultApplicationProblemPlusJSONResponse) VisitAttachResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AttachmentRequestObject struct {
+	Id         Id                 `json:"id"`
+	Attachment openapi_types.UUID `json:"attachment"`
+	Params     AttachmentParams
+}
+
+type AttachmentResponseObject interface {
+	VisitAttachmentResponse(w http.ResponseWriter) error
+}
+
+type Attachment200JSONResponse AttachmentContent
+
+func (response Attachment200JSONResponse) VisitAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AttachmentdefaultApplicationProblemPlusJSONResponse) VisitAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefuseAttachmentRequestObject struct {
+	Id         Id                 `json:"id"`
+	Attachment openapi_types.UUID `json:"attachment"`
+	Params     RefuseAttachmentParams
+	Body       *RefuseAttachmentJSONRequestBody
+}
+
+type RefuseAttachmentResponseObject interface {
+	VisitRefuseAttachmentResponse(w http.ResponseWriter) error
+}
+
+type RefuseAttachment200JSONResponse PersonRef
+
+func (response RefuseAttachment200JSONResponse) VisitRefuseAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefuseAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RefuseAttachmentdefaultApplicationProblemPlusJSONResponse) VisitRefuseAttachmentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3185,6 +4270,128 @@ type CorrectPersondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CorrectPersondefaultApplicationProblemPlusJSONResponse) VisitCorrectPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonDetailsRequestObject struct {
+	Id     Id `json:"id"`
+	Params PersonDetailsParams
+}
+
+type PersonDetailsResponseObject interface {
+	VisitPersonDetailsResponse(w http.ResponseWriter) error
+}
+
+type PersonDetails200JSONResponse PersonDetails
+
+func (response PersonDetails200JSONResponse) VisitPersonDetailsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PersonDetailsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PersonDetailsdefaultApplicationProblemPlusJSONResponse) VisitPersonDetailsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRequestObject struct {
+	Id     Id `json:"id"`
+	Params PutGroupParams
+	Body   *PutGroupJSONRequestBody
+}
+
+type PutGroupResponseObject interface {
+	VisitPutGroupResponse(w http.ResponseWriter) error
+}
+
+type PutGroup200JSONResponse PersonRef
+
+func (response PutGroup200JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutGroupdefaultApplicationProblemPlusJSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGuardianRequestObject struct {
+	Id     Id `json:"id"`
+	Params PutGuardianParams
+	Body   *PutGuardianJSONRequestBody
+}
+
+type PutGuardianResponseObject interface {
+	VisitPutGuardianResponse(w http.ResponseWriter) error
+}
+
+type PutGuardian200JSONResponse PersonRef
+
+func (response PutGuardian200JSONResponse) VisitPutGuardianResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGuardiandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutGuardiandefaultApplicationProblemPlusJSONResponse) VisitPutGuardianResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3305,6 +4512,45 @@ type UnmaskdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UnmaskdefaultApplicationProblemPlusJSONResponse) VisitUnmaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlacesRequestObject struct {
+	Params PlacesParams
+}
+
+type PlacesResponseObject interface {
+	VisitPlacesResponse(w http.ResponseWriter) error
+}
+
+type Places200JSONResponse PlaceList
+
+func (response Places200JSONResponse) VisitPlacesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlacesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlacesdefaultApplicationProblemPlusJSONResponse) VisitPlacesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3565,12 +4811,33 @@ type StrictServerInterface interface {
 	// Person 人员详情 one resident with applications and cards
 	// (GET /v1/persons/{id})
 	Person(ctx context.Context, request PersonRequestObject) (PersonResponseObject, error)
+	// PutAddress 登记地址 a further address, in the place of the one of its kind
+	// (POST /v1/persons/{id}/addresses)
+	PutAddress(ctx context.Context, request PutAddressRequestObject) (PutAddressResponseObject, error)
 	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
 	// (GET /v1/persons/{id}/at)
 	PersonAt(ctx context.Context, request PersonAtRequestObject) (PersonAtResponseObject, error)
+	// Attach 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	// (POST /v1/persons/{id}/attachments)
+	Attach(ctx context.Context, request AttachRequestObject) (AttachResponseObject, error)
+	// Attachment 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+	// (GET /v1/persons/{id}/attachments/{attachment})
+	Attachment(ctx context.Context, request AttachmentRequestObject) (AttachmentResponseObject, error)
+	// RefuseAttachment 审核不合格 note that an attachment does not do
+	// (POST /v1/persons/{id}/attachments/{attachment}/refusal)
+	RefuseAttachment(ctx context.Context, request RefuseAttachmentRequestObject) (RefuseAttachmentResponseObject, error)
 	// CorrectPerson 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
 	// (POST /v1/persons/{id}/corrections)
 	CorrectPerson(ctx context.Context, request CorrectPersonRequestObject) (CorrectPersonResponseObject, error)
+	// PersonDetails 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+	// (GET /v1/persons/{id}/details)
+	PersonDetails(ctx context.Context, request PersonDetailsRequestObject) (PersonDetailsResponseObject, error)
+	// PutGroup 登记人群 a group to which the resident belongs, or did
+	// (POST /v1/persons/{id}/groups)
+	PutGroup(ctx context.Context, request PutGroupRequestObject) (PutGroupResponseObject, error)
+	// PutGuardian 登记监护人 who acts for the resident, in the place of the one of the same relation
+	// (POST /v1/persons/{id}/guardians)
+	PutGuardian(ctx context.Context, request PutGuardianRequestObject) (PutGuardianResponseObject, error)
 	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
 	// (GET /v1/persons/{id}/history)
 	PersonHistory(ctx context.Context, request PersonHistoryRequestObject) (PersonHistoryResponseObject, error)
@@ -3580,6 +4847,9 @@ type StrictServerInterface interface {
 	// Unmask 查看明文 fields in clear, for a reason, on record
 	// (POST /v1/persons/{id}/unmask)
 	Unmask(ctx context.Context, request UnmaskRequestObject) (UnmaskResponseObject, error)
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	// (GET /v1/places)
+	Places(ctx context.Context, request PlacesRequestObject) (PlacesResponseObject, error)
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -4313,6 +5583,55 @@ func (sh *strictHandler) Person(ctx echo.Context, id Id) error {
 	return nil
 }
 
+// PutAddress operation middleware
+func (sh *strictHandler) PutAddress(ctx echo.Context, id Id, params PutAddressParams) error {
+	var request PutAddressRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body PutAddressJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutAddress(ctx.Request().Context(), request.(PutAddressRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutAddress")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutAddressResponseObject); ok {
+		return validResponse.VisitPutAddressResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // PersonAt operation middleware
 func (sh *strictHandler) PersonAt(ctx echo.Context, id Id, params PersonAtParams) error {
 	var request PersonAtRequestObject
@@ -4333,6 +5652,132 @@ func (sh *strictHandler) PersonAt(ctx echo.Context, id Id, params PersonAtParams
 		return err
 	} else if validResponse, ok := response.(PersonAtResponseObject); ok {
 		return validResponse.VisitPersonAtResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Attach operation middleware
+func (sh *strictHandler) Attach(ctx echo.Context, id Id, params AttachParams) error {
+	var request AttachRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body AttachJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Attach(ctx.Request().Context(), request.(AttachRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Attach")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AttachResponseObject); ok {
+		return validResponse.VisitAttachResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Attachment operation middleware
+func (sh *strictHandler) Attachment(ctx echo.Context, id Id, attachment openapi_types.UUID, params AttachmentParams) error {
+	var request AttachmentRequestObject
+
+	request.Id = id
+	request.Attachment = attachment
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Attachment(ctx.Request().Context(), request.(AttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Attachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AttachmentResponseObject); ok {
+		return validResponse.VisitAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RefuseAttachment operation middleware
+func (sh *strictHandler) RefuseAttachment(ctx echo.Context, id Id, attachment openapi_types.UUID, params RefuseAttachmentParams) error {
+	var request RefuseAttachmentRequestObject
+
+	request.Id = id
+	request.Attachment = attachment
+	request.Params = params
+
+	var body RefuseAttachmentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RefuseAttachment(ctx.Request().Context(), request.(RefuseAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefuseAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RefuseAttachmentResponseObject); ok {
+		return validResponse.VisitRefuseAttachmentResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4382,6 +5827,130 @@ func (sh *strictHandler) CorrectPerson(ctx echo.Context, id Id, params CorrectPe
 		return err
 	} else if validResponse, ok := response.(CorrectPersonResponseObject); ok {
 		return validResponse.VisitCorrectPersonResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PersonDetails operation middleware
+func (sh *strictHandler) PersonDetails(ctx echo.Context, id Id, params PersonDetailsParams) error {
+	var request PersonDetailsRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PersonDetails(ctx.Request().Context(), request.(PersonDetailsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PersonDetails")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PersonDetailsResponseObject); ok {
+		return validResponse.VisitPersonDetailsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutGroup operation middleware
+func (sh *strictHandler) PutGroup(ctx echo.Context, id Id, params PutGroupParams) error {
+	var request PutGroupRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body PutGroupJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGroup(ctx.Request().Context(), request.(PutGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutGroupResponseObject); ok {
+		return validResponse.VisitPutGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutGuardian operation middleware
+func (sh *strictHandler) PutGuardian(ctx echo.Context, id Id, params PutGuardianParams) error {
+	var request PutGuardianRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body PutGuardianJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGuardian(ctx.Request().Context(), request.(PutGuardianRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGuardian")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutGuardianResponseObject); ok {
+		return validResponse.VisitPutGuardianResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4504,6 +6073,31 @@ func (sh *strictHandler) Unmask(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(UnmaskResponseObject); ok {
 		return validResponse.VisitUnmaskResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Places operation middleware
+func (sh *strictHandler) Places(ctx echo.Context, params PlacesParams) error {
+	var request PlacesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Places(ctx.Request().Context(), request.(PlacesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Places")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlacesResponseObject); ok {
+		return validResponse.VisitPlacesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

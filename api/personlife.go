@@ -3,7 +3,7 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -26,11 +26,12 @@ var (
 )
 
 // ownPlace refuses a person whose place does not lie in the operator's.
-func (s *Server) ownPlace(who caller, person registry.Person) error {
-	if !slices.Contains(gb.Divisions().Within(who.operator.Place, s.today()), person.Place) {
+func (s *Server) ownPlace(ctx context.Context, who caller, person registry.Person) error {
+	scope, err := s.db.Scope(ctx, who.operator.Reach())
+	if err == nil && !scope.Covers(person.Place, person.Locality) {
 		return errOtherPlace
 	}
-	return nil
+	return err
 }
 
 // PersonHistory implements StrictServerInterface (变更历史).
@@ -107,7 +108,24 @@ func (s *Server) Unmask(ctx context.Context, request UnmaskRequestObject) (Unmas
 	if err != nil {
 		return nil, err
 	}
-	return Unmask200JSONResponse{IdNumber: optional(values["idNumber"]), Phone: optional(values["phone"]), Address: optional(values["address"])}, nil
+	return Unmask200JSONResponse{
+		IdNumber: optional(values["idNumber"]), Phone: optional(values["phone"]), Address: optional(values["address"]),
+		HouseholdNumber: optional(values["householdNumber"]), Addresses: under(values, "addresses."), Guardians: under(values, "guardians."),
+	}, nil
+}
+
+// under returns the values whose names begin so, by the rest of their names.
+func under(values map[string]string, prefix string) *map[string]string {
+	found := map[string]string{}
+	for name, value := range values {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			found[rest] = value
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &found
 }
 
 // CorrectPerson implements StrictServerInterface (更正、变更).
@@ -122,7 +140,7 @@ func (s *Server) CorrectPerson(ctx context.Context, request CorrectPersonRequest
 		if err != nil {
 			return Person{}, err
 		}
-		if err := s.ownPlace(who, before); err != nil {
+		if err := s.ownPlace(tx.Context(), who, before); err != nil {
 			return Person{}, err
 		}
 		after, err := tx.CorrectPerson(request.Id, body.Version, body.Reason, body.apply)
@@ -142,7 +160,7 @@ func (c *Correction) apply(told *registry.NewPerson) {
 	}{
 		{c.IdNumber, &told.IDNumber}, {c.Name, &told.Name}, {c.NameTibetan, &told.NameTibetan}, {c.NameMongolian, &told.NameMongolian},
 		{c.Ethnic, &told.Ethnic}, {c.Phone, &told.Phone}, {c.Address, &told.Address}, {c.Postcode, &told.Postcode},
-		{c.Place, &told.Place}, {c.Locality, &told.Locality},
+		{c.Place, &told.Place}, {c.Locality, &told.Locality}, {c.Household, &told.Household}, {c.HouseholdRole, &told.HouseholdRole},
 	} {
 		if field.from != nil {
 			*field.to = *field.from
@@ -153,6 +171,9 @@ func (c *Correction) apply(told *registry.NewPerson) {
 	}
 	if c.Sex != nil {
 		told.Sex = string(*c.Sex)
+	}
+	if c.HouseholdKind != nil {
+		told.HouseholdKind = *c.HouseholdKind
 	}
 	if c.Life != nil {
 		told.Life = string(*c.Life)
@@ -168,7 +189,7 @@ func (s *Server) MergePersons(ctx context.Context, request MergePersonsRequestOb
 			if err != nil {
 				return MergeRef{}, err
 			}
-			if err := s.ownPlace(who, person); err != nil {
+			if err := s.ownPlace(tx.Context(), who, person); err != nil {
 				return MergeRef{}, err
 			}
 		}
@@ -184,6 +205,13 @@ func (s *Server) MergePersons(ctx context.Context, request MergePersonsRequestOb
 // UndoMerge implements StrictServerInterface (撤销合并).
 func (s *Server) UndoMerge(ctx context.Context, request UndoMergeRequestObject) (UndoMergeResponseObject, error) {
 	merge, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (MergeRef, error) {
+		kept, err := tx.KeptBy(request.Id)
+		if err != nil {
+			return MergeRef{}, err
+		}
+		if err := s.ownPlace(tx.Context(), callerOf(ctx), kept); err != nil {
+			return MergeRef{}, err
+		}
 		return MergeRef{Id: request.Id}, tx.UndoMerge(request.Id, request.Body.Reason)
 	})
 	if err != nil {
@@ -198,7 +226,7 @@ const maxDuplicates = 50
 // Duplicates implements StrictServerInterface (疑似重复).
 func (s *Server) Duplicates(ctx context.Context, request DuplicatesRequestObject) (DuplicatesResponseObject, error) {
 	who := callerOf(ctx)
-	cases, err := s.db.OpenCases(ctx, who.operator.Place, deref(request.Params.After, uuid.Nil), deref(request.Params.Limit, maxDuplicates))
+	cases, err := s.db.OpenCases(ctx, who.operator.Reach(), deref(request.Params.After, uuid.Nil), deref(request.Params.Limit, maxDuplicates))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +253,7 @@ func (s *Server) DecideDuplicate(ctx context.Context, request DecideDuplicateReq
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ownPlace(who, c.First); err != nil {
+	if err := s.ownPlace(ctx, who, c.First); err != nil {
 		return nil, err
 	}
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (DuplicateRef, error) {

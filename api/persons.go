@@ -23,7 +23,7 @@ const (
 // recorded, also one that finds nobody.
 func (s *Server) FindPersons(ctx context.Context, request FindPersonsRequestObject) (FindPersonsResponseObject, error) {
 	who := callerOf(ctx)
-	found, err := s.search(ctx, who.operator.Place, request.Params)
+	found, err := s.search(ctx, who.operator.Reach(), request.Params)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,8 @@ var (
 	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
 	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin, registry.RoleProducer, registry.RoleStorekeeper}, agency...)
 	chip   = append([]string{registry.RoleCashier}, agency...)
+	// keepers change what is recorded of a resident.
+	keepers = []string{registry.RoleClerk, registry.RoleSupervisor}
 )
 
 // policy is the whole of who may call what, by operationId. An operation
@@ -43,17 +45,25 @@ var policy = map[string]access{
 	"signIn":             {level: workstation},
 	"signOut":            {operator, anyone},
 	"me":                 {operator, anyone},
+	"places":             {operator, anyone},
 	"findPersons":        {operator, agency},
 	"addPerson":          {operator, []string{registry.RoleClerk}},
 	"person":             {operator, agency},
 	"personHistory":      {operator, agency},
 	"personAt":           {operator, agency},
 	"unmask":             {operator, agency},
-	"correctPerson":      {operator, []string{registry.RoleClerk, registry.RoleSupervisor}},
+	"correctPerson":      {operator, keepers},
 	"mergePersons":       {operator, []string{registry.RoleSupervisor}},
 	"undoMerge":          {operator, []string{registry.RoleSupervisor}},
 	"duplicates":         {operator, []string{registry.RoleReviewer, registry.RoleSupervisor}},
 	"decideDuplicate":    {operator, []string{registry.RoleSupervisor}},
+	"personDetails":      {operator, agency},
+	"putAddress":         {operator, keepers},
+	"putGuardian":        {operator, keepers},
+	"putGroup":           {operator, keepers},
+	"attach":             {operator, keepers},
+	"attachment":         {operator, agency},
+	"refuseAttachment":   {operator, []string{registry.RoleReviewer, registry.RoleSupervisor}},
 	"findApplications":   {operator, agency},
 	"apply":              {operator, []string{registry.RoleClerk}},
 	"fireApplication":    {operator, agency},

@@ -17,7 +17,7 @@ import (
 
 // request makes a call of an operation, well formed as to its address.
 func request(route *routers.Route) call {
-	path := strings.NewReplacer("{id}", uuid.NewString(), "{seq}", "0").Replace(route.Path)
+	path := strings.NewReplacer("{id}", uuid.NewString(), "{attachment}", uuid.NewString(), "{seq}", "0").Replace(route.Path)
 	c := call{method: route.Method, path: path}
 	if route.Method == http.MethodPost {
 		c.key = "policy-0001"

@@ -35,15 +35,21 @@ func (s *Server) SubmitTransaction(ctx context.Context, request SubmitTransactio
 }
 
 // Transaction implements StrictServerInterface (查询交易). A cashier sees those
-// of the own institution.
+// of the own institution, a supervisor those of sites in the own place.
 func (s *Server) Transaction(ctx context.Context, request TransactionRequestObject) (TransactionResponseObject, error) {
 	who := callerOf(ctx)
 	found, err := s.exchange.Transaction(ctx, request.Id)
 	if err != nil {
 		return nil, err
 	}
-	if found.Site.Institution != who.operator.Institution && !who.operator.Has(registry.RoleSupervisor) {
-		return nil, exchange.ErrNotYours
+	if found.Site.Institution != who.operator.Institution {
+		scope, err := s.db.Scope(ctx, who.operator.Reach())
+		if err != nil {
+			return nil, err
+		}
+		if !who.operator.Has(registry.RoleSupervisor) || !scope.Covers(found.Site.Place, "") {
+			return nil, exchange.ErrNotYours
+		}
 	}
 	return Transaction200JSONResponse(s.transactionView(found)), nil
 }

@@ -18,8 +18,16 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// maxBody bounds a request's body, in bytes.
+// maxBody bounds a request's body, in bytes, where the contract does not say
+// otherwise by x-max-body.
 const maxBody = 1 << 20
+
+func bodyLimit(operation *openapi3.Operation) int64 {
+	if limit, ok := operation.Extensions["x-max-body"].(float64); ok {
+		return int64(limit)
+	}
+	return maxBody
+}
 
 // uuidForm is the form of ids, of any version (RFC 9562, clause 4).
 const uuidForm = `^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`
@@ -41,7 +49,7 @@ func filterOptions() *openapi3filter.Options {
 func (s *Server) validate(route *routers.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			body, err := readBody(c, route.Operation.RequestBody != nil)
+			body, err := readBody(c, route.Operation.RequestBody != nil, bodyLimit(route.Operation))
 			if err != nil {
 				return err
 			}
@@ -69,9 +77,9 @@ func (s *Server) validate(route *routers.Route) echo.MiddlewareFunc {
 }
 
 // readBody reads the whole body, once, and puts it back for those that follow.
-func readBody(c echo.Context, wanted bool) ([]byte, error) {
+func readBody(c echo.Context, wanted bool, limit int64) ([]byte, error) {
 	request := c.Request()
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), request.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), request.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -1,7 +1,10 @@
 package cmd_test
 
 import (
+	"bytes"
 	"context"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -146,6 +149,20 @@ func TestCounterPage(t *testing.T) {
 		chromedp.SendKeys(chromedp.CSS("#person-form [name=idNumber]"), "\r"))
 	b.see("#person-name", holder)
 	b.see("#person-facts", "撒拉")
+	// A photograph from a camera is cut to the card's size; the guardian is kept.
+	camera := filepath.Join(t.TempDir(), "camera.png")
+	var picture bytes.Buffer
+	require.NoError(t, png.Encode(&picture, image.NewGray(image.Rect(0, 0, 640, 480))))
+	require.NoError(t, os.WriteFile(camera, picture.Bytes(), 0o600))
+	b.do(chromedp.Click(chromedp.CSS("#add-file")), chromedp.WaitVisible(chromedp.CSS("#file-form")),
+		chromedp.SetUploadFiles(chromedp.CSS("#file-form [name=content]"), []string{camera}),
+		chromedp.SendKeys(chromedp.CSS("#file-form [name=reason]"), "到场拍摄\r"),
+		chromedp.WaitVisible(chromedp.CSS("#photo")), chromedp.WaitNotVisible(chromedp.CSS("#file-form")),
+		chromedp.Click(chromedp.CSS("#add-guardian")), chromedp.WaitVisible(chromedp.CSS("#guardian-form")),
+		chromedp.SendKeys(chromedp.CSS("#guardian-form [name=name]"), "韩秀英"),
+		chromedp.SendKeys(chromedp.CSS("#guardian-form [name=idNumber]"), "630102196601010021"),
+		chromedp.SendKeys(chromedp.CSS("#guardian-form [name=reason]"), "户口簿\r"))
+	b.see("#details", "韩秀英")
 	b.shot("1-person")
 	b.do(chromedp.Click(chromedp.CSS(`#apply [data-apply="first"]`)))
 	b.see("#applications", "已申请")

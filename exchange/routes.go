@@ -8,9 +8,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"onecard/internal/gb"
 )
 
 //go:embed routes.yaml
@@ -52,18 +55,23 @@ type Rule struct {
 	Refuse     bool     `yaml:"refuse"`
 }
 
-// Area is a set of places, by prefixes of GB/T 2260 codes. An empty Area is
-// everywhere.
+// Area is a set of places by GB/T 2260 codes, each with all below it, under
+// codes of whichever year. An empty Area is everywhere.
 type Area struct {
 	Within  []string `yaml:"within"`
 	Outside []string `yaml:"outside"`
 }
 
 func (a Area) contains(place string) bool {
-	under := func(prefix string) bool { return strings.HasPrefix(place, prefix) }
-	return (len(a.Within) == 0 || slices.ContainsFunc(a.Within, under)) &&
-		!slices.ContainsFunc(a.Outside, under)
+	places := gb.Divisions()
+	in := func(area string) bool { return places.Lies(place, area, newest()) }
+	return (len(a.Within) == 0 || slices.ContainsFunc(a.Within, in)) &&
+		!slices.ContainsFunc(a.Outside, in)
 }
+
+// newest is the day on which places are compared: a route asks where a place
+// lies now, not where it lay.
+var newest = sync.OnceValue(func() gb.Date { return gb.Divisions().Newest() })
 
 func (r Rule) matches(business, kind, insured, treatment string) bool {
 	return slices.Contains(r.Businesses, business) && slices.Contains(r.Kinds, kind) &&
@@ -117,7 +125,7 @@ func (r *Routes) route(business string, insured Insurance, treatment string) (Ru
 	return Rule{}, ErrNoRoute
 }
 
-var prefixForm = regexp.MustCompile(`^[0-9]{1,6}$`)
+var codeForm = regexp.MustCompile(`^[0-9]{6}$`)
 
 // checkNames verifies the table row by row.
 func (r *Routes) checkNames() error {
@@ -153,23 +161,21 @@ func (r *Routes) checkNames() error {
 				return bad("rule %s: unknown kind %q", rule.ID, kind)
 			}
 		}
-		for _, prefix := range slices.Concat(rule.Insured.Within, rule.Insured.Outside, rule.Treatment.Within, rule.Treatment.Outside) {
-			if !prefixForm.MatchString(prefix) {
-				return bad("rule %s: %q is no prefix of a GB/T 2260 code", rule.ID, prefix)
+		for _, code := range slices.Concat(rule.Insured.Within, rule.Insured.Outside, rule.Treatment.Within, rule.Treatment.Outside) {
+			if !codeForm.MatchString(code) {
+				return bad("rule %s: %q is no GB/T 2260 code", rule.ID, code)
 			}
 		}
 	}
 	return nil
 }
 
-// checkCases tries every case that the rules can tell apart: the prefixes in
-// the table cut the places into regions, and one place of each region stands
-// for all of them.
+// checkCases tries every case that the rules can tell apart: one place stands
+// for all that lie in the same areas.
 func (r *Routes) checkCases() error {
-	var insured, treatment []string
+	var insured, treatment []Area
 	for _, rule := range r.Rules {
-		insured = append(insured, slices.Concat(rule.Insured.Within, rule.Insured.Outside)...)
-		treatment = append(treatment, slices.Concat(rule.Treatment.Within, rule.Treatment.Outside)...)
+		insured, treatment = append(insured, rule.Insured), append(treatment, rule.Treatment)
 	}
 	for _, business := range r.Businesses {
 		for _, kind := range r.Kinds {
@@ -203,34 +209,30 @@ func (r *Routes) checkCase(business, kind, insured, treatment string) error {
 	}
 }
 
-// representatives returns one six-digit code for every region into which the
-// prefixes cut the places: below each prefix what no longer prefix claims, and
-// what lies below none.
-func representatives(prefixes []string) []string {
-	slices.Sort(prefixes)
-	prefixes = slices.Compact(prefixes)
-	var codes []string
-	for _, p := range append([]string{""}, prefixes...) {
-		if code, found := free(p, prefixes); found {
+// representatives returns one place for every set of areas that some place lies
+// in: of all divisions that are known, the places named, and others beside and
+// below them.
+func representatives(areas []Area) []string {
+	var candidates, codes []string
+	for _, d := range gb.Divisions().All() {
+		candidates = append(candidates, d.Code)
+	}
+	for _, area := range areas {
+		for _, code := range slices.Concat(area.Within, area.Outside) {
+			candidates = append(candidates, code, code[:2]+"0000", code[:4]+"00", code[:2]+"9900", code[:4]+"99")
+		}
+	}
+	candidates = append(candidates, "990000")
+	seen := map[string]bool{}
+	for _, code := range candidates {
+		var in strings.Builder
+		for _, area := range areas {
+			fmt.Fprint(&in, area.contains(code), " ")
+		}
+		if code != "" && !seen[in.String()] {
+			seen[in.String()] = true
 			codes = append(codes, code)
 		}
 	}
 	return codes
-}
-
-// free finds a code below prefix that lies below none of the longer prefixes.
-func free(prefix string, prefixes []string) (string, bool) {
-	if len(prefix) == 6 {
-		return prefix, true
-	}
-	for digit := '0'; digit <= '9'; digit++ {
-		next := prefix + string(digit)
-		if slices.Contains(prefixes, next) {
-			continue
-		}
-		if code, found := free(next, prefixes); found {
-			return code, true
-		}
-	}
-	return "", false
 }

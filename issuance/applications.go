@@ -127,7 +127,7 @@ func (s *Service) Application(ctx context.Context, id uuid.UUID) (Application, e
 // Filter chooses applications; zero fields choose all.
 type Filter struct {
 	State    string
-	Place    string // division code; with all places below it
+	Place    string // where it was entered: a place of any level, with all below it
 	PersonID uuid.UUID
 	After    uuid.UUID // the last id of the page before
 	Limit    int       // default 50
@@ -143,7 +143,11 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 		query = query.Where("state = ?", f.State)
 	}
 	if f.Place != "" {
-		query = query.Where("place LIKE ?", below(f.Place)+"%")
+		scope, err := s.db.Scope(ctx, f.Place)
+		if err != nil {
+			return nil, err
+		}
+		query = scope.In(query, "place", "locality")
 	}
 	if f.PersonID != uuid.Nil {
 		query = query.Where("person_id = ?", f.PersonID)
@@ -163,6 +167,20 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 		applications[i] = row.domain()
 	}
 	return applications, nil
+}
+
+// EnteredIn says whether an application was entered within a scope, or
+// registry.ErrNotFound.
+func EnteredIn(tx *registry.Tx, id uuid.UUID, scope registry.Scope) (bool, error) {
+	var row applicationRow
+	if err := tx.DB().Select("id", "place", "locality").Where("id = ?", id).Take(&row).Error; err != nil {
+		return false, err
+	}
+	locality := ""
+	if row.Locality != nil {
+		locality = *row.Locality
+	}
+	return scope.Covers(row.Place, locality), nil
 }
 
 // ApplicationEvents returns what an operator may do with an application now.

@@ -118,6 +118,9 @@ func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 		row.State = StateDraft
 	}
 	row.stage(row.State, may.policy, tx.Now())
+	if office := tx.Actor().Locality; office != "" {
+		row.Locality = &office
+	}
 	if err := tx.DB().Create(&row).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {
 			return Application{}, ErrRunning // another counter was faster

@@ -89,8 +89,12 @@ func (s *Service) intentionOf(person registry.Person, p *profile.Profile, kind, 
 // Waiting returns applications for cards made in batches, of a place with all
 // places below it, that wait to be made, oldest first, after one of them.
 func (s *Service) Waiting(tx *registry.Tx, place string, after uuid.UUID, most int) ([]Application, error) {
+	scope, err := s.db.Scope(tx.Context(), place)
+	if err != nil {
+		return nil, err
+	}
 	var rows []applicationRow
-	query := tx.DB().Order("id").Where("state = ? AND method = ? AND place LIKE ?", StateNumbered, MethodBatch, below(place)+"%")
+	query := scope.In(tx.DB().Order("id").Where("state = ? AND method = ?", StateNumbered, MethodBatch), "place", "locality")
 	if after != uuid.Nil {
 		query = query.Where("id > ?", after)
 	}

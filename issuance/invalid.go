@@ -22,14 +22,38 @@ func listInvalid(tx *registry.Tx, row cardRow) error {
 	return nil
 }
 
+// Grade is what a terminal does with a card on the list (失效等级).
+type Grade struct {
+	Code string
+	Text Text
+}
+
+// Grades are those of each status: how far a terminal that cannot ask goes.
+var Grades = map[string]Grade{
+	StatusTempLost:  {"refuse", Text{"暂停使用，可解挂", "refuse; the report may be cancelled"}},
+	StatusLost:      {"refuse-and-report", Text{"拒绝使用，并告知所在地", "refuse, and report where it was shown"}},
+	StatusLocked:    {"refuse", Text{"拒绝使用，到窗口办理", "refuse; the holder asks at an office"}},
+	StatusCancelled: {"retain", Text{"拒绝使用，可收回", "refuse; the card may be kept"}},
+}
+
 // InvalidCard is a card's latest change on the list of invalid cards: the
-// status that it has from then on; 1 takes it off the list.
+// status that it has from then on; 0 and 1 take it off the list.
 type InvalidCard struct {
-	Seq        int64
-	ChipID     string
-	CardNumber string
-	Status     string
-	At         time.Time
+	Seq        int64     `json:"seq"`
+	ChipID     string    `json:"chipId"`
+	CardNumber string    `json:"cardNumber"`
+	Status     string    `json:"status"`
+	Grade      string    `json:"grade,omitempty"`
+	At         time.Time `json:"at"`
+}
+
+// InvalidList is a page of the list of invalid cards as the province knew it at
+// an instant: what changed after Since, up to Latest.
+type InvalidList struct {
+	IssuedAt time.Time     `json:"issuedAt"`
+	Since    int64         `json:"since"`
+	Latest   int64         `json:"latest"`
+	Entries  []InvalidCard `json:"entries"`
 }
 
 // listPage is how many changes one answer holds.
@@ -39,7 +63,8 @@ const listPage = 5000
 // sequence number, in their order, and the number up to which they go: ask
 // again with it, until nothing comes. Since 0 it is the full list and leaves
 // out what is valid again.
-func (s *Service) InvalidCards(ctx context.Context, since int64) ([]InvalidCard, int64, error) {
+func (s *Service) InvalidCards(ctx context.Context, since int64) (InvalidList, error) {
+	list := InvalidList{IssuedAt: s.db.Now(), Since: since, Latest: since}
 	query := s.db.Read(ctx).Where("seq > ?", since).
 		Where("NOT EXISTS (SELECT 1 FROM invalid_cards later WHERE later.card_id = invalid_cards.card_id AND later.seq > invalid_cards.seq)")
 	if since == 0 {
@@ -47,13 +72,16 @@ func (s *Service) InvalidCards(ctx context.Context, since int64) ([]InvalidCard,
 	}
 	var rows []invalidRow
 	if err := query.Order("seq").Limit(listPage).Find(&rows).Error; err != nil {
-		return nil, 0, fmt.Errorf("list of invalid cards: %w", err)
+		return InvalidList{}, fmt.Errorf("list of invalid cards: %w", err)
 	}
-	latest := since
-	entries := make([]InvalidCard, len(rows))
+	list.Entries = make([]InvalidCard, len(rows))
 	for i, row := range rows {
-		entries[i] = InvalidCard{Seq: row.Seq, ChipID: row.ChipID, CardNumber: row.CardNumber, Status: row.Status, At: row.At}
-		latest = row.Seq
+		list.Entries[i] = InvalidCard{Seq: row.Seq, ChipID: row.ChipID, CardNumber: row.CardNumber, Status: row.Status, Grade: Grades[row.Status].Code, At: row.At.UTC()}
+		list.Latest = row.Seq
 	}
-	return entries, latest, nil
+	return list, nil
 }
+
+// SignList signs a page of the list in the province's name, so that a terminal
+// may rely on it wherever it comes from, and knows how old it is.
+func (s *Service) SignList(list InvalidList) (string, error) { return s.signer.Sign(list) }

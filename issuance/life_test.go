@@ -86,9 +86,9 @@ func endOfLife(t *testing.T, w world, c issuance.Card) {
 	}
 	// Seven changes: activate, lock, unlock and four by hand; twice is once.
 	require.Equal(t, 7, w.count(t, "card_status_log", "card_id = ?", c.ID))
-	list, latest, err := w.InvalidCards(t.Context(), 0)
+	list, err := w.InvalidCards(t.Context(), 0)
 	require.NoError(t, err)
-	require.Equal(t, []issuance.InvalidCard{{Seq: latest, ChipID: c.ChipID, CardNumber: c.Number, Status: issuance.StatusCancelled, At: w.db.Now()}}, list)
+	require.Equal(t, []issuance.InvalidCard{{Seq: list.Latest, ChipID: c.ChipID, CardNumber: c.Number, Status: issuance.StatusCancelled, Grade: "retain", At: w.db.Now()}}, list.Entries)
 	all, err := w.CardsOf(t.Context(), c.PersonID)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
@@ -107,12 +107,12 @@ func TestInvalidCards(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w world) {
 		list := func(since int64) (statuses []string, latest int64) {
-			entries, latest, err := w.InvalidCards(t.Context(), since)
+			page, err := w.InvalidCards(t.Context(), since)
 			require.NoError(t, err)
-			for _, entry := range entries {
+			for _, entry := range page.Entries {
 				statuses = append(statuses, entry.CardNumber+" "+entry.Status)
 			}
-			return statuses, latest
+			return statuses, page.Latest
 		}
 		first, _ := w.activated(t)
 		second, _ := w.activated(t)

@@ -65,6 +65,7 @@ type applicationRow struct {
 	PersonID   uuid.UUID  `gorm:"column:person_id"`
 	Kind       string     `gorm:"column:kind"`
 	Place      string     `gorm:"column:place"`
+	Locality   *string    `gorm:"column:locality"`
 	State      string     `gorm:"column:state"`
 	CardNumber *string    `gorm:"column:card_number"`
 	CardID     *uuid.UUID `gorm:"column:card_id"`

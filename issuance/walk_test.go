@@ -230,20 +230,20 @@ func (k *walk) replay(t *rapid.T, m *issuance.Machine, subject string) string {
 // refresh asks for the changes of the list as a terminal does, and compares
 // what it has then with the full list.
 func (k *walk) refresh(t *rapid.T) {
-	changes, latest, err := k.InvalidCards(t.Context(), k.seq)
+	changes, err := k.InvalidCards(t.Context(), k.seq)
 	require.NoError(t, err)
-	k.seq = latest
-	for _, change := range changes {
+	k.seq = changes.Latest
+	for _, change := range changes.Entries {
 		if change.Status == issuance.StatusNormal {
 			delete(k.listed, change.ChipID)
 		} else {
 			k.listed[change.ChipID] = change.Status
 		}
 	}
-	full, _, err := k.InvalidCards(t.Context(), 0)
+	full, err := k.InvalidCards(t.Context(), 0)
 	require.NoError(t, err)
 	whole := map[string]string{}
-	for _, entry := range full {
+	for _, entry := range full.Entries {
 		whole[entry.ChipID] = entry.Status
 	}
 	require.Equal(t, whole, k.listed)

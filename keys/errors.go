@@ -18,6 +18,8 @@ var (
 	ErrRetired error = unknownKey("密钥已停用 key version is retired")
 	// ErrNotActive: no version of the key is for new cards, or new data, now.
 	ErrNotActive = errors.New("密钥未启用 no key version is active")
+	// ErrInUse: data is sealed under the version, or may still be.
+	ErrInUse = errors.New("仍有数据使用该版本 data is still sealed under this version")
 	// ErrAlgorithm: the operation is not defined for the key's algorithm.
 	ErrAlgorithm = errors.New("密钥算法不支持该操作 operation not defined for the key's algorithm")
 	// ErrInput: an argument has the wrong length or form.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type Keeper struct {
 	// versions ascending.
 	doc  *document
 	keys map[string][]*held
+	file refreshed
 }
 
 // held is one version of one key.
@@ -71,6 +73,8 @@ func Create(path string, kek KEK, specs []Spec, options ...Option) (*Keeper, err
 // ErrTampered, ErrFormat and ErrPermissions tell what is wrong.
 func Open(path string, kek KEK, options ...Option) (*Keeper, error) {
 	k := newKeeper(path, kek, options)
+	k.file.due(time.Now())
+	state, _ := os.Stat(path) // before it is read: what is written in between is read again
 	content, err := readPrivate(path)
 	if err != nil {
 		return nil, err
@@ -78,6 +82,7 @@ func Open(path string, kek KEK, options ...Option) (*Keeper, error) {
 	if err := k.load(content); err != nil {
 		return nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
+	k.file.state = state
 	return k, nil
 }
 
@@ -214,19 +219,27 @@ func (k *Keeper) store(added []*held) error {
 		}
 		return 1
 	})
-	if err := next.sign(k.kek); err != nil {
+	if err := k.commit(&next); err != nil {
 		return err
 	}
-	if err := k.write(&next); err != nil {
-		return err
-	}
-	k.doc = &next
 	for _, h := range added {
 		versions := slices.DeleteFunc(slices.Clone(k.keys[h.Name]), func(present *held) bool { return h.replaces(present.entry) })
 		versions = append(versions, h)
 		slices.SortFunc(versions, func(a, b *held) int { return a.Version - b.Version })
 		k.keys[h.Name] = versions
 	}
+	return nil
+}
+
+// commit signs and writes the document in the place of the present one.
+func (k *Keeper) commit(next *document) error {
+	if err := next.sign(k.kek); err != nil {
+		return err
+	}
+	if err := k.write(next); err != nil {
+		return err
+	}
+	k.doc = next
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,9 +29,8 @@ type Life struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// check reports what is wrong with the life of a key of that usage. Data at
-// rest can be opened as long as it lies there, so its keys do not retire; a
-// blind index has one key for ever.
+// check reports what is wrong with the life of a key of that usage. A blind
+// index has one key for ever.
 func (l Life) check(usage Usage) error {
 	if !slices.Contains([]Status{Active, Field, Retired}, l.Status) {
 		return inputError("状态 status", "active, field, retired")
@@ -38,12 +38,14 @@ func (l Life) check(usage Usage) error {
 	if !l.Until.IsZero() && !l.Until.After(l.From) {
 		return inputError("until", "应晚于 must be after from")
 	}
-	ends := l.Status == Retired || !l.Until.IsZero()
-	if (usage == FieldEncryption && ends) || (usage == BlindIndex && l != Life{}) {
-		return fmt.Errorf("个人数据的密钥不得停用 keys of personal data do not retire: %w", ErrWrongUsage)
+	if usage == BlindIndex && l != (Life{}) {
+		return fmt.Errorf("盲索引的密钥不得停用 the key of blind indexes does not retire: %w", ErrWrongUsage)
 	}
 	return nil
 }
+
+// ends tells whether the version serves nothing from a day on.
+func (l Life) ends() bool { return l.Status == Retired || !l.Until.IsZero() }
 
 // whole cuts the times to seconds of UTC, as the file holds them.
 func (l Life) whole() Life {
@@ -67,8 +69,9 @@ func (l Life) retired(now time.Time) bool {
 
 // SetLife says what a version of a key is still for, from now on: ErrNoKey if
 // there is no such version, ErrWrongUsage for what its usage does not allow,
-// ErrNotActive if new personal data would have no key. A keeper opened before
-// sees it when it opens the file again.
+// ErrNotActive if new personal data would have no key. Data at rest can be
+// opened as long as it lies there: its key ends by [Keeper.Retire] alone. Other
+// keepers of the same file see it within [Refresh].
 func (k *Keeper) SetLife(name string, version int, life Life) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,11 +84,19 @@ func (k *Keeper) SetLife(name string, version int, life Life) error {
 	if err := life.check(present.Usage); err != nil {
 		return keyError(name, version, err)
 	}
+	if present.Usage == FieldEncryption && life.ends() {
+		return fmt.Errorf("数据密钥须证明无数据使用后才可停用 a data key retires when nothing is sealed under it: %w", keyError(name, version, ErrWrongUsage))
+	}
 	if present.Usage == FieldEncryption && !slices.ContainsFunc(k.keys[name], func(h *held) bool {
 		return (h == present && life.current(k.now())) || (h != present && h.current(k.now()))
 	}) {
 		return keyError(name, version, ErrNotActive)
 	}
+	return k.relive(present, life)
+}
+
+// relive stores the version with another life.
+func (k *Keeper) relive(present *held, life Life) error {
 	if present.Life == life {
 		return nil
 	}
@@ -108,8 +119,20 @@ func (k *Keeper) Current(name string) (version int, err error) {
 }
 
 // find returns the version of the key that is named, for 0 the current one.
-// A retired version is ErrRetired.
+// A retired version is ErrRetired. One that is not known may have been made by
+// another process just now.
 func (k *Keeper) find(key Key) (*held, error) {
+	if k.file.due(time.Now()) {
+		k.refresh()
+	}
+	h, err := k.known(key)
+	if errors.Is(err, ErrNoKey) && k.refresh() {
+		return k.known(key)
+	}
+	return h, err
+}
+
+func (k *Keeper) known(key Key) (*held, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	now := k.now()

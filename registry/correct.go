@@ -30,15 +30,12 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 	if err := checkReason(reason); err != nil {
 		return Person{}, err
 	}
-	before, row, err := tx.lockPerson(id)
-	if err != nil {
-		return Person{}, err
-	}
+	before, row, err := tx.lockFile(id)
 	switch {
+	case err != nil:
+		return Person{}, err
 	case version != 0 && version != before.Stamp.Version:
 		return Person{}, ErrStale
-	case before.MergedInto != nil:
-		return Person{}, &Error{Kind: ErrConflict, Table: "persons", Constraint: "merged"}
 	}
 	told := before.told()
 	change(&told)
@@ -48,6 +45,11 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 	}
 	if after.Place != before.Place {
 		if err := tx.placeToday(after.Place); err != nil {
+			return Person{}, err
+		}
+	}
+	if after.Place != before.Place || after.Locality != before.Locality {
+		if err := tx.localityToday(after.Locality, after.Place); err != nil {
 			return Person{}, err
 		}
 	}
@@ -74,7 +76,6 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 		return Person{}, err
 	}
 	after.Stamp = Stamp{Version: before.Stamp.Version + 1, At: tx.now, By: tx.actor.Operator, On: tx.actor.Workstation, Reason: reason}
-	after.Household = ""
 	for _, follow := range tx.db.follow {
 		if err := follow(tx, before, after); err != nil {
 			return Person{}, err
@@ -97,8 +98,9 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// lockPerson reads a person and holds the row until the transaction ends.
-func (tx *Tx) lockPerson(id uuid.UUID) (Person, personRow, error) {
+// lockFile reads a person and holds the row until the transaction ends. A file
+// that was merged into another is changed no more.
+func (tx *Tx) lockFile(id uuid.UUID) (Person, personRow, error) {
 	var row personRow
 	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", id).Take(&row).Error; err != nil {
 		return Person{}, personRow{}, err
@@ -106,6 +108,9 @@ func (tx *Tx) lockPerson(id uuid.UUID) (Person, personRow, error) {
 	persons, err := tx.db.openPersons(tx.ctx, []personRow{row})
 	if err != nil {
 		return Person{}, personRow{}, err
+	}
+	if persons[0].MergedInto != nil {
+		return Person{}, personRow{}, &Error{Kind: ErrConflict, Table: "persons", Constraint: "merged"}
 	}
 	return persons[0], row, nil
 }
@@ -117,7 +122,7 @@ func (tx *Tx) writePerson(person Person, before personRow, reason string) error 
 		return err
 	}
 	row := rows[0]
-	if person.Household == "" {
+	if person.Household == "" && before.HouseholdSealed == nil { // recorded before it was sealed
 		row.HouseholdIndex = before.HouseholdIndex
 	}
 	return tx.gorm.Model(&personRow{}).Where("id = ?", person.ID).Updates(tx.Change(map[string]any{
@@ -126,7 +131,7 @@ func (tx *Tx) writePerson(person Person, before personRow, reason string) error 
 		"name_tibetan_sealed": row.NameTibetanSealed, "name_mongolian_sealed": row.NameMongolianSealed,
 		"phone_sealed": row.PhoneSealed, "phone_index": row.PhoneIndex, "address_sealed": row.AddressSealed, "postcode": row.Postcode,
 		"sex": row.Sex, "ethnic": row.Ethnic, "birth": row.Birth, "nationality": row.Nationality, "place": row.Place, "locality": row.Locality,
-		"household_kind": row.HouseholdKind, "household_index": row.HouseholdIndex, "household_role": row.HouseholdRole,
+		"household_kind": row.HouseholdKind, "household_sealed": row.HouseholdSealed, "household_index": row.HouseholdIndex, "household_role": row.HouseholdRole,
 		"education": row.Education, "employment": row.Employment, "employer": row.Employer, "life_state": row.LifeState,
 		"police_state": row.PoliceState, "ministry_state": row.MinistryState,
 	}, reason)).Error
@@ -137,7 +142,7 @@ func (p Person) told() NewPerson {
 	return NewPerson{
 		IDType: p.IDType, IDNumber: p.Number(), Name: p.Name, NameTibetan: p.NameTibetan, NameMongolian: p.NameMongolian,
 		Sex: string(p.Sex), Birth: p.Birth, Ethnic: p.Ethnic, Nationality: p.Nationality, Phone: p.Phone, Address: p.Address,
-		Postcode: p.Postcode, Place: p.Place, Locality: p.Locality, HouseholdKind: p.HouseholdKind, HouseholdRole: p.HouseholdRole,
+		Postcode: p.Postcode, Place: p.Place, Locality: p.Locality, HouseholdKind: p.HouseholdKind, Household: p.Household, HouseholdRole: p.HouseholdRole,
 		Education: p.Education, Employment: p.Employment, Life: p.Life,
 	}
 }
@@ -164,7 +169,7 @@ func differences(before, after Person) []string {
 		{"postcode", before.Postcode == after.Postcode},
 		{"place", before.Place == after.Place},
 		{"locality", before.Locality == after.Locality},
-		{"household", before.HouseholdKind == after.HouseholdKind && before.HouseholdRole == after.HouseholdRole && after.Household == ""},
+		{"household", before.HouseholdKind == after.HouseholdKind && before.HouseholdRole == after.HouseholdRole && before.Household == after.Household},
 		{"education", before.Education == after.Education},
 		{"employment", before.Employment == after.Employment},
 		{"life", before.Life == after.Life},

@@ -94,13 +94,36 @@ func (tx *Tx) placeToday(place string) error {
 	return nil
 }
 
+// localityToday makes sure that a locality, if one is told, is a township or
+// community today and lies in the place.
+func (tx *Tx) localityToday(locality, place string) error {
+	if locality == "" {
+		return nil
+	}
+	places, err := tx.db.Places(tx.ctx)
+	if err != nil {
+		return err
+	}
+	today := gb.DateOf(tx.now.In(beijing))
+	if _, ok := places.At(locality, today); !ok || len(locality) == len(place) || !places.Lies(locality, place, today) {
+		return &FieldError{Field: "locality", ZH: "应为该地区内现行的 9 位乡级或 12 位村级代码", EN: "a code of 9 (township) or 12 digits (community) in that place that is valid today"}
+	}
+	return nil
+}
+
 // Prefecture returns the code of the prefecture (市州) that a division lies in
-// by its code: four digits and 00.
+// by its code: four digits and 00. The audit log has a chain for each; its name
+// stays when a prefecture gets another code.
 func Prefecture(place string) (string, error) {
 	if !isCode(place) {
 		return "", fmt.Errorf("registry: prefecture: %w", &FieldError{Field: "place", ZH: "应为 6 位行政区划代码", EN: "a division code of 6 digits"})
 	}
-	return prefecture(place), nil
+	return place[:4] + "00", nil
 }
 
-func prefecture(place string) string { return place[:4] + "00" }
+// prefecture returns the prefecture in which a place lies today, or the
+// province itself.
+func (db *DB) prefecture(place string) string {
+	path := gb.Divisions().Path(place, db.Today())
+	return path[max(len(path)-2, 0)]
+}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,9 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
-
-	"onecard/internal/gb"
-	"onecard/internal/pinyin"
 )
 
 // Rules by which two files, or a file and a row of another system, are taken
@@ -19,6 +15,7 @@ import (
 const (
 	RuleNameBirth  = "same-name-birth"   // 姓名、出生日期相同，号码不同
 	RuleSoundBirth = "same-sound-birth"  // 姓名读音、出生日期相同，号码不同
+	RulePhoneName  = "same-phone-name"   // 电话、姓名相同，号码不同
 	RulePhoto      = "same-photo"        // 照片相同
 	RuleOtherName  = "number-other-name" // 号码相同，姓名不同
 )
@@ -100,121 +97,16 @@ func (tx *Tx) addCases(cases []duplicateRow) error {
 	return nil
 }
 
-// suspicion is the rule by which two files look like one person's, or none:
-// the same name and day of birth within a prefecture, or a name that sounds the
-// same within a county.
-func suspicion(a, b Person) string {
-	switch {
-	case a.ID == b.ID || a.Birth != b.Birth:
-		return ""
-	case letters(a.Name) == letters(b.Name) && prefecture(a.Place) == prefecture(b.Place):
-		return RuleNameBirth
-	case a.Place == b.Place && pinyin.Sound(a.Name) == pinyin.Sound(b.Name):
-		return RuleSoundBirth
-	default:
-		return ""
-	}
-}
-
-// suspect opens a case for each pair among persons of the same sound and day
-// of birth. Who was merged is one person already.
-func (tx *Tx) suspect(persons []Person) (int, error) {
-	var cases []duplicateRow
-	for i, a := range persons {
-		for _, b := range persons[i+1:] {
-			rule := suspicion(a, b)
-			if rule == "" || a.MergedInto != nil || b.MergedInto != nil {
-				continue
-			}
-			id, err := tx.NewID()
-			if err != nil {
-				return 0, fmt.Errorf("registry: new id: %w", err)
-			}
-			first, second := a.ID, b.ID
-			if bytes.Compare(first[:], second[:]) > 0 {
-				first, second = second, first
-			}
-			cases = append(cases, duplicateRow{ID: id, FirstID: first, SecondID: &second, Rule: rule, Place: a.Place, State: "open", FoundAt: tx.now})
-		}
-	}
-	return len(cases), tx.addCases(cases)
-}
-
-// mostAlike bounds the files of one sound and day of birth that are compared.
-const mostAlike = 20
-
-// suspectNew compares a person who was just registered with those of the same
-// sound and day of birth (录入时查重).
-func (tx *Tx) suspectNew(row personRow) error {
-	var rows []personRow
-	err := tx.gorm.Where("sound_index = ? AND birth = ?", row.SoundIndex, row.Birth).Limit(mostAlike).Find(&rows).Error
-	if err != nil || len(rows) < 2 {
-		return err
-	}
-	persons, err := tx.db.openPersons(tx.ctx, rows)
-	if err != nil {
-		return err
-	}
-	_, err = tx.suspect(persons)
-	return err
-}
-
-// ScanDuplicates compares all persons of the same sound and day of birth (批量查重)
-// and opens a case for each suspicious pair. It goes through an index, in
-// transactions of bounded size, and may be stopped and run again: no case is
-// opened twice. It returns the number of suspicious pairs.
-func (db *DB) ScanDuplicates(ctx context.Context, actor Actor) (int, error) {
-	const groups = 200
-	type group struct {
-		SoundIndex []byte
-		Birth      string
-	}
-	total := 0
-	last := group{SoundIndex: []byte{}}
-	for {
-		var found []group
-		err := db.Read(ctx).Table("persons").Select("sound_index, birth").
-			Where("(sound_index > ? OR (sound_index = ? AND birth > ?))", last.SoundIndex, last.SoundIndex, last.Birth).
-			Group("sound_index, birth").Having("count(*) > 1").Order("sound_index, birth").Limit(groups).Scan(&found).Error
-		if err != nil {
-			return total, fmt.Errorf("registry: duplicates: %w", err)
-		}
-		if len(found) == 0 {
-			return total, nil
-		}
-		err = db.InTx(ctx, actor, func(tx *Tx) error {
-			pairs := 0
-			for _, g := range found {
-				var rows []personRow
-				if err := tx.gorm.Where("sound_index = ? AND birth = ?", g.SoundIndex, g.Birth).Limit(mostAlike).Find(&rows).Error; err != nil {
-					return err
-				}
-				persons, err := db.openPersons(tx.ctx, rows)
-				if err != nil {
-					return err
-				}
-				n, err := tx.suspect(persons)
-				if err != nil {
-					return err
-				}
-				pairs += n
-			}
-			total += pairs
-			return tx.Audit("duplicates.scanned", "persons", map[string]string{"pairs": fmt.Sprint(pairs)})
-		})
-		if err != nil {
-			return total, err
-		}
-		last = found[len(found)-1]
-	}
-}
-
 // OpenCases returns the cases of a place and all below it that wait for a
 // decision, the oldest first, after the case of that id.
 func (db *DB) OpenCases(ctx context.Context, place string, after uuid.UUID, limit int) ([]DuplicateCase, error) {
-	places := gb.Divisions().Within(place, gb.DateOf(db.Now().In(beijing)))
+	scope, err := db.Scope(ctx, place)
+	if err != nil {
+		return nil, err
+	}
 	var rows []duplicateRow
-	err := db.Read(ctx).Where("state = 'open' AND place IN ? AND id > ?", places, after).Order("id").Limit(limit).Find(&rows).Error
+	const locality = "(SELECT p.locality FROM persons p WHERE p.id = first_id)"
+	err = scope.In(db.Read(ctx), "place", locality).Where("state = 'open' AND id > ?", after).Order("id").Limit(limit).Find(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("registry: cases: %w", err)
 	}

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ func TestDuplicates(t *testing.T) {
 		again := func(birth string, sequence int, name, place string) registry.Person {
 			told := herderPerson(t)
 			told.IDNumber, told.Name, told.Place = idNumber(t, place, birth, sequence), name, place
+			told.Phone = fmt.Sprintf("139000001%02d", sequence)
 			return addPerson(t, db, told)
 		}
 		again("1888-05-02", 21, "扎西多杰", "632723")           // another birthday

@@ -84,22 +84,29 @@ type way struct {
 }
 
 type search struct {
-	db     *DB
-	ctx    context.Context
-	q      Query
-	today  gb.Date
-	places []string
-	ways   []way
-	hits   []Hit
-	seen   map[uuid.UUID]bool
-	more   bool
+	db    *DB
+	ctx   context.Context
+	q     Query
+	place Scope
+	near  Scope
+	ways  []way
+	hits  []Hit
+	seen  map[uuid.UUID]bool
+	more  bool
 }
 
 func (db *DB) newSearch(ctx context.Context, q Query) (*search, error) {
-	s := &search{db: db, ctx: ctx, q: q, today: gb.DateOf(db.Now().In(beijing)), seen: map[uuid.UUID]bool{}}
+	s := &search{db: db, ctx: ctx, q: q, seen: map[uuid.UUID]bool{}}
 	if q.Place != "" {
-		if s.places = gb.Divisions().Within(q.Place, s.today); len(s.places) == 0 {
-			return nil, &FieldError{Field: "place", ZH: "应为现行的行政区划代码", EN: "a division code that is valid today"}
+		var err error
+		if s.place, err = db.Scope(ctx, q.Place); err != nil {
+			return nil, err
+		}
+	}
+	if q.Near != "" {
+		var err error
+		if s.near, err = db.Scope(ctx, q.Near); err != nil {
+			return nil, err
 		}
 	}
 	for _, text := range []struct{ field, value string }{{"number", q.Number}, {"name", q.Name}, {"latin", q.Latin}, {"phone", q.Phone}} {
@@ -163,7 +170,7 @@ func (s *search) byPhone() error {
 }
 
 func (s *search) byBirth() error {
-	if s.q.Birth.IsZero() || len(s.places) == 0 {
+	if s.q.Birth.IsZero() || s.q.Place == "" {
 		return &FieldError{Field: "name", ZH: "请输入号码、电话、姓名，或出生日期加地区", EN: "give a number, a telephone number, a name, or a day of birth with a place"}
 	}
 	s.ways = []way{{why: FoundBirth, score: 30, fits: func(Person) bool { return true }}}
@@ -203,12 +210,8 @@ func (s *search) byLatin(typed string) error {
 
 // follow goes one way: first in the asker's own place, then everywhere else.
 func (s *search) follow(w way) error {
-	own := []string{}
-	if s.q.Near != "" && w.digest != nil {
-		own = gb.Divisions().Within(s.q.Near, s.today)
-	}
-	if len(own) > 0 && len(own) < len(gb.Divisions().All())/2 {
-		if err := s.read(w, func(db *gorm.DB) *gorm.DB { return db.Where("place IN ?", own) }); err != nil {
+	if s.q.Near != "" && w.digest != nil && !s.near.whole() {
+		if err := s.read(w, func(db *gorm.DB) *gorm.DB { return s.near.In(db, "place", "locality") }); err != nil {
 			return err
 		}
 	}
@@ -223,8 +226,8 @@ func (s *search) read(w way, narrow func(*gorm.DB) *gorm.DB) error {
 	if w.where != "" {
 		query = query.Where(w.where, w.digest)
 	}
-	if len(s.places) > 0 {
-		query = query.Where("place IN ?", s.places)
+	if s.q.Place != "" {
+		query = s.place.In(query, "place", "locality")
 	}
 	if !s.q.Birth.IsZero() {
 		query = query.Where("birth = ?", s.q.Birth.String())
@@ -263,9 +266,9 @@ func (s *search) rank(w way, person Person) Hit {
 	if w.why == FoundSound && s.q.Name != "" && letters(person.Name) == letters(s.q.Name) {
 		hit.Why, hit.Score = FoundDots, 95
 	}
-	if s.q.Near != "" && person.Place == s.q.Near {
+	if s.q.Near != "" && s.near.Covers(person.Place, person.Locality) {
 		hit.Score += 8
-	} else if s.q.Near != "" && prefecture(person.Place) == prefecture(s.q.Near) {
+	} else if s.q.Near != "" && s.db.prefecture(person.Place) == s.db.prefecture(s.q.Near[:6]) {
 		hit.Score += 4
 	}
 	if person.Living() {

@@ -20,21 +20,22 @@ import (
 // change that does not count, and it refuses to delete.
 //
 // Columns that end in _sealed or _index may change without a version: a change
-// of keys writes the same value anew.
-var kept = []struct{ table, key string }{
-	{"persons", "id"},
-	{"person_numbers", "number_index, system"},
-	{"insured", "person_id, kind, place"},
-	{"bank_accounts", "id"},
-	{"addresses", "id"},
-	{"guardians", "ward_id, relation"},
-	{"person_groups", "person_id, label"},
-	{"old_cards", "pool, number_index"},
-	{"attachments", "id"},
-	{"peer_names", "person_id, peer"},
-	{"institutions", "id"},
-	{"blank_cards", "serial"},
-	{"cards", "id"},
+// of keys writes the same value anew. once is a column that is written once and
+// for all: the history has no second copy of it.
+var kept = []struct{ table, key, once string }{
+	{table: "persons", key: "id"},
+	{table: "person_numbers", key: "number_index, system"},
+	{table: "insured", key: "person_id, kind, place"},
+	{table: "bank_accounts", key: "id"},
+	{table: "addresses", key: "id"},
+	{table: "guardians", key: "ward_id, relation"},
+	{table: "person_groups", key: "person_id, label"},
+	{table: "old_cards", key: "pool, number_index"},
+	{table: "attachments", key: "id", once: "content_sealed"},
+	{table: "peer_names", key: "person_id, peer"},
+	{table: "institutions", key: "id"},
+	{table: "blank_cards", key: "serial"},
+	{table: "cards", key: "id"},
 }
 
 // column is a column as the database's own catalogue has it.
@@ -58,18 +59,19 @@ func (e *engine) keepHistory(ctx context.Context) error {
 		}
 	}
 	for _, table := range kept {
-		if err := e.keepTable(ctx, tx, table.table, table.key); err != nil {
+		if err := e.keepTable(ctx, tx, table.table, table.key, table.once); err != nil {
 			return fmt.Errorf("%s: %w", table.table, err)
 		}
 	}
 	return translate(tx.Commit())
 }
 
-func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key string) error {
+func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key, once string) error {
 	columns, err := e.columns(ctx, tx, table)
 	if err != nil {
 		return err
 	}
+	columns = slices.DeleteFunc(columns, func(c column) bool { return c.name == once })
 	past, err := e.columns(ctx, tx, table+"_history")
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -25,7 +26,10 @@ type Institution struct {
 	Kind  string // one of the Kind…
 	Name  string
 	Place string // division code
-	Level int    // hospitals: 1 to 3 (级), else 0
+	// Locality is the township or community of an office below the county, or
+	// where the institution lies; may be empty.
+	Locality string
+	Level    int // hospitals: 1 to 3 (级), else 0
 }
 
 // Workstation is a computer at a counter or the cashier's in a hospital or a
@@ -34,6 +38,7 @@ type Workstation struct {
 	ID              string // 1 to 64 characters
 	Institution     string // id of the institution
 	Place           string // division code
+	Locality        string // township or community of an office below the county, else empty
 	Kind            string // KindCounter, KindHospital or KindPharmacy
 	CertFingerprint string // SHA-256 of the certificate in hex, lower case; empty before enrolment
 	Disabled        bool
@@ -44,6 +49,7 @@ type institutionRow struct {
 	Kind      string    `gorm:"column:kind"`
 	Name      string    `gorm:"column:name"`
 	Place     string    `gorm:"column:place"`
+	Locality  *string   `gorm:"column:locality"`
 	Level     int       `gorm:"column:level"`
 	CreatedAt time.Time `gorm:"column:created_at"`
 }
@@ -55,6 +61,7 @@ type workstationRow struct {
 	ID              string     `gorm:"column:id"`
 	Institution     string     `gorm:"column:institution"`
 	Place           string     `gorm:"column:place"`
+	Locality        *string    `gorm:"column:locality"`
 	Kind            string     `gorm:"column:kind"`
 	CertFingerprint *string    `gorm:"column:cert_fingerprint"`
 	CreatedAt       time.Time  `gorm:"column:created_at"`
@@ -65,7 +72,7 @@ type workstationRow struct {
 func (workstationRow) TableName() string { return "workstations" }
 
 func (r workstationRow) domain() Workstation {
-	w := Workstation{ID: r.ID, Institution: r.Institution, Place: r.Place, Kind: r.Kind, Disabled: r.DisabledAt != nil}
+	w := Workstation{ID: r.ID, Institution: r.Institution, Place: r.Place, Locality: deref(r.Locality), Kind: r.Kind, Disabled: r.DisabledAt != nil}
 	if r.CertFingerprint != nil {
 		w.CertFingerprint = *r.CertFingerprint
 	}
@@ -75,12 +82,12 @@ func (r workstationRow) domain() Workstation {
 // AddInstitution records an institution. Errors: ErrInvalid, ErrDuplicate,
 // ErrConflict for a kind or a level outside the code lists.
 func (tx *Tx) AddInstitution(institution Institution) error {
-	if err := tx.placeToday(institution.Place); err != nil {
+	if err := cmp.Or(tx.placeToday(institution.Place), tx.localityToday(institution.Locality, institution.Place)); err != nil {
 		return err
 	}
 	row := institutionRow{
 		ID: institution.ID, Kind: institution.Kind, Name: institution.Name, Place: institution.Place,
-		Level: institution.Level, CreatedAt: tx.now,
+		Locality: optional(institution.Locality), Level: institution.Level, CreatedAt: tx.now,
 	}
 	if err := tx.gorm.Create(&row).Error; err != nil {
 		return err
@@ -94,17 +101,17 @@ func (db *DB) Institution(ctx context.Context, id string) (Institution, error) {
 	if err := db.Read(ctx).Where("id = ?", id).Take(&row).Error; err != nil {
 		return Institution{}, err
 	}
-	return Institution{ID: row.ID, Kind: row.Kind, Name: row.Name, Place: row.Place, Level: row.Level}, nil
+	return Institution{ID: row.ID, Kind: row.Kind, Name: row.Name, Place: row.Place, Locality: deref(row.Locality), Level: row.Level}, nil
 }
 
 // AddWorkstation records a workstation. Errors: ErrInvalid, ErrDuplicate,
 // ErrConflict for an unknown institution or kind.
 func (tx *Tx) AddWorkstation(workstation Workstation) error {
-	if err := tx.placeToday(workstation.Place); err != nil {
+	if err := cmp.Or(tx.placeToday(workstation.Place), tx.localityToday(workstation.Locality, workstation.Place)); err != nil {
 		return err
 	}
 	row := workstationRow{
-		ID: workstation.ID, Institution: workstation.Institution, Place: workstation.Place, Kind: workstation.Kind,
+		ID: workstation.ID, Institution: workstation.Institution, Place: workstation.Place, Kind: workstation.Kind, Locality: optional(workstation.Locality),
 		CertFingerprint: optional(workstation.CertFingerprint), CreatedAt: tx.now,
 	}
 	if err := tx.gorm.Create(&row).Error; err != nil {

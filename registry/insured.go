@@ -57,7 +57,12 @@ func day(date gb.Date) *string {
 // code lists or a place that never was.
 func (tx *Tx) Insure(person uuid.UUID, insured Insured, reason string) error {
 	row := insured.row(person)
+	var err error
 	row.Stamp = tx.Stamp(reason)
+	row.Stamp.Version, err = tx.firstVersion("insured", map[string]any{"person_id": person, "kind": row.Kind, "place": row.Place})
+	if err != nil {
+		return err
+	}
 	made := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
 	if made.Error != nil {
 		return made.Error

@@ -136,7 +136,7 @@ type filling struct {
 const (
 	personColumns = `id id_type id_number_sealed id_number_index name_sealed name_index sound_index initials_index name_tibetan_sealed
 		name_mongolian_sealed phone_sealed phone_index address_sealed postcode sex ethnic birth nationality place locality household_kind
-		household_index household_role education employment life_state police_state ministry_state created_at created_by
+		household_sealed household_index household_role education employment life_state police_state ministry_state created_at created_by
 		version changed_at changed_by changed_on change_reason`
 	stampColumns   = " version changed_at changed_by changed_on change_reason"
 	numberColumns  = "system number_index person_id number_sealed state" + stampColumns
@@ -241,7 +241,7 @@ func missing(person, told Person) []string {
 		{"nameTibetan", person.NameTibetan, told.NameTibetan}, {"nameMongolian", person.NameMongolian, told.NameMongolian},
 		{"phone", person.Phone, told.Phone}, {"address", person.Address, told.Address}, {"postcode", person.Postcode, told.Postcode},
 		{"locality", person.Locality, told.Locality}, {"householdKind", person.HouseholdKind, told.HouseholdKind},
-		{"householdRole", person.HouseholdRole, told.HouseholdRole}, {"education", person.Education, told.Education},
+		{"household", person.Household, told.Household}, {"householdRole", person.HouseholdRole, told.HouseholdRole}, {"education", person.Education, told.Education},
 		{"employment", person.Employment, told.Employment},
 	} {
 		if field.have == "" && field.told != "" {
@@ -259,7 +259,7 @@ func fillIn(n *NewPerson, told Person) {
 	}{
 		{&n.NameTibetan, told.NameTibetan}, {&n.NameMongolian, told.NameMongolian}, {&n.Phone, told.Phone}, {&n.Address, told.Address},
 		{&n.Postcode, told.Postcode}, {&n.Locality, told.Locality}, {&n.HouseholdKind, told.HouseholdKind},
-		{&n.HouseholdRole, told.HouseholdRole}, {&n.Education, told.Education}, {&n.Employment, told.Employment},
+		{&n.Household, told.Household}, {&n.HouseholdRole, told.HouseholdRole}, {&n.Education, told.Education}, {&n.Employment, told.Employment},
 	} {
 		if *field.have == "" {
 			*field.have = field.told

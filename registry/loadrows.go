@@ -177,7 +177,7 @@ func (r *personRow) loadValues(s Stamp) []any {
 	return []any{
 		r.ID, r.IDType, r.IDNumberSealed, r.IDNumberIndex, r.NameSealed, r.NameIndex, r.SoundIndex, r.InitialsIndex, r.NameTibetanSealed,
 		r.NameMongolianSealed, r.PhoneSealed, r.PhoneIndex, r.AddressSealed, r.Postcode, r.Sex, r.Ethnic, r.Birth, r.Nationality, r.Place,
-		r.Locality, r.HouseholdKind, r.HouseholdIndex, r.HouseholdRole, r.Education, r.Employment, r.LifeState, r.PoliceState,
+		r.Locality, r.HouseholdKind, r.HouseholdSealed, r.HouseholdIndex, r.HouseholdRole, r.Education, r.Employment, r.LifeState, r.PoliceState,
 		r.MinistryState, s.At, s.By, s.Version, s.At, s.By, s.On, s.Reason,
 	}
 }

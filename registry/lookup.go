@@ -204,7 +204,7 @@ func (r *personRow) fields() []any {
 	return []any{
 		&r.ID, &r.IDType, &r.IDNumberSealed, &r.IDNumberIndex, &r.NameSealed, &r.NameIndex, &r.SoundIndex, &r.InitialsIndex,
 		&r.NameTibetanSealed, &r.NameMongolianSealed, &r.PhoneSealed, &r.PhoneIndex, &r.AddressSealed, &r.Postcode, &r.Sex, &r.Ethnic,
-		&r.Birth, &r.Nationality, &r.Place, &r.Locality, &r.HouseholdKind, &r.HouseholdIndex, &r.HouseholdRole, &r.Education,
+		&r.Birth, &r.Nationality, &r.Place, &r.Locality, &r.HouseholdKind, &r.HouseholdSealed, &r.HouseholdIndex, &r.HouseholdRole, &r.Education,
 		&r.Employment, &r.Employer, &r.LifeState, &r.PoliceState, &r.MinistryState, &r.MergedInto, &r.CreatedAt, &r.CreatedBy,
 		&r.Version, &r.At, &r.By, &r.On, &r.Reason,
 	}

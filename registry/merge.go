@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -42,16 +41,6 @@ type moveRow struct {
 
 // TableName implements gorm's schema.Tabler.
 func (moveRow) TableName() string { return "merge_moves" }
-
-// follows lists what goes with a person from one file to the other: the table,
-// its key as one text, and the condition under which a row stays where it is
-// because the other file has its like. Applications and transactions stay with
-// the file for which they were made.
-var follows = []struct{ table, key, unless string }{
-	{"cards", "CAST(id AS TEXT)", ""},
-	{"bank_accounts", "CAST(id AS TEXT)", ""},
-	{"insured", "kind || '/' || place", "EXISTS (SELECT 1 FROM insured other WHERE other.person_id = @to AND other.kind = insured.kind AND other.place = insured.place)"},
-}
 
 // MergePersons makes two files of one person one (合并档案): the cards, accounts,
 // insured kinds and numbers of the absorbed file go over to the kept one;
@@ -96,82 +85,11 @@ func (tx *Tx) lockPair(first, second uuid.UUID) error {
 		first, second = second, first
 	}
 	for _, id := range []uuid.UUID{first, second} {
-		person, _, err := tx.lockPerson(id)
-		if err != nil {
-			return err
-		}
-		if person.MergedInto != nil {
-			return &Error{Kind: ErrConflict, Table: "persons", Constraint: "merged"}
-		}
-	}
-	return nil
-}
-
-// handOver moves what follows a person and notes each row.
-func (tx *Tx) handOver(merge, from, to uuid.UUID, reason string) error {
-	for _, f := range follows {
-		scope := func() *gorm.DB {
-			query := tx.gorm.Table(f.table).Where("person_id = ?", from)
-			if f.unless != "" {
-				query = query.Where("NOT "+f.unless, map[string]any{"to": to})
-			}
-			return query
-		}
-		var keys []string
-		if err := scope().Pluck(f.key, &keys).Error; err != nil {
-			return err
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		if err := scope().Updates(tx.Change(map[string]any{"person_id": to}, reason)).Error; err != nil {
-			if errors.Is(err, ErrDuplicate) && f.table == "cards" {
-				return ErrTwoCards
-			}
-			return err
-		}
-		moves := make([]moveRow, len(keys))
-		for i, key := range keys {
-			moves[i] = moveRow{MergeID: merge, Kind: f.table, RowKey: key}
-		}
-		if err := tx.gorm.Create(&moves).Error; err != nil {
-			return err
-		}
-	}
-	return tx.handOverNumbers(merge, from, to, reason)
-}
-
-// handOverNumbers moves the other numbers: they are sealed for their person, so
-// each is sealed anew.
-func (tx *Tx) handOverNumbers(merge, from, to uuid.UUID, reason string) error {
-	var rows []numberRow
-	if err := tx.gorm.Where("person_id = ?", from).Find(&rows).Error; err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if err := tx.moveNumber(row, to, reason); err != nil {
-			return err
-		}
-		if err := tx.gorm.Create(&moveRow{MergeID: merge, Kind: "person_numbers", RowKey: numberRowKey(row)}).Error; err != nil {
+		if _, _, err := tx.lockFile(id); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func numberRowKey(row numberRow) string { return fmt.Sprintf("%s/%x", row.System, row.NumberIndex) }
-
-func (tx *Tx) moveNumber(row numberRow, to uuid.UUID, reason string) error {
-	plain, err := tx.db.Unseal(tx.ctx, columnOtherNumber, row.PersonID.String(), row.NumberSealed)
-	if err != nil {
-		return err
-	}
-	sealed, err := tx.db.Seal(tx.ctx, columnOtherNumber, to.String(), plain)
-	if err != nil {
-		return err
-	}
-	return tx.gorm.Model(&numberRow{}).Where("number_index = ? AND system = ?", row.NumberIndex, row.System).
-		Updates(tx.Change(map[string]any{"person_id": to, "number_sealed": sealed}, reason)).Error
 }
 
 // UndoMerge makes two files of one again (撤销合并): what went over goes back,
@@ -208,40 +126,6 @@ func (tx *Tx) UndoMerge(id uuid.UUID, reason string) error {
 	)
 }
 
-func (tx *Tx) handBack(merge mergeRow, reason string) error {
-	var moves []moveRow
-	if err := tx.gorm.Where("merge_id = ?", merge.ID).Find(&moves).Error; err != nil {
-		return err
-	}
-	var numbers []numberRow
-	if err := tx.gorm.Where("person_id = ?", merge.KeptID).Find(&numbers).Error; err != nil {
-		return err
-	}
-	moved := map[string]bool{}
-	for _, move := range moves {
-		moved[move.Kind+"/"+move.RowKey] = true
-	}
-	for _, row := range numbers {
-		if moved["person_numbers/"+numberRowKey(row)] {
-			if err := tx.moveNumber(row, merge.AbsorbedID, reason); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range follows {
-		for _, move := range moves {
-			if move.Kind != f.table {
-				continue
-			}
-			back := tx.gorm.Table(f.table).Where("person_id = ? AND "+f.key+" = ?", merge.KeptID, move.RowKey)
-			if err := back.Updates(tx.Change(map[string]any{"person_id": merge.AbsorbedID}, reason)).Error; err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Merge is that two files were made one.
 type Merge struct {
 	ID             uuid.UUID
@@ -266,4 +150,13 @@ func (db *DB) MergesOf(ctx context.Context, person uuid.UUID) ([]Merge, error) {
 		}
 	}
 	return merges, nil
+}
+
+// KeptBy returns the person whose file a merge kept, or ErrNotFound.
+func (tx *Tx) KeptBy(merge uuid.UUID) (Person, error) {
+	var row mergeRow
+	if err := tx.gorm.Where("id = ?", merge).Take(&row).Error; err != nil {
+		return Person{}, err
+	}
+	return tx.PersonByID(row.KeptID)
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -23,6 +24,10 @@ func (idempotencyRow) TableName() string { return "idempotency" }
 
 func (r *idempotencyRow) place() string { return r.Operator + "/" + r.Key }
 
+// longRequest is the length in bytes from which the vault is given a request's
+// SHA-256 in its place: one with a scanned paper is of several megabytes.
+const longRequest = 2 << 20
+
 // Once runs change like [DB.InTx], but only once for a key of this operator:
 // change's answer (anything that encodes as JSON) is stored, sealed, in the
 // same transaction, and given again to every later call with the same key and
@@ -34,6 +39,10 @@ func (db *DB) Once(ctx context.Context, actor Actor, key string, request []byte,
 		return nil, false, &FieldError{Field: "idempotencyKey", ZH: "应为 1 至 255 字节", EN: "1 to 255 bytes"}
 	}
 	// A keyed digest: a request holds personal data that a plain one would betray.
+	if len(request) > longRequest {
+		sum := sha256.Sum256(request)
+		request = sum[:]
+	}
 	digest, err := db.vault.Index(ctx, "idempotency", request)
 	if err != nil {
 		return nil, false, fmt.Errorf("registry: once: %w", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -39,6 +40,7 @@ type DB struct {
 	hashing chan struct{}
 	lookups lookups
 	follow  []func(tx *Tx, before, after Person) error // see OnPersonChanged
+	places  atomic.Pointer[knownPlaces]
 }
 
 // Open connects, checks the server's settings, brings the schema and the
@@ -98,6 +100,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	}
 	if err := db.loadDivisions(ctx); err != nil {
 		return fmt.Errorf("registry: open: divisions: %w", err)
+	}
+	if err := db.loadLocalities(ctx); err != nil {
+		return fmt.Errorf("registry: open: localities: %w", err)
 	}
 	if err := db.indexNames(ctx); err != nil {
 		return fmt.Errorf("registry: open: names: %w", err)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -28,15 +29,20 @@ type Operator struct {
 	Roles       []string // sorted
 	Institution string   // id of the institution
 	Place       string   // division code
+	Locality    string   // township or community of an office below the county, else empty
 	Disabled    bool
 }
+
+// Reach is the place for which the operator works: what lies in it the operator
+// may see and do.
+func (o Operator) Reach() string { return cmp.Or(o.Locality, o.Place) }
 
 // Has reports whether the operator has the role.
 func (o Operator) Has(role string) bool { return slices.Contains(o.Roles, role) }
 
 // Actor returns the operator as actor at a workstation.
 func (o Operator) Actor(workstation string) Actor {
-	return Actor{Operator: o.Login, Workstation: workstation, Place: o.Place}
+	return Actor{Operator: o.Login, Workstation: workstation, Place: o.Place, Locality: o.Locality}
 }
 
 type operatorRow struct {
@@ -44,6 +50,7 @@ type operatorRow struct {
 	Name        string     `gorm:"column:name"`
 	Institution string     `gorm:"column:institution"`
 	Place       string     `gorm:"column:place"`
+	Locality    *string    `gorm:"column:locality"`
 	Password    string     `gorm:"column:password"`
 	CreatedAt   time.Time  `gorm:"column:created_at"`
 	DisabledAt  *time.Time `gorm:"column:disabled_at"`
@@ -54,7 +61,7 @@ func (operatorRow) TableName() string { return "operators" }
 
 func (r operatorRow) domain(roles []string) Operator {
 	return Operator{
-		Login: r.Login, Name: r.Name, Roles: roles, Institution: r.Institution, Place: r.Place,
+		Login: r.Login, Name: r.Name, Roles: roles, Institution: r.Institution, Place: r.Place, Locality: deref(r.Locality),
 		Disabled: r.DisabledAt != nil,
 	}
 }
@@ -98,13 +105,16 @@ func (tx *Tx) AddOperator(operator Operator, password string) error {
 	if err := tx.placeToday(operator.Place); err != nil {
 		return err
 	}
+	if err := tx.localityToday(operator.Locality, operator.Place); err != nil {
+		return err
+	}
 	hash, err := tx.db.hashPassword(tx.ctx, password)
 	if err != nil {
 		return err
 	}
 	row := operatorRow{
 		Login: operator.Login, Name: operator.Name, Institution: operator.Institution, Place: operator.Place,
-		Password: hash, CreatedAt: tx.now,
+		Locality: optional(operator.Locality), Password: hash, CreatedAt: tx.now,
 	}
 	if err := tx.gorm.Create(&row).Error; err != nil {
 		return err

@@ -35,6 +35,7 @@ type personRow struct {
 	Place               string     `gorm:"column:place"`
 	Locality            *string    `gorm:"column:locality"`
 	HouseholdKind       *string    `gorm:"column:household_kind"`
+	HouseholdSealed     []byte     `gorm:"column:household_sealed"`
 	HouseholdIndex      []byte     `gorm:"column:household_index"`
 	HouseholdRole       *string    `gorm:"column:household_role"`
 	Education           *string    `gorm:"column:education"`
@@ -84,7 +85,7 @@ func numberKey(idType, number string) string {
 // one call.
 func (db *DB) sealPersons(ctx context.Context, persons []Person) ([]personRow, error) {
 	rows := make([]personRow, len(persons))
-	work := newSealing(6*len(persons), 6*len(persons))
+	work := newSealing(7*len(persons), 6*len(persons))
 	for i := range persons {
 		person, row := &persons[i], &rows[i]
 		*row = personRow{
@@ -102,6 +103,7 @@ func (db *DB) sealPersons(ctx context.Context, persons []Person) ([]personRow, e
 		work.seal(columnNameMongolian, id, person.NameMongolian, &row.NameMongolianSealed)
 		work.seal(columnPhone, id, person.Phone, &row.PhoneSealed)
 		work.seal(columnAddress, id, person.Address, &row.AddressSealed)
+		work.seal(columnHousehold, id, person.Household, &row.HouseholdSealed)
 		work.index(columnIDNumber, numberKey(person.IDType, person.Number()), 0, &row.IDNumberIndex)
 		work.index(columnName, person.Name, shortIndex, &row.NameIndex)
 		work.index(columnSound, pinyin.Sound(person.Name), shortIndex, &row.SoundIndex)
@@ -116,7 +118,7 @@ func (db *DB) sealPersons(ctx context.Context, persons []Person) ([]personRow, e
 func (db *DB) openPersons(ctx context.Context, rows []personRow) ([]Person, error) {
 	persons := make([]Person, len(rows))
 	numbers := make([]string, len(rows))
-	work := newOpening(6 * len(rows))
+	work := newOpening(7 * len(rows))
 	for i := range rows {
 		row, person := &rows[i], &persons[i]
 		*person = Person{
@@ -137,6 +139,7 @@ func (db *DB) openPersons(ctx context.Context, rows []personRow) ([]Person, erro
 		work.open(columnNameMongolian, id, row.NameMongolianSealed, &person.NameMongolian)
 		work.open(columnPhone, id, row.PhoneSealed, &person.Phone)
 		work.open(columnAddress, id, row.AddressSealed, &person.Address)
+		work.open(columnHousehold, id, row.HouseholdSealed, &person.Household)
 	}
 	if err := work.run(ctx, db); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -54,7 +55,7 @@ type Person struct {
 	Place         string     // division code of the county
 	Locality      string     // township (9 digits) or community (12), may be empty
 	HouseholdKind string     // 户口性质: urban, rural, resident, …; may be empty
-	Household     string     // 户号; only when registering, it is not read back
+	Household     string     // 户号, may be empty
 	HouseholdRole string     // 与户主关系, may be empty
 	Education     string     // 文化程度, may be empty
 	Employment    string     // 就业状态, may be empty
@@ -137,7 +138,7 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err != nil {
 		return Person{}, err
 	}
-	if err := tx.placeToday(told.Place); err != nil {
+	if err := cmp.Or(tx.placeToday(person.Place), tx.localityToday(person.Locality, person.Place)); err != nil {
 		return Person{}, err
 	}
 	if person.ID, err = tx.NewID(); err != nil {
@@ -158,7 +159,6 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err := tx.askAbout(person); err != nil {
 		return Person{}, err
 	}
-	person.Household = ""
 	return person, tx.Audit("person.added", "person:"+person.ID.String(), nil)
 }
 
@@ -175,7 +175,7 @@ func (n NewPerson) Check() (Person, error) {
 			*field = usual
 		}
 	}
-	for _, check := range []func(NewPerson, *Person) error{checkDocument, checkNames, checkForms} {
+	for _, check := range []func(NewPerson, *Person) error{checkNumber, checkBirth, checkNames, checkForms} {
 		if err := check(n, &person); err != nil {
 			return Person{}, err
 		}
@@ -183,7 +183,8 @@ func (n NewPerson) Check() (Person, error) {
 	return person, nil
 }
 
-func checkDocument(n NewPerson, person *Person) error {
+// checkNumber reads the number of the person's kind of document.
+func checkNumber(n NewPerson, person *Person) error {
 	citizen, known := documents[person.IDType]
 	var err error
 	switch {
@@ -193,14 +194,22 @@ func checkDocument(n NewPerson, person *Person) error {
 		if person.IDNumber, err = parseNumber(n.IDNumber); err != nil {
 			return invalid("idNumber", err)
 		}
-		person.Birth, person.Sex = person.IDNumber.Birth(), person.IDNumber.Sex()
 	default:
 		if person.Document = strings.ToUpper(strings.TrimSpace(n.IDNumber)); !documentForm.MatchString(person.Document) {
 			return &FieldError{Field: "idNumber", ZH: "应为 4 至 30 位证件号码（字母、数字）", EN: "a document's number of 4 to 30 letters and digits"}
 		}
-		if person.Birth = n.Birth; person.Birth.IsZero() {
-			return &FieldError{Field: "birth", ZH: "此类证件须填出生日期", EN: "a date of birth is needed with this document"}
-		}
+	}
+	return nil
+}
+
+// checkBirth takes birth and sex from the citizen's number, or as told.
+func checkBirth(n NewPerson, person *Person) error {
+	citizen := documents[person.IDType]
+	var err error
+	if citizen {
+		person.Birth, person.Sex = person.IDNumber.Birth(), person.IDNumber.Sex()
+	} else if person.Birth = n.Birth; person.Birth.IsZero() {
+		return &FieldError{Field: "birth", ZH: "此类证件须填出生日期", EN: "a date of birth is needed with this document"}
 	}
 	if n.Sex != "" || !citizen {
 		if person.Sex, err = gb.ParseSex(n.Sex); err != nil {
@@ -225,10 +234,15 @@ func checkNames(n NewPerson, person *Person) error {
 	return err
 }
 
-func checkForms(n NewPerson, person *Person) error {
+func checkForms(n NewPerson, _ *Person) error {
 	if _, err := gb.EthnicByCode(n.Ethnic); err != nil {
 		return invalid("ethnic", err)
 	}
+	return checkTexts(n)
+}
+
+// checkTexts looks at the form of what may be left out.
+func checkTexts(n NewPerson) error {
 	for _, check := range []struct {
 		field, value string
 		form         *regexp.Regexp

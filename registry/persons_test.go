@@ -230,7 +230,7 @@ func TestDivisionsAreLoaded(t *testing.T) {
 
 		before := rows(t, db, "divisions")
 		admin := raw(t, dsn)
-		for _, statement := range []string{"UPDATE divisions SET name = '旧名' WHERE code = '632803'", "DELETE FROM divisions WHERE code = '632857'"} {
+		for _, statement := range []string{"UPDATE divisions SET name = '旧名' WHERE code = '632803'", "DELETE FROM divisions WHERE code = '630111'"} {
 			_, err := admin.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 		}

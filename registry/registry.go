@@ -22,11 +22,13 @@ type Vault interface {
 
 // Actor is who does something, from where (经办人、工作站). Place is the division
 // (six digits, GB/T 2260) whose prefecture's audit chain takes the record.
-// Workstation may be empty for work of the platform itself.
+// Locality is that of an office below the county, else empty. Workstation may
+// be empty for work of the platform itself.
 type Actor struct {
 	Operator    string
 	Workstation string
 	Place       string
+	Locality    string
 }
 
 func (a Actor) check() error {

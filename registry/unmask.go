@@ -10,11 +10,12 @@ import (
 
 // Fields of a person that are shown masked unless somebody asks for them with a
 // reason (脱敏字段).
-var maskedFields = []string{"address", "idNumber", "phone"}
+var maskedFields = []string{"address", "addresses", "guardians", "householdNumber", "idNumber", "phone"}
 
 // Unmask returns fields of a person in clear (查看明文). Who asked, from where,
 // for which fields and why is recorded in the same transaction: without the
-// record nothing is shown. Errors: ErrInvalid, ErrNotFound.
+// record nothing is shown. Further addresses come as addresses.<kind>, numbers
+// of guardians as guardians.<relation>. Errors: ErrInvalid, ErrNotFound.
 func (db *DB) Unmask(ctx context.Context, actor Actor, id uuid.UUID, fields []string, reason string) (map[string]string, error) {
 	if err := checkReason(reason); err != nil {
 		return nil, err
@@ -38,6 +39,15 @@ func (db *DB) Unmask(ctx context.Context, actor Actor, id uuid.UUID, fields []st
 				values[field] = person.Phone
 			case "address":
 				values[field] = person.Address
+			case "householdNumber":
+				values[field] = person.Household
+			case "addresses":
+				err = tx.unmaskAddresses(id, values)
+			case "guardians":
+				err = tx.unmaskGuardians(id, values, reason)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return tx.Audit("person.unmasked", "person:"+id.String(), map[string]string{"fields": strings.Join(fields, " "), "reason": reason})
@@ -46,4 +56,30 @@ func (db *DB) Unmask(ctx context.Context, actor Actor, id uuid.UUID, fields []st
 		return nil, err
 	}
 	return values, nil
+}
+
+func (tx *Tx) unmaskAddresses(person uuid.UUID, values map[string]string) error {
+	addresses, err := tx.db.AddressesAt(tx.ctx, person, tx.now)
+	for _, a := range addresses {
+		values["addresses."+a.Kind] = a.Text
+	}
+	return err
+}
+
+// unmaskGuardians also records the showing for guardians with a file of their own.
+func (tx *Tx) unmaskGuardians(ward uuid.UUID, values map[string]string, reason string) error {
+	guardians, err := tx.db.GuardiansAt(tx.ctx, ward, tx.now)
+	if err != nil {
+		return err
+	}
+	for _, g := range guardians {
+		values["guardians."+g.Relation] = g.Number
+		if g.Person == nil {
+			continue
+		}
+		if err := tx.Audit("person.unmasked", "person:"+g.Person.String(), map[string]string{"fields": "idNumber", "reason": reason}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

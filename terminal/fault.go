@@ -23,6 +23,7 @@ var (
 	ErrShared       = &Fault{Code: "card-shared", ZH: "卡被其他程序占用", EN: "another program holds the card", RemedyZH: "请关闭占用读卡器的其他程序。", RemedyEN: "Close the program that holds the reader."}
 	ErrOffline      = &Fault{Code: "platform-away", ZH: "连接不上省平台", EN: "the platform does not answer", RemedyZH: "请检查网络后再执行一次；已完成的部分不会重复。", RemedyEN: "Check the network and run the step again; nothing is done twice."}
 	ErrNotGenuine   = &Fault{Code: "not-genuine", ZH: "芯片未通过真伪认证", EN: "the chip is not genuine", RemedyZH: "请勿受理，并按规定报告。", RemedyEN: "Do not accept the card; report it."}
+	ErrList         = &Fault{Code: "list", ZH: "失效名单不是本省签发的，或不是下一页", EN: "the list of invalid cards is not the province's, or not the next page", RemedyZH: "名单未更新；请检查网络，必要时联系省平台。", RemedyEN: "The list was not updated; check the line, and tell the province if it stays."}
 	ErrInvalidCard  = &Fault{Code: "invalid-card", ZH: "此卡不能使用", EN: "this card cannot be used", RemedyZH: "请持卡人到经办窗口或拨打12333办理。", RemedyEN: "The holder may ask at a service window or call 12333."}
 	ErrUnknownEnd   = &Fault{Code: "unknown-end", ZH: "未收到平台应答，本笔交易将自动冲正", EN: "no answer came; the transaction will be reversed", RemedyZH: "请勿让持卡人离开前重复刷卡付款，待网络恢复后重新结算。", RemedyEN: "Settle again when the network is back; this one does not count."}
 	ErrJournal      = &Fault{Code: "journal", ZH: "本机交易日志不可读写", EN: "this terminal's journal cannot be read or written", RemedyZH: "请先不要结算，联系技术人员检查磁盘和日志目录；程序日志写明是哪个文件。", RemedyEN: "Settle nothing until the disk and the journal's directory have been checked; the program's log names the file."}

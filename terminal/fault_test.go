@@ -21,7 +21,7 @@ func TestFaults(t *testing.T) {
 	for _, fault := range []*terminal.Fault{
 		terminal.ErrBusy, terminal.ErrNoService, terminal.ErrNoPermission, terminal.ErrMute, terminal.ErrNoReader,
 		terminal.ErrNoCard, terminal.ErrRemoved, terminal.ErrReset, terminal.ErrShared, terminal.ErrOffline,
-		terminal.ErrNotGenuine, terminal.ErrInvalidCard, terminal.ErrUnknownEnd, terminal.ErrStopped,
+		terminal.ErrNotGenuine, terminal.ErrInvalidCard, terminal.ErrList, terminal.ErrUnknownEnd, terminal.ErrStopped,
 	} {
 		for what, text := range map[string]string{"code": fault.Code, "zh": fault.ZH, "en": fault.EN, "remedyZh": fault.RemedyZH, "remedyEn": fault.RemedyEN} {
 			require.NotEmpty(t, text, "%s of %s", what, fault.Code)

@@ -18,6 +18,51 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AddressKind.
+const (
+	AddressKindDelivery   AddressKind = "delivery"
+	AddressKindRegistered AddressKind = "registered"
+	AddressKindResidence  AddressKind = "residence"
+	AddressKindWork       AddressKind = "work"
+)
+
+// Valid indicates whether the value is a known member of the AddressKind enum.
+func (e AddressKind) Valid() bool {
+	switch e {
+	case AddressKindDelivery:
+		return true
+	case AddressKindRegistered:
+		return true
+	case AddressKindResidence:
+		return true
+	case AddressKindWork:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AttachmentState.
+const (
+	AttachmentStateRefused  AttachmentState = "refused"
+	AttachmentStateReplaced AttachmentState = "replaced"
+	AttachmentStateValid    AttachmentState = "valid"
+)
+
+// Valid indicates whether the value is a known member of the AttachmentState enum.
+func (e AttachmentState) Valid() bool {
+	switch e {
+	case AttachmentStateRefused:
+		return true
+	case AttachmentStateReplaced:
+		return true
+	case AttachmentStateValid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -124,6 +169,7 @@ func (e CorrectionSex) Valid() bool {
 const (
 	NumberOtherName DuplicateRule = "number-other-name"
 	SameNameBirth   DuplicateRule = "same-name-birth"
+	SamePhoneName   DuplicateRule = "same-phone-name"
 	SamePhoto       DuplicateRule = "same-photo"
 	SameSoundBirth  DuplicateRule = "same-sound-birth"
 )
@@ -135,9 +181,53 @@ func (e DuplicateRule) Valid() bool {
 		return true
 	case SameNameBirth:
 		return true
+	case SamePhoneName:
+		return true
 	case SamePhoto:
 		return true
 	case SameSoundBirth:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GuardianProof.
+const (
+	GuardianProofBirthCertificate GuardianProof = "birth-certificate"
+	GuardianProofHouseholdBook    GuardianProof = "household-book"
+	GuardianProofOther            GuardianProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the GuardianProof enum.
+func (e GuardianProof) Valid() bool {
+	switch e {
+	case GuardianProofBirthCertificate:
+		return true
+	case GuardianProofHouseholdBook:
+		return true
+	case GuardianProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GuardianRelation.
+const (
+	GuardianRelationFather GuardianRelation = "father"
+	GuardianRelationMother GuardianRelation = "mother"
+	GuardianRelationOther  GuardianRelation = "other"
+)
+
+// Valid indicates whether the value is a known member of the GuardianRelation enum.
+func (e GuardianRelation) Valid() bool {
+	switch e {
+	case GuardianRelationFather:
+		return true
+	case GuardianRelationMother:
+		return true
+	case GuardianRelationOther:
 		return true
 	default:
 		return false
@@ -165,33 +255,57 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for NewAddressKind.
+const (
+	NewAddressKindDelivery   NewAddressKind = "delivery"
+	NewAddressKindRegistered NewAddressKind = "registered"
+	NewAddressKindResidence  NewAddressKind = "residence"
+	NewAddressKindWork       NewAddressKind = "work"
+)
+
+// Valid indicates whether the value is a known member of the NewAddressKind enum.
+func (e NewAddressKind) Valid() bool {
+	switch e {
+	case NewAddressKindDelivery:
+		return true
+	case NewAddressKindRegistered:
+		return true
+	case NewAddressKindResidence:
+		return true
+	case NewAddressKindWork:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewApplicationApplicant.
 const (
-	Agent     NewApplicationApplicant = "agent"
-	Bank      NewApplicationApplicant = "bank"
-	Community NewApplicationApplicant = "community"
-	Employer  NewApplicationApplicant = "employer"
-	Guardian  NewApplicationApplicant = "guardian"
-	Holder    NewApplicationApplicant = "holder"
-	School    NewApplicationApplicant = "school"
+	NewApplicationApplicantAgent     NewApplicationApplicant = "agent"
+	NewApplicationApplicantBank      NewApplicationApplicant = "bank"
+	NewApplicationApplicantCommunity NewApplicationApplicant = "community"
+	NewApplicationApplicantEmployer  NewApplicationApplicant = "employer"
+	NewApplicationApplicantGuardian  NewApplicationApplicant = "guardian"
+	NewApplicationApplicantHolder    NewApplicationApplicant = "holder"
+	NewApplicationApplicantSchool    NewApplicationApplicant = "school"
 )
 
 // Valid indicates whether the value is a known member of the NewApplicationApplicant enum.
 func (e NewApplicationApplicant) Valid() bool {
 	switch e {
-	case Agent:
+	case NewApplicationApplicantAgent:
 		return true
-	case Bank:
+	case NewApplicationApplicantBank:
 		return true
-	case Community:
+	case NewApplicationApplicantCommunity:
 		return true
-	case Employer:
+	case NewApplicationApplicantEmployer:
 		return true
-	case Guardian:
+	case NewApplicationApplicantGuardian:
 		return true
-	case Holder:
+	case NewApplicationApplicantHolder:
 		return true
-	case School:
+	case NewApplicationApplicantSchool:
 		return true
 	default:
 		return false
@@ -234,6 +348,45 @@ func (e NewApplicationMethod) Valid() bool {
 	case Batch:
 		return true
 	case Instant:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewAttachmentKind.
+const (
+	NewAttachmentKindApplicationForm  NewAttachmentKind = "application-form"
+	NewAttachmentKindAuthorisation    NewAttachmentKind = "authorisation"
+	NewAttachmentKindBirthCertificate NewAttachmentKind = "birth-certificate"
+	NewAttachmentKindHouseholdBook    NewAttachmentKind = "household-book"
+	NewAttachmentKindIdBack           NewAttachmentKind = "id-back"
+	NewAttachmentKindIdFront          NewAttachmentKind = "id-front"
+	NewAttachmentKindOther            NewAttachmentKind = "other"
+	NewAttachmentKindPhoto            NewAttachmentKind = "photo"
+	NewAttachmentKindSignature        NewAttachmentKind = "signature"
+)
+
+// Valid indicates whether the value is a known member of the NewAttachmentKind enum.
+func (e NewAttachmentKind) Valid() bool {
+	switch e {
+	case NewAttachmentKindApplicationForm:
+		return true
+	case NewAttachmentKindAuthorisation:
+		return true
+	case NewAttachmentKindBirthCertificate:
+		return true
+	case NewAttachmentKindHouseholdBook:
+		return true
+	case NewAttachmentKindIdBack:
+		return true
+	case NewAttachmentKindIdFront:
+		return true
+	case NewAttachmentKindOther:
+		return true
+	case NewAttachmentKindPhoto:
+		return true
+	case NewAttachmentKindSignature:
 		return true
 	default:
 		return false
@@ -288,6 +441,96 @@ func (e NewChipSessionOperation) Valid() bool {
 	case UnblockPIN:
 		return true
 	case Unlock:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGroupLabel.
+const (
+	CivilServant   NewGroupLabel = "civil-servant"
+	FarmerHerder   NewGroupLabel = "farmer-herder"
+	Graduate       NewGroupLabel = "graduate"
+	Jobseeker      NewGroupLabel = "jobseeker"
+	MigrantWorker  NewGroupLabel = "migrant-worker"
+	Retired        NewGroupLabel = "retired"
+	Specialist     NewGroupLabel = "specialist"
+	SurplusLabour  NewGroupLabel = "surplus-labour"
+	Unemployed     NewGroupLabel = "unemployed"
+	UrbanResident  NewGroupLabel = "urban-resident"
+	UrbanWorker    NewGroupLabel = "urban-worker"
+	VeteranOfficer NewGroupLabel = "veteran-officer"
+)
+
+// Valid indicates whether the value is a known member of the NewGroupLabel enum.
+func (e NewGroupLabel) Valid() bool {
+	switch e {
+	case CivilServant:
+		return true
+	case FarmerHerder:
+		return true
+	case Graduate:
+		return true
+	case Jobseeker:
+		return true
+	case MigrantWorker:
+		return true
+	case Retired:
+		return true
+	case Specialist:
+		return true
+	case SurplusLabour:
+		return true
+	case Unemployed:
+		return true
+	case UrbanResident:
+		return true
+	case UrbanWorker:
+		return true
+	case VeteranOfficer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGuardianProof.
+const (
+	NewGuardianProofBirthCertificate NewGuardianProof = "birth-certificate"
+	NewGuardianProofHouseholdBook    NewGuardianProof = "household-book"
+	NewGuardianProofOther            NewGuardianProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewGuardianProof enum.
+func (e NewGuardianProof) Valid() bool {
+	switch e {
+	case NewGuardianProofBirthCertificate:
+		return true
+	case NewGuardianProofHouseholdBook:
+		return true
+	case NewGuardianProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewGuardianRelation.
+const (
+	NewGuardianRelationFather NewGuardianRelation = "father"
+	NewGuardianRelationMother NewGuardianRelation = "mother"
+	NewGuardianRelationOther  NewGuardianRelation = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewGuardianRelation enum.
+func (e NewGuardianRelation) Valid() bool {
+	switch e {
+	case NewGuardianRelationFather:
+		return true
+	case NewGuardianRelationMother:
+		return true
+	case NewGuardianRelationOther:
 		return true
 	default:
 		return false
@@ -441,21 +684,48 @@ func (e PersonLife) Valid() bool {
 	}
 }
 
+// Defines values for PlaceLevel.
+const (
+	PlaceLevelCommunity  PlaceLevel = "community"
+	PlaceLevelCounty     PlaceLevel = "county"
+	PlaceLevelPrefecture PlaceLevel = "prefecture"
+	PlaceLevelProvince   PlaceLevel = "province"
+	PlaceLevelTownship   PlaceLevel = "township"
+)
+
+// Valid indicates whether the value is a known member of the PlaceLevel enum.
+func (e PlaceLevel) Valid() bool {
+	switch e {
+	case PlaceLevelCommunity:
+		return true
+	case PlaceLevelCounty:
+		return true
+	case PlaceLevelPrefecture:
+		return true
+	case PlaceLevelProvince:
+		return true
+	case PlaceLevelTownship:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ToldPeerState.
 const (
-	Acknowledged ToldPeerState = "acknowledged"
-	Refused      ToldPeerState = "refused"
-	Waiting      ToldPeerState = "waiting"
+	ToldPeerStateAcknowledged ToldPeerState = "acknowledged"
+	ToldPeerStateRefused      ToldPeerState = "refused"
+	ToldPeerStateWaiting      ToldPeerState = "waiting"
 )
 
 // Valid indicates whether the value is a known member of the ToldPeerState enum.
 func (e ToldPeerState) Valid() bool {
 	switch e {
-	case Acknowledged:
+	case ToldPeerStateAcknowledged:
 		return true
-	case Refused:
+	case ToldPeerStateRefused:
 		return true
-	case Waiting:
+	case ToldPeerStateWaiting:
 		return true
 	default:
 		return false
@@ -464,15 +734,24 @@ func (e ToldPeerState) Valid() bool {
 
 // Defines values for UnmaskingFields.
 const (
-	UnmaskingFieldsAddress  UnmaskingFields = "address"
-	UnmaskingFieldsIdNumber UnmaskingFields = "idNumber"
-	UnmaskingFieldsPhone    UnmaskingFields = "phone"
+	UnmaskingFieldsAddress         UnmaskingFields = "address"
+	UnmaskingFieldsAddresses       UnmaskingFields = "addresses"
+	UnmaskingFieldsGuardians       UnmaskingFields = "guardians"
+	UnmaskingFieldsHouseholdNumber UnmaskingFields = "householdNumber"
+	UnmaskingFieldsIdNumber        UnmaskingFields = "idNumber"
+	UnmaskingFieldsPhone           UnmaskingFields = "phone"
 )
 
 // Valid indicates whether the value is a known member of the UnmaskingFields enum.
 func (e UnmaskingFields) Valid() bool {
 	switch e {
 	case UnmaskingFieldsAddress:
+		return true
+	case UnmaskingFieldsAddresses:
+		return true
+	case UnmaskingFieldsGuardians:
+		return true
+	case UnmaskingFieldsHouseholdNumber:
 		return true
 	case UnmaskingFieldsIdNumber:
 		return true
@@ -482,6 +761,28 @@ func (e UnmaskingFields) Valid() bool {
 		return false
 	}
 }
+
+// Address defines model for Address.
+type Address struct {
+	AddressMasked string `json:"addressMasked"`
+
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From time.Time `json:"from"`
+
+	// Kind 户籍、居住、单位、收件
+	Kind      AddressKind `json:"kind"`
+	Locality  *string     `json:"locality,omitempty"`
+	Place     *string     `json:"place,omitempty"`
+	PlaceName *string     `json:"placeName,omitempty"`
+	Postcode  *string     `json:"postcode,omitempty"`
+	Until     *string     `json:"until,omitempty"`
+}
+
+// AddressKind 户籍、居住、单位、收件
+type AddressKind string
 
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
@@ -539,6 +840,34 @@ type Application struct {
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
+}
+
+// Attachment defines model for Attachment.
+type Attachment struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From      time.Time          `json:"from"`
+	Id        openapi_types.UUID `json:"id"`
+	Kind      string             `json:"kind"`
+	MediaType string             `json:"mediaType"`
+
+	// Size in bytes
+	Size  int64           `json:"size"`
+	State AttachmentState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// AttachmentState defines model for Attachment.State.
+type AttachmentState string
+
+// AttachmentContent defines model for AttachmentContent.
+type AttachmentContent struct {
+	Attachment Attachment `json:"attachment"`
+	Content    []byte     `json:"content"`
 }
 
 // Authentication defines model for Authentication.
@@ -722,8 +1051,17 @@ type ChipResult struct {
 
 // Correction what is left out stays as it is
 type Correction struct {
-	Address       *string         `json:"address,omitempty"`
-	Ethnic        *string         `json:"ethnic,omitempty"`
+	Address *string `json:"address,omitempty"`
+	Ethnic  *string `json:"ethnic,omitempty"`
+
+	// Household 户号
+	Household *string `json:"household,omitempty"`
+
+	// HouseholdKind 户口性质
+	HouseholdKind *string `json:"householdKind,omitempty"`
+
+	// HouseholdRole 与户主关系
+	HouseholdRole *string         `json:"householdRole,omitempty"`
 	IdNumber      *string         `json:"idNumber,omitempty"`
 	Life          *CorrectionLife `json:"life,omitempty"`
 	Locality      *string         `json:"locality,omitempty"`
@@ -799,9 +1137,63 @@ type FieldProblem struct {
 	Zh    string `json:"zh"`
 }
 
+// Group defines model for Group.
+type Group struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From  time.Time `json:"from"`
+	Label string    `json:"label"`
+	Since *string   `json:"since,omitempty"`
+
+	// Text words for people, Chinese first
+	Text  Text    `json:"text"`
+	Until *string `json:"until,omitempty"`
+}
+
+// Guardian defines model for Guardian.
+type Guardian struct {
+	// By 经办人
+	By string `json:"by"`
+
+	// From since when it has been recorded so
+	From         time.Time `json:"from"`
+	Name         string    `json:"name"`
+	NumberMasked string    `json:"numberMasked"`
+
+	// PersonId the guardian's own file
+	PersonId *openapi_types.UUID `json:"personId,omitempty"`
+
+	// Proof 关系证明
+	Proof GuardianProof `json:"proof"`
+
+	// Relation 监护关系
+	Relation GuardianRelation `json:"relation"`
+	Until    *string          `json:"until,omitempty"`
+}
+
+// GuardianProof 关系证明
+type GuardianProof string
+
+// GuardianRelation 监护关系
+type GuardianRelation string
+
 // Health defines model for Health.
 type Health struct {
 	Status string `json:"status"`
+}
+
+// HouseholdFacts 户口; changed by correctPerson
+type HouseholdFacts struct {
+	// Kind 户口性质
+	Kind *string `json:"kind,omitempty"`
+
+	// NumberMasked 户号
+	NumberMasked *string `json:"numberMasked,omitempty"`
+
+	// Role 与户主关系
+	Role *string `json:"role,omitempty"`
 }
 
 // Insured defines model for Insured.
@@ -824,14 +1216,20 @@ type InvalidCard struct {
 	At         time.Time `json:"at"`
 	CardNumber string    `json:"cardNumber"`
 	ChipId     string    `json:"chipId"`
-	Seq        int64     `json:"seq"`
-	Status     string    `json:"status"`
+
+	// Grade 失效等级: refuse 拒绝, refuse-and-report 拒绝并报告, retain 可收回
+	Grade  *string `json:"grade,omitempty"`
+	Seq    int64   `json:"seq"`
+	Status string  `json:"status"`
 }
 
 // InvalidCardList defines model for InvalidCardList.
 type InvalidCardList struct {
 	Entries []InvalidCard `json:"entries"`
 	Latest  int64         `json:"latest"`
+
+	// Signed the same page with its time (issuedAt) and since, as a JWS signed by the province
+	Signed string `json:"signed"`
 }
 
 // Merge defines model for Merge.
@@ -885,6 +1283,20 @@ type Movement struct {
 	TotalFen int64 `json:"totalFen"`
 }
 
+// NewAddress defines model for NewAddress.
+type NewAddress struct {
+	Address  string         `json:"address"`
+	Kind     NewAddressKind `json:"kind"`
+	Locality *string        `json:"locality,omitempty"`
+	Place    *string        `json:"place,omitempty"`
+	Postcode *string        `json:"postcode,omitempty"`
+	Reason   string         `json:"reason"`
+	Until    *string        `json:"until,omitempty"`
+}
+
+// NewAddressKind defines model for NewAddress.Kind.
+type NewAddressKind string
+
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
 	// Applicant 申领人
@@ -912,6 +1324,17 @@ type NewApplicationKind string
 
 // NewApplicationMethod instant 即时制卡; batch 批量制卡
 type NewApplicationMethod string
+
+// NewAttachment defines model for NewAttachment.
+type NewAttachment struct {
+	// Content JPEG; PNG or PDF where the kind allows it
+	Content []byte            `json:"content"`
+	Kind    NewAttachmentKind `json:"kind"`
+	Reason  string            `json:"reason"`
+}
+
+// NewAttachmentKind defines model for NewAttachment.Kind.
+type NewAttachmentKind string
 
 // NewAuthentication bytes in hexadecimal; which fields a service has says docs/authentication.md
 type NewAuthentication struct {
@@ -998,6 +1421,38 @@ type NewChipSession struct {
 // NewChipSessionOperation defines model for NewChipSession.Operation.
 type NewChipSessionOperation string
 
+// NewGroup defines model for NewGroup.
+type NewGroup struct {
+	// Label 人群
+	Label  NewGroupLabel `json:"label"`
+	Reason string        `json:"reason"`
+	Since  *string       `json:"since,omitempty"`
+	Until  *string       `json:"until,omitempty"`
+}
+
+// NewGroupLabel 人群
+type NewGroupLabel string
+
+// NewGuardian defines model for NewGuardian.
+type NewGuardian struct {
+	// IdNumber found in the base, the guardian is that resident
+	IdNumber string `json:"idNumber"`
+
+	// IdType 证件类型, as of a resident
+	IdType   *string             `json:"idType,omitempty"`
+	Name     string              `json:"name"`
+	Proof    NewGuardianProof    `json:"proof"`
+	Reason   string              `json:"reason"`
+	Relation NewGuardianRelation `json:"relation"`
+	Until    *string             `json:"until,omitempty"`
+}
+
+// NewGuardianProof defines model for NewGuardian.Proof.
+type NewGuardianProof string
+
+// NewGuardianRelation defines model for NewGuardian.Relation.
+type NewGuardianRelation string
+
 // NewMerge defines model for NewMerge.
 type NewMerge struct {
 	// Absorbed the file that is taken in
@@ -1069,6 +1524,19 @@ type Operator struct {
 	Workstation string   `json:"workstation"`
 }
 
+// PeerName the very bytes under which a peer was told the name (各方收到的姓名字节)
+type PeerName struct {
+	Bytes []byte `json:"bytes"`
+
+	// Cut the peer's field was too short
+	Cut bool `json:"cut"`
+
+	// Encoding UTF-8, GBK or GB 18030
+	Encoding string    `json:"encoding"`
+	From     time.Time `json:"from"`
+	Peer     string    `json:"peer"`
+}
+
 // Person defines model for Person.
 type Person struct {
 	Alive      bool    `json:"alive"`
@@ -1113,6 +1581,18 @@ type PersonAt struct {
 	Person  Person    `json:"person"`
 }
 
+// PersonDetails defines model for PersonDetails.
+type PersonDetails struct {
+	Addresses   []Address    `json:"addresses"`
+	Attachments []Attachment `json:"attachments"`
+	Groups      []Group      `json:"groups"`
+	Guardians   []Guardian   `json:"guardians"`
+
+	// Household 户口; changed by correctPerson
+	Household HouseholdFacts `json:"household"`
+	PeerNames []PeerName     `json:"peerNames"`
+}
+
 // PersonFile defines model for PersonFile.
 type PersonFile struct {
 	Applications []Application `json:"applications"`
@@ -1136,6 +1616,11 @@ type PersonList struct {
 	Persons []Person `json:"persons"`
 }
 
+// PersonRef defines model for PersonRef.
+type PersonRef struct {
+	Id openapi_types.UUID `json:"id"`
+}
+
 // PersonVersion defines model for PersonVersion.
 type PersonVersion struct {
 	// By 经办人
@@ -1151,6 +1636,37 @@ type PersonVersion struct {
 	Reason  string     `json:"reason"`
 	Until   *time.Time `json:"until,omitempty"`
 	Version int64      `json:"version"`
+}
+
+// Place defines model for Place.
+type Place struct {
+	Code string `json:"code"`
+
+	// Former earlier codes of the place
+	Former *[]string `json:"former,omitempty"`
+
+	// FullName with the names of the places above
+	FullName string     `json:"fullName"`
+	Level    PlaceLevel `json:"level"`
+	Name     string     `json:"name"`
+
+	// Path the code and those above it, the nearest first
+	Path      []string            `json:"path"`
+	Successor *string             `json:"successor,omitempty"`
+	ValidFrom *openapi_types.Date `json:"validFrom,omitempty"`
+
+	// ValidTo first day on which it is no longer valid
+	ValidTo *openapi_types.Date `json:"validTo,omitempty"`
+}
+
+// PlaceLevel defines model for Place.Level.
+type PlaceLevel string
+
+// PlaceList defines model for PlaceList.
+type PlaceList struct {
+	// More there are more than are shown
+	More   bool    `json:"more"`
+	Places []Place `json:"places"`
 }
 
 // Problem RFC 9457; never repeats a submitted value
@@ -1305,9 +1821,16 @@ type Turn struct {
 
 // Unmasked defines model for Unmasked.
 type Unmasked struct {
-	Address  *string `json:"address,omitempty"`
-	IdNumber *string `json:"idNumber,omitempty"`
-	Phone    *string `json:"phone,omitempty"`
+	Address *string `json:"address,omitempty"`
+
+	// Addresses by kind
+	Addresses *map[string]string `json:"addresses,omitempty"`
+
+	// Guardians numbers, by relation
+	Guardians       *map[string]string `json:"guardians,omitempty"`
+	HouseholdNumber *string            `json:"householdNumber,omitempty"`
+	IdNumber        *string            `json:"idNumber,omitempty"`
+	Phone           *string            `json:"phone,omitempty"`
 }
 
 // Unmasking defines model for Unmasking.
@@ -1415,9 +1938,32 @@ type AddPersonParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PutAddressParams defines parameters for PutAddress.
+type PutAddressParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // PersonAtParams defines parameters for PersonAt.
 type PersonAtParams struct {
 	Instant time.Time `form:"instant" json:"instant"`
+}
+
+// AttachParams defines parameters for Attach.
+type AttachParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AttachmentParams defines parameters for Attachment.
+type AttachmentParams struct {
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// RefuseAttachmentParams defines parameters for RefuseAttachment.
+type RefuseAttachmentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // CorrectPersonParams defines parameters for CorrectPerson.
@@ -1426,10 +1972,42 @@ type CorrectPersonParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PersonDetailsParams defines parameters for PersonDetails.
+type PersonDetailsParams struct {
+	Instant *time.Time `form:"instant,omitempty" json:"instant,omitempty"`
+}
+
+// PutGroupParams defines parameters for PutGroup.
+type PutGroupParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PutGuardianParams defines parameters for PutGuardian.
+type PutGuardianParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // MergePersonsParams defines parameters for MergePersons.
 type MergePersonsParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PlacesParams defines parameters for Places.
+type PlacesParams struct {
+	// Within 上级，可为任一年的代码；不填则从省开始 the place above, by a code of any year; without it the list begins with the province
+	Within *string `form:"within,omitempty" json:"within,omitempty"`
+
+	// Text 名称中的字或代码前几位 a part of the name or the first digits of the code
+	Text *string `form:"text,omitempty" json:"text,omitempty"`
+
+	// Day 日期；默认今天 default today
+	Day *openapi_types.Date `form:"day,omitempty" json:"day,omitempty"`
+
+	// Limit default 50
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ReverseTransactionParams defines parameters for ReverseTransaction.
@@ -1468,8 +2046,23 @@ type UndoMergeJSONRequestBody = Reason
 // AddPersonJSONRequestBody defines body for AddPerson for application/json ContentType.
 type AddPersonJSONRequestBody = NewPerson
 
+// PutAddressJSONRequestBody defines body for PutAddress for application/json ContentType.
+type PutAddressJSONRequestBody = NewAddress
+
+// AttachJSONRequestBody defines body for Attach for application/json ContentType.
+type AttachJSONRequestBody = NewAttachment
+
+// RefuseAttachmentJSONRequestBody defines body for RefuseAttachment for application/json ContentType.
+type RefuseAttachmentJSONRequestBody = Reason
+
 // CorrectPersonJSONRequestBody defines body for CorrectPerson for application/json ContentType.
 type CorrectPersonJSONRequestBody = Correction
+
+// PutGroupJSONRequestBody defines body for PutGroup for application/json ContentType.
+type PutGroupJSONRequestBody = NewGroup
+
+// PutGuardianJSONRequestBody defines body for PutGuardian for application/json ContentType.
+type PutGuardianJSONRequestBody = NewGuardian
 
 // MergePersonsJSONRequestBody defines body for MergePersons for application/json ContentType.
 type MergePersonsJSONRequestBody = NewMerge
@@ -1767,10 +2360,57 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/persons/{id} (the `Person` operationId).
 	Person(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PutAddressWithBody 登记地址 a further address, in the place of the one of its kind
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+	PutAddressWithBody(ctx context.Context, id Id, params *PutAddressParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutAddress 登记地址 a further address, in the place of the one of its kind
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+	PutAddress(ctx context.Context, id Id, params *PutAddressParams, body PutAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
 	//
 	// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
 	PersonAt(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AttachWithBody 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+	AttachWithBody(ctx context.Context, id Id, params *AttachParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Attach 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+	Attach(ctx context.Context, id Id, params *AttachParams, body AttachJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Attachment 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+	//
+	// Corresponds with GET /v1/persons/{id}/attachments/{attachment} (the `Attachment` operationId).
+	Attachment(ctx context.Context, id Id, attachment openapi_types.UUID, params *AttachmentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefuseAttachmentWithBody 审核不合格 note that an attachment does not do
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+	RefuseAttachmentWithBody(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefuseAttachment 审核不合格 note that an attachment does not do
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+	RefuseAttachment(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, body RefuseAttachmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CorrectPersonWithBody 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
 	//
@@ -1785,6 +2425,39 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
 	CorrectPerson(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PersonDetails 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+	//
+	// Corresponds with GET /v1/persons/{id}/details (the `PersonDetails` operationId).
+	PersonDetails(ctx context.Context, id Id, params *PersonDetailsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroupWithBody 登记人群 a group to which the resident belongs, or did
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+	PutGroupWithBody(ctx context.Context, id Id, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroup 登记人群 a group to which the resident belongs, or did
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+	PutGroup(ctx context.Context, id Id, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGuardianWithBody 登记监护人 who acts for the resident, in the place of the one of the same relation
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+	PutGuardianWithBody(ctx context.Context, id Id, params *PutGuardianParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGuardian 登记监护人 who acts for the resident, in the place of the one of the same relation
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+	PutGuardian(ctx context.Context, id Id, params *PutGuardianParams, body PutGuardianJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PersonHistory 变更历史 every state of a resident's file, with who made it so and why
 	//
@@ -1818,6 +2491,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 	Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	//
+	// Corresponds with GET /v1/places (the `Places` operationId).
+	Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignInWithBody 登录 an operator signs in at this workstation
 	//
@@ -2373,11 +3051,128 @@ func (c *Client) Person(ctx context.Context, id Id, reqEditors ...RequestEditorF
 	return c.Client.Do(req)
 }
 
+// PutAddressWithBody 登记地址 a further address, in the place of the one of its kind
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+func (c *Client) PutAddressWithBody(ctx context.Context, id Id, params *PutAddressParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutAddressRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutAddress 登记地址 a further address, in the place of the one of its kind
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+func (c *Client) PutAddress(ctx context.Context, id Id, params *PutAddressParams, body PutAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutAddressRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PersonAt 历史时点 a resident with insured kinds and cards as they stood at an instant
 //
 // Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
 func (c *Client) PersonAt(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPersonAtRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AttachWithBody 上传附件 a photograph, a signature or a paper of at most 4 MiB
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+func (c *Client) AttachWithBody(ctx context.Context, id Id, params *AttachParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAttachRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Attach 上传附件 a photograph, a signature or a paper of at most 4 MiB
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+func (c *Client) Attach(ctx context.Context, id Id, params *AttachParams, body AttachJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAttachRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Attachment 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+//
+// Corresponds with GET /v1/persons/{id}/attachments/{attachment} (the `Attachment` operationId).
+func (c *Client) Attachment(ctx context.Context, id Id, attachment openapi_types.UUID, params *AttachmentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAttachmentRequest(c.Server, id, attachment, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefuseAttachmentWithBody 审核不合格 note that an attachment does not do
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+func (c *Client) RefuseAttachmentWithBody(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseAttachmentRequestWithBody(c.Server, id, attachment, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefuseAttachment 审核不合格 note that an attachment does not do
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+func (c *Client) RefuseAttachment(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, body RefuseAttachmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseAttachmentRequest(c.Server, id, attachment, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2412,6 +3207,89 @@ func (c *Client) CorrectPersonWithBody(ctx context.Context, id Id, params *Corre
 // Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
 func (c *Client) CorrectPerson(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCorrectPersonRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PersonDetails 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+//
+// Corresponds with GET /v1/persons/{id}/details (the `PersonDetails` operationId).
+func (c *Client) PersonDetails(ctx context.Context, id Id, params *PersonDetailsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPersonDetailsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroupWithBody 登记人群 a group to which the resident belongs, or did
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+func (c *Client) PutGroupWithBody(ctx context.Context, id Id, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroup 登记人群 a group to which the resident belongs, or did
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+func (c *Client) PutGroup(ctx context.Context, id Id, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGuardianWithBody 登记监护人 who acts for the resident, in the place of the one of the same relation
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+func (c *Client) PutGuardianWithBody(ctx context.Context, id Id, params *PutGuardianParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGuardianRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGuardian 登记监护人 who acts for the resident, in the place of the one of the same relation
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+func (c *Client) PutGuardian(ctx context.Context, id Id, params *PutGuardianParams, body PutGuardianJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGuardianRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2495,6 +3373,21 @@ func (c *Client) UnmaskWithBody(ctx context.Context, id Id, contentType string, 
 // Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 func (c *Client) Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUnmaskRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+//
+// Corresponds with GET /v1/places (the `Places` operationId).
+func (c *Client) Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlacesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3637,6 +4530,66 @@ func NewPersonRequest(server string, id Id) (*http.Request, error) {
 	return req, nil
 }
 
+// NewPutAddressRequest calls the generic PutAddress builder with application/json body
+func NewPutAddressRequest(server string, id Id, params *PutAddressParams, body PutAddressJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutAddressRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewPutAddressRequestWithBody constructs an http.Request for the PutAddress method, with any body, and a specified content type
+func NewPutAddressRequestWithBody(server string, id Id, params *PutAddressParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/addresses", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewPersonAtRequest constructs an http.Request for the PersonAt method
 func NewPersonAtRequest(server string, id Id, params *PersonAtParams) (*http.Request, error) {
 	var err error
@@ -3694,6 +4647,201 @@ func NewPersonAtRequest(server string, id Id, params *PersonAtParams) (*http.Req
 	return req, nil
 }
 
+// NewAttachRequest calls the generic Attach builder with application/json body
+func NewAttachRequest(server string, id Id, params *AttachParams, body AttachJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAttachRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewAttachRequestWithBody constructs an http.Request for the Attach method, with any body, and a specified content type
+func NewAttachRequestWithBody(server string, id Id, params *AttachParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/attachments", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAttachmentRequest constructs an http.Request for the Attachment method
+func NewAttachmentRequest(server string, id Id, attachment openapi_types.UUID, params *AttachmentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "attachment", attachment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/attachments/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRefuseAttachmentRequest calls the generic RefuseAttachment builder with application/json body
+func NewRefuseAttachmentRequest(server string, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, body RefuseAttachmentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefuseAttachmentRequestWithBody(server, id, attachment, params, "application/json", bodyReader)
+}
+
+// NewRefuseAttachmentRequestWithBody constructs an http.Request for the RefuseAttachment method, with any body, and a specified content type
+func NewRefuseAttachmentRequestWithBody(server string, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "attachment", attachment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/attachments/%s/refusal", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewCorrectPersonRequest calls the generic CorrectPerson builder with application/json body
 func NewCorrectPersonRequest(server string, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3722,6 +4870,187 @@ func NewCorrectPersonRequestWithBody(server string, id Id, params *CorrectPerson
 	}
 
 	operationPath := fmt.Sprintf("/v1/persons/%s/corrections", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPersonDetailsRequest constructs an http.Request for the PersonDetails method
+func NewPersonDetailsRequest(server string, id Id, params *PersonDetailsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/details", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Instant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instant", *params.Instant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutGroupRequest calls the generic PutGroup builder with application/json body
+func NewPutGroupRequest(server string, id Id, params *PutGroupParams, body PutGroupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutGroupRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewPutGroupRequestWithBody constructs an http.Request for the PutGroup method, with any body, and a specified content type
+func NewPutGroupRequestWithBody(server string, id Id, params *PutGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/groups", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPutGuardianRequest calls the generic PutGuardian builder with application/json body
+func NewPutGuardianRequest(server string, id Id, params *PutGuardianParams, body PutGuardianJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutGuardianRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewPutGuardianRequestWithBody constructs an http.Request for the PutGuardian method, with any body, and a specified content type
+func NewPutGuardianRequestWithBody(server string, id Id, params *PutGuardianParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/persons/%s/guardians", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3891,6 +5220,96 @@ func NewUnmaskRequestWithBody(server string, id Id, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPlacesRequest constructs an http.Request for the Places method
+func NewPlacesRequest(server string, params *PlacesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/places")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Within != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "within", *params.Within, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Text != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Day != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "day", *params.Day, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4365,12 +5784,61 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/persons/{id} (the `Person` operationId).
 	PersonWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*PersonResponse, error)
 
+	// PutAddressWithBodyWithResponse 登记地址 a further address, in the place of the one of its kind
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+	PutAddressWithBodyWithResponse(ctx context.Context, id Id, params *PutAddressParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutAddressResponse, error)
+
+	// PutAddressWithResponse 登记地址 a further address, in the place of the one of its kind
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+	PutAddressWithResponse(ctx context.Context, id Id, params *PutAddressParams, body PutAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*PutAddressResponse, error)
+
 	// PersonAtWithResponse 历史时点 a resident with insured kinds and cards as they stood at an instant
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/persons/{id}/at (the `PersonAt` operationId).
 	PersonAtWithResponse(ctx context.Context, id Id, params *PersonAtParams, reqEditors ...RequestEditorFn) (*PersonAtResponse, error)
+
+	// AttachWithBodyWithResponse 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+	AttachWithBodyWithResponse(ctx context.Context, id Id, params *AttachParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AttachResponse, error)
+
+	// AttachWithResponse 上传附件 a photograph, a signature or a paper of at most 4 MiB
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+	AttachWithResponse(ctx context.Context, id Id, params *AttachParams, body AttachJSONRequestBody, reqEditors ...RequestEditorFn) (*AttachResponse, error)
+
+	// AttachmentWithResponse 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/persons/{id}/attachments/{attachment} (the `Attachment` operationId).
+	AttachmentWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *AttachmentParams, reqEditors ...RequestEditorFn) (*AttachmentResponse, error)
+
+	// RefuseAttachmentWithBodyWithResponse 审核不合格 note that an attachment does not do
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+	RefuseAttachmentWithBodyWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseAttachmentResponse, error)
+
+	// RefuseAttachmentWithResponse 审核不合格 note that an attachment does not do
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+	RefuseAttachmentWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, body RefuseAttachmentJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseAttachmentResponse, error)
 
 	// CorrectPersonWithBodyWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
 	//
@@ -4385,6 +5853,41 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/corrections (the `CorrectPerson` operationId).
 	CorrectPersonWithResponse(ctx context.Context, id Id, params *CorrectPersonParams, body CorrectPersonJSONRequestBody, reqEditors ...RequestEditorFn) (*CorrectPersonResponse, error)
+
+	// PersonDetailsWithResponse 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/persons/{id}/details (the `PersonDetails` operationId).
+	PersonDetailsWithResponse(ctx context.Context, id Id, params *PersonDetailsParams, reqEditors ...RequestEditorFn) (*PersonDetailsResponse, error)
+
+	// PutGroupWithBodyWithResponse 登记人群 a group to which the resident belongs, or did
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+	PutGroupWithBodyWithResponse(ctx context.Context, id Id, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+
+	// PutGroupWithResponse 登记人群 a group to which the resident belongs, or did
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+	PutGroupWithResponse(ctx context.Context, id Id, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+
+	// PutGuardianWithBodyWithResponse 登记监护人 who acts for the resident, in the place of the one of the same relation
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+	PutGuardianWithBodyWithResponse(ctx context.Context, id Id, params *PutGuardianParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGuardianResponse, error)
+
+	// PutGuardianWithResponse 登记监护人 who acts for the resident, in the place of the one of the same relation
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+	PutGuardianWithResponse(ctx context.Context, id Id, params *PutGuardianParams, body PutGuardianJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGuardianResponse, error)
 
 	// PersonHistoryWithResponse 变更历史 every state of a resident's file, with who made it so and why
 	//
@@ -4420,6 +5923,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/persons/{id}/unmask (the `Unmask` operationId).
 	UnmaskWithResponse(ctx context.Context, id Id, body UnmaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UnmaskResponse, error)
+
+	// PlacesWithResponse 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/places (the `Places` operationId).
+	PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error)
 
 	// SignInWithBodyWithResponse 登录 an operator signs in at this workstation
 	//
@@ -5387,6 +6897,54 @@ func (r PersonResponse) ContentType() string {
 	return ""
 }
 
+type PutAddressResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutAddressResponse) GetJSON200() *PersonRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutAddressResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutAddressResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutAddressResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutAddressResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutAddressResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type PersonAtResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5435,6 +6993,150 @@ func (r PersonAtResponse) ContentType() string {
 	return ""
 }
 
+type AttachResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Attachment
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AttachResponse) GetJSON201() *Attachment {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AttachResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AttachResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AttachResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AttachResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AttachResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AttachmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttachmentContent
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AttachmentResponse) GetJSON200() *AttachmentContent {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AttachmentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AttachmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AttachmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AttachmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AttachmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RefuseAttachmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RefuseAttachmentResponse) GetJSON200() *PersonRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RefuseAttachmentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RefuseAttachmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefuseAttachmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefuseAttachmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefuseAttachmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CorrectPersonResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5477,6 +7179,150 @@ func (r CorrectPersonResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CorrectPersonResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PersonDetailsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonDetails
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PersonDetailsResponse) GetJSON200() *PersonDetails {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PersonDetailsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PersonDetailsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PersonDetailsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PersonDetailsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PersonDetailsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutGroupResponse) GetJSON200() *PersonRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutGroupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutGuardianResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PersonRef
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutGuardianResponse) GetJSON200() *PersonRef {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutGuardianResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutGuardianResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutGuardianResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutGuardianResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutGuardianResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5621,6 +7467,54 @@ func (r UnmaskResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UnmaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PlacesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlaceList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlacesResponse) GetJSON200() *PlaceList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlacesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlacesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlacesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlacesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlacesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6259,6 +8153,32 @@ func (c *ClientWithResponses) PersonWithResponse(ctx context.Context, id Id, req
 	return ParsePersonResponse(rsp)
 }
 
+// PutAddressWithBodyWithResponse 登记地址 a further address, in the place of the one of its kind
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+func (c *ClientWithResponses) PutAddressWithBodyWithResponse(ctx context.Context, id Id, params *PutAddressParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutAddressResponse, error) {
+	rsp, err := c.PutAddressWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutAddressResponse(rsp)
+}
+
+// PutAddressWithResponse 登记地址 a further address, in the place of the one of its kind
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/addresses (the `PutAddress` operationId).
+func (c *ClientWithResponses) PutAddressWithResponse(ctx context.Context, id Id, params *PutAddressParams, body PutAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*PutAddressResponse, error) {
+	rsp, err := c.PutAddress(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutAddressResponse(rsp)
+}
+
 // PersonAtWithResponse 历史时点 a resident with insured kinds and cards as they stood at an instant
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6270,6 +8190,71 @@ func (c *ClientWithResponses) PersonAtWithResponse(ctx context.Context, id Id, p
 		return nil, err
 	}
 	return ParsePersonAtResponse(rsp)
+}
+
+// AttachWithBodyWithResponse 上传附件 a photograph, a signature or a paper of at most 4 MiB
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+func (c *ClientWithResponses) AttachWithBodyWithResponse(ctx context.Context, id Id, params *AttachParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AttachResponse, error) {
+	rsp, err := c.AttachWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAttachResponse(rsp)
+}
+
+// AttachWithResponse 上传附件 a photograph, a signature or a paper of at most 4 MiB
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/attachments (the `Attach` operationId).
+func (c *ClientWithResponses) AttachWithResponse(ctx context.Context, id Id, params *AttachParams, body AttachJSONRequestBody, reqEditors ...RequestEditorFn) (*AttachResponse, error) {
+	rsp, err := c.Attach(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAttachResponse(rsp)
+}
+
+// AttachmentWithResponse 查看附件 an attachment with its content, on record; all but the photograph needs a reason
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/persons/{id}/attachments/{attachment} (the `Attachment` operationId).
+func (c *ClientWithResponses) AttachmentWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *AttachmentParams, reqEditors ...RequestEditorFn) (*AttachmentResponse, error) {
+	rsp, err := c.Attachment(ctx, id, attachment, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAttachmentResponse(rsp)
+}
+
+// RefuseAttachmentWithBodyWithResponse 审核不合格 note that an attachment does not do
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+func (c *ClientWithResponses) RefuseAttachmentWithBodyWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseAttachmentResponse, error) {
+	rsp, err := c.RefuseAttachmentWithBody(ctx, id, attachment, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseAttachmentResponse(rsp)
+}
+
+// RefuseAttachmentWithResponse 审核不合格 note that an attachment does not do
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/attachments/{attachment}/refusal (the `RefuseAttachment` operationId).
+func (c *ClientWithResponses) RefuseAttachmentWithResponse(ctx context.Context, id Id, attachment openapi_types.UUID, params *RefuseAttachmentParams, body RefuseAttachmentJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseAttachmentResponse, error) {
+	rsp, err := c.RefuseAttachment(ctx, id, attachment, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseAttachmentResponse(rsp)
 }
 
 // CorrectPersonWithBodyWithResponse 更正、变更 change what is recorded of a resident; number, name and sex by a supervisor
@@ -6296,6 +8281,71 @@ func (c *ClientWithResponses) CorrectPersonWithResponse(ctx context.Context, id 
 		return nil, err
 	}
 	return ParseCorrectPersonResponse(rsp)
+}
+
+// PersonDetailsWithResponse 档案明细 household, addresses, guardians, groups, attachments and the names that peers know, now or at an instant; masked
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/persons/{id}/details (the `PersonDetails` operationId).
+func (c *ClientWithResponses) PersonDetailsWithResponse(ctx context.Context, id Id, params *PersonDetailsParams, reqEditors ...RequestEditorFn) (*PersonDetailsResponse, error) {
+	rsp, err := c.PersonDetails(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePersonDetailsResponse(rsp)
+}
+
+// PutGroupWithBodyWithResponse 登记人群 a group to which the resident belongs, or did
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+func (c *ClientWithResponses) PutGroupWithBodyWithResponse(ctx context.Context, id Id, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroupWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupResponse(rsp)
+}
+
+// PutGroupWithResponse 登记人群 a group to which the resident belongs, or did
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/groups (the `PutGroup` operationId).
+func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, id Id, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroup(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupResponse(rsp)
+}
+
+// PutGuardianWithBodyWithResponse 登记监护人 who acts for the resident, in the place of the one of the same relation
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+func (c *ClientWithResponses) PutGuardianWithBodyWithResponse(ctx context.Context, id Id, params *PutGuardianParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGuardianResponse, error) {
+	rsp, err := c.PutGuardianWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGuardianResponse(rsp)
+}
+
+// PutGuardianWithResponse 登记监护人 who acts for the resident, in the place of the one of the same relation
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/persons/{id}/guardians (the `PutGuardian` operationId).
+func (c *ClientWithResponses) PutGuardianWithResponse(ctx context.Context, id Id, params *PutGuardianParams, body PutGuardianJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGuardianResponse, error) {
+	rsp, err := c.PutGuardian(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGuardianResponse(rsp)
 }
 
 // PersonHistoryWithResponse 变更历史 every state of a resident's file, with who made it so and why
@@ -6361,6 +8411,19 @@ func (c *ClientWithResponses) UnmaskWithResponse(ctx context.Context, id Id, bod
 		return nil, err
 	}
 	return ParseUnmaskResponse(rsp)
+}
+
+// PlacesWithResponse 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/places (the `Places` operationId).
+func (c *ClientWithResponses) PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error) {
+	rsp, err := c.Places(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlacesResponse(rsp)
 }
 
 // SignInWithBodyWithResponse 登录 an operator signs in at this workstation
@@ -7091,6 +9154,39 @@ func ParsePersonResponse(rsp *http.Response) (*PersonResponse, error) {
 	return response, nil
 }
 
+// ParsePutAddressResponse parses an HTTP response from a PutAddressWithResponse call
+func ParsePutAddressResponse(rsp *http.Response) (*PutAddressResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutAddressResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonRef
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParsePersonAtResponse parses an HTTP response from a PersonAtWithResponse call
 func ParsePersonAtResponse(rsp *http.Response) (*PersonAtResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7124,6 +9220,105 @@ func ParsePersonAtResponse(rsp *http.Response) (*PersonAtResponse, error) {
 	return response, nil
 }
 
+// ParseAttachResponse parses an HTTP response from a AttachWithResponse call
+func ParseAttachResponse(rsp *http.Response) (*AttachResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AttachResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Attachment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAttachmentResponse parses an HTTP response from a AttachmentWithResponse call
+func ParseAttachmentResponse(rsp *http.Response) (*AttachmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AttachmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttachmentContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRefuseAttachmentResponse parses an HTTP response from a RefuseAttachmentWithResponse call
+func ParseRefuseAttachmentResponse(rsp *http.Response) (*RefuseAttachmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefuseAttachmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonRef
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseCorrectPersonResponse parses an HTTP response from a CorrectPersonWithResponse call
 func ParseCorrectPersonResponse(rsp *http.Response) (*CorrectPersonResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7140,6 +9335,105 @@ func ParseCorrectPersonResponse(rsp *http.Response) (*CorrectPersonResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Person
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePersonDetailsResponse parses an HTTP response from a PersonDetailsWithResponse call
+func ParsePersonDetailsResponse(rsp *http.Response) (*PersonDetailsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PersonDetailsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonDetails
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutGroupResponse parses an HTTP response from a PutGroupWithResponse call
+func ParsePutGroupResponse(rsp *http.Response) (*PutGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonRef
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutGuardianResponse parses an HTTP response from a PutGuardianWithResponse call
+func ParsePutGuardianResponse(rsp *http.Response) (*PutGuardianResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutGuardianResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PersonRef
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7239,6 +9533,39 @@ func ParseUnmaskResponse(rsp *http.Response) (*UnmaskResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Unmasked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePlacesResponse parses an HTTP response from a PlacesWithResponse call
+func ParsePlacesResponse(rsp *http.Response) (*PlacesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlacesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlaceList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -11,8 +11,10 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -66,7 +68,8 @@ func (s *server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				s.logger.ErrorContext(c.Request().Context(), "panic", "value", r)
+				// Not what the panicking code said: that may hold a value.
+				s.logger.ErrorContext(c.Request().Context(), "panic", "kind", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
 				err = errUnexpected
 			}
 		}()

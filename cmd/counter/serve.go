@@ -83,7 +83,7 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 		return nil, nil, err
 	}
 	station := terminal.NewStation(terminal.StationConfig{Readers: readers{transcript, public(profiles)}, Profiles: profiles, Reader: config.Reader, Kind: config.Kind, Logger: logger, Orders: order.Reader{Roots: roots, Now: time.Now}})
-	work := &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(), Now: time.Now}
+	work := &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(roots), Now: time.Now}
 	page, err := desk.New(desk.Config{Desk: work, API: api, Logger: logger})
 	return work, page, err
 }
@@ -91,7 +91,7 @@ func build(config config, logger *slog.Logger) (*terminal.Desk, *desk.Server, er
 // behind does the work behind the page as one operator; where it did not
 // succeed, another one may have the right to it.
 func behind(ctx context.Context, work *terminal.Desk, operator terminal.Platform, logger *slog.Logger) (done bool) {
-	refreshed := work.Invalid.Refresh(ctx, operator, time.Now())
+	refreshed := work.Invalid.Refresh(ctx, operator)
 	if refreshed != nil {
 		logger.Info("list of invalid cards not refreshed", "error", refreshed)
 	}

@@ -17,7 +17,6 @@ import (
 	"onecard/exchange"
 	"onecard/exchange/insurance"
 	"onecard/internal/gb"
-	"onecard/issuance"
 	"onecard/keys"
 	"onecard/registry"
 	"onecard/registry/sample"
@@ -88,6 +87,7 @@ type operatorAddCommand struct {
 	Roles        []string `required:"" help:"clerk, reviewer, issuer, supervisor, cashier, admin. 岗位。"`
 	Institution  string   `required:"" help:"Id of the institution. 所在机构。"`
 	Place        string   `required:"" help:"Division code of 6 digits. 行政区划代码。"`
+	Locality     string   `help:"Township (9 digits) or community (12) of an office below the county. 乡镇、村级机构的代码。"`
 	PasswordFile string   `type:"path" placeholder:"FILE" help:"File with the first password; default standard input. 初始密码文件。"`
 }
 
@@ -101,7 +101,7 @@ func (c *operatorAddCommand) Run(ctx context.Context, out streams) error {
 	return c.withRecords(ctx, out, func(p *platform) error {
 		err := p.db.InTx(ctx, console, func(tx *registry.Tx) error {
 			return tx.AddOperator(registry.Operator{
-				Login: c.Login, Name: c.Name, Roles: c.Roles, Institution: c.Institution, Place: c.Place,
+				Login: c.Login, Name: c.Name, Roles: c.Roles, Institution: c.Institution, Place: c.Place, Locality: c.Locality,
 			}, password)
 		})
 		if err != nil {
@@ -299,14 +299,6 @@ func (p *platform) sampleInsured(ctx context.Context) ([]insurance.Insured, erro
 		insured = append(insured, insurance.Insured{PersonID: person.ID, Kind: kind, Place: place, From: since})
 	}
 	return insured, nil
-}
-
-type workflowCommand struct{}
-
-// Run prints the workflow as the program runs it (Markdown).
-func (workflowCommand) Run(out streams) error {
-	_, err := fmt.Fprint(out.Out, issuance.Report(&issuance.Applications, &issuance.Cards))
-	return err
 }
 
 type versionCommand struct{}

@@ -19,6 +19,7 @@ import (
 	"onecard/api/pki"
 	"onecard/registry"
 	"onecard/registry/intake"
+	"onecard/registry/peername"
 	"onecard/registry/stores"
 )
 
@@ -157,6 +158,15 @@ const (
 	decisionPause = 10 * time.Minute
 )
 
+// unlessStopped passes over an error that came of the platform being stopped
+// while it was starting.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
 // carry moves messages between production and the exchange store while the
 // platform runs.
 func (p *platform) carry(ctx context.Context) error {
@@ -166,7 +176,7 @@ func (p *platform) carry(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	p.flow(exchange).Run(ctx, exchangePause)
 	return exchange.Close()
@@ -175,7 +185,7 @@ func (p *platform) carry(ctx context.Context) error {
 func (p *platform) flow(exchange *stores.Exchange) *stores.Flow {
 	return &stores.Flow{
 		Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
-		Bodies: map[string]func(context.Context, registry.Outgoing) ([]byte, error){
+		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
 			registry.TopicPoliceCheck: p.askAbout, registry.TopicMinistryCheck: p.askAbout,
 		},
 	}
@@ -187,14 +197,19 @@ type about struct {
 	IDType   string    `json:"idType"`
 	IDNumber string    `json:"idNumber"` // AAC002 or AAC147
 	Name     string    `json:"name"`     // AAC003
-	Sex      string    `json:"sex"`      // AAC004
-	Birth    string    `json:"birth"`    // AAC006
-	Place    string    `json:"place"`    // AAB301
+	// The name as the peer's record takes it.
+	NameEncoding string `json:"nameEncoding"`
+	NameBytes    []byte `json:"nameBytes"`
+	NameCut      bool   `json:"nameCut,omitempty"`
+
+	Sex   string `json:"sex"`   // AAC004
+	Birth string `json:"birth"` // AAC006
+	Place string `json:"place"` // AAB301
 }
 
-// askAbout makes the message about a person; that it was told is on record
-// before it leaves.
-func (p *platform) askAbout(ctx context.Context, m registry.Outgoing) ([]byte, error) {
+// askAbout makes the message about a person; that it was told, and under which
+// bytes, is on record before it leaves.
+func (p *platform) askAbout(ctx context.Context, peer string, m registry.Outgoing) ([]byte, error) {
 	_, text, _ := strings.Cut(m.Subject, ":")
 	id, err := uuid.Parse(text)
 	if err != nil {
@@ -204,14 +219,24 @@ func (p *platform) askAbout(ctx context.Context, m registry.Outgoing) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
+	told, name, err := peername.For(peer, person.Name)
+	if err != nil {
+		return nil, err
+	}
 	actor := registry.Actor{Operator: "exchange", Place: m.Place}
 	err = p.db.InTx(ctx, actor, func(tx *registry.Tx) error {
-		return tx.Audit("person.told", m.Subject, map[string]string{"topic": m.Topic, "message": m.ID.String()})
+		if err := tx.TellName(id, told, m.Topic+" "+m.ID.String()); err != nil {
+			return err
+		}
+		return tx.Audit("person.told", m.Subject, map[string]string{"topic": m.Topic, "message": m.ID.String(), "peer": peer})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(about{person.ID, person.IDType, person.Number(), person.Name, string(person.Sex), person.Birth.String(), person.Place})
+	return json.Marshal(about{
+		Person: person.ID, IDType: person.IDType, IDNumber: person.Number(), Name: name, NameEncoding: told.Encoding, NameBytes: told.Bytes,
+		NameCut: told.Cut, Sex: string(person.Sex), Birth: person.Birth.String(), Place: person.Place,
+	})
 }
 
 // decide takes the facts of each day that is over into the decision store while
@@ -223,7 +248,7 @@ func (p *platform) decide(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	for ctx.Err() == nil {
 		if err := p.yesterday(ctx, decision); err != nil && ctx.Err() == nil {

@@ -50,11 +50,18 @@ func (c *importCommand) Run(ctx context.Context, out streams) error {
 	if rejects == "" {
 		rejects = c.File + ".拒收.csv"
 	}
-	return c.withRecords(ctx, out, func(p *platform) error {
+	return c.withRecords(ctx, out, func(p *platform) (err error) {
+		// What of an Excel file does not fit into memory: a directory of this
+		// program's user alone, not the one that all share.
+		temp, err := os.MkdirTemp(p.config.Data, "import-*")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 		host, _ := os.Hostname() // a name for the lease, whichever
 		run := intake.Run{
 			DB: p.db, Actor: localActor(c.Place), Mapping: mapping, Path: c.File, Rejects: rejects, Sheet: c.Sheet,
-			Temp: os.TempDir(), Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Report: reporter(out.Err),
+			Temp: temp, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Report: reporter(out.Err),
 		}
 		done, err := run.Do(ctx)
 		switch {

@@ -180,11 +180,16 @@ func (c *keysLifeCommand) Run(ctx context.Context, out streams) error {
 	}
 	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		detail := map[string]string{"key": c.Name, "version": strconv.Itoa(c.Version), "life": lifeText(life)}
-		err := p.recorded(ctx, "keys.life", "key:"+c.Name, detail, func() error { return keeper.SetLife(c.Name, c.Version, life) })
+		err := p.recorded(ctx, "keys.life", "key:"+c.Name, detail, func() error {
+			if c.Name == keys.DataKey && c.Status == string(keys.Retired) {
+				return keeper.Retire(ctx, c.Version, p.unused)
+			}
+			return keeper.SetLife(c.Name, c.Version, life)
+		})
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d: %s\n重启平台后生效 it holds when the platform is started again\n", c.Name, c.Version, lifeText(life))
+		_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d: %s\n一秒内生效 it holds within a second\n", c.Name, c.Version, lifeText(life))
 		return err
 	})
 }

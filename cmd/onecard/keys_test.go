@@ -88,7 +88,7 @@ func TestKeysChangeover(t *testing.T) {
 	require.NoError(t, (&keysLifeCommand{settings: s, Name: "UKSSSE", Version: 1, Status: "field"}).Run(t.Context(), out))
 	require.NoError(t, (&keysRotateCommand{settings: s, Name: "STK"}).Run(t.Context(), out))
 	require.NoError(t, (&keysLifeCommand{settings: s, Name: "STK", Version: 1, Status: "retired"}).Run(t.Context(), out))
-	require.ErrorIs(t, (&keysLifeCommand{settings: s, Name: keys.DataKey, Version: 1, Status: "retired"}).Run(t.Context(), out), keys.ErrWrongUsage)
+	require.ErrorIs(t, (&keysLifeCommand{settings: s, Name: keys.DataKey, Version: 1, Status: "retired"}).Run(t.Context(), out), keys.ErrInUse)
 	require.NoError(t, (&keysListCommand{s}).Run(t.Context(), out))
 	require.Regexp(t, `IRK +2 +active from `+tomorrow.Format(time.DateOnly), printed.String())
 	require.Regexp(t, `UKSSSE +1 +field `, printed.String())

@@ -32,6 +32,8 @@ type commands struct {
 		List      keysListCommand      `cmd:"" help:"List keys, versions and check values. 列出密钥和校验值。"`
 		Life      keysLifeCommand      `cmd:"" help:"Say what a version of a key is still for. 设置密钥版本的状态和日期。"`
 		Rotate    keysRotateCommand    `cmd:"" help:"Make the next version of a key. 生成密钥的下一版本。"`
+		Reseal    keysResealCommand    `cmd:"" help:"Seal all personal data anew under the newest version of the key DATA. 换数据密钥：全部重新加密。"`
+		Destroy   keysDestroyCommand   `cmd:"" help:"Destroy a retired version of the key DATA. 销毁已停用的数据密钥版本。"`
 		Complete  keysCompleteCommand  `cmd:"" help:"Make the keys that the key file lacks, such as after an upgrade. 补齐缺少的密钥。"`
 		Export    keysExportCommand    `cmd:"" help:"Export a key as a key block (TR-31). 以密钥块导出。"`
 		Import    keysImportCommand    `cmd:"" help:"Import a key block (TR-31). 导入密钥块。"`
@@ -49,6 +51,13 @@ type commands struct {
 	Sample struct {
 		Load sampleLoadCommand `cmd:"" help:"Load the sample province, for trials. 装入示例数据。"`
 	} `cmd:"" help:"Sample data. 示例数据。"`
+	Places struct {
+		Search  placesSearchCommand  `cmd:"" aliases:"list" help:"Look for places on a day. 查询。"`
+		Tree    placesTreeCommand    `cmd:"" help:"A place and what lies below it. 逐级列出。"`
+		History placesHistoryCommand `cmd:"" help:"Former codes and successors. 沿革。"`
+		Load    placesLoadCommand    `cmd:"" help:"Load a newer table of townships and communities. 装入新的乡村表。"`
+		Extract placesExtractCommand `cmd:"" help:"Turn a yearly table of townships and communities into a data file. 由年表生成数据文件。"`
+	} `cmd:"" help:"Places: divisions, townships, communities. 行政区划。"`
 	Exchange struct {
 		Serve exchangeServeCommand `cmd:"" help:"The peers' interface. 启动外部单位接口。"`
 		Peer  exchangePeerCommand  `cmd:"" help:"Enter a peer and make its certificate. 登记外部单位。"`
@@ -56,9 +65,10 @@ type commands struct {
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
 	} `cmd:"" help:"The decision store. 决策库。"`
-	Check      checkCommand    `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
-	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
-	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
+	Inventory  inventoryCommand `cmd:"" help:"What every column holds, for how long, who reads it, how it is protected. 数据清单。"`
+	Check      checkCommand     `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
+	Import     importCommand    `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
+	Province   provinceCommand  `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
 	Duplicates struct {
 		Scan duplicatesCommand `cmd:"" help:"Look for residents who are registered twice. 批量查重。"`
 	} `cmd:"" help:"Residents registered twice. 疑似重复。"`
@@ -66,7 +76,8 @@ type commands struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 	} `cmd:"" help:"Cards. 卡。"`
 	Batch    batchCommands   `cmd:"" help:"Cards made by a maker, in batches. 批量制卡。"`
-	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
+	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may; or what has happened to a card or a person. 打印工作流程或办理经过。"`
+	Notices  noticesCommand  `cmd:"" help:"The messages to holders that wait for the short-message service. 待发短信。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }
 

@@ -33,11 +33,11 @@ var (
 // checks the signature.
 func (c *receiptCommand) Run(ctx context.Context, out streams) error {
 	var values []card.Value
-	for _, text := range c.Value {
+	for i, text := range c.Value {
 		path, value, ok := strings.Cut(text, "=")
 		at := strings.LastIndex(path, "/")
 		if !ok || at < 0 {
-			return fmt.Errorf("%.40q: %w", text, errValue)
+			return fmt.Errorf("--value %d: %w", i+1, errValue)
 		}
 		values = append(values, card.Value{File: path[:at], Tag: path[at+1:], Value: value})
 	}

@@ -81,6 +81,10 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	carrier, err := p.carrier()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server := p.api.HTTP(certificates)
 	address := filepath.Join(p.config.Data, addressFile)
 	if err := os.WriteFile(address, []byte(listener.Addr().String()+"\n"), 0o644); err != nil {
@@ -106,6 +110,10 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error {
 		p.issuance.RunClock(ctx, province, clockPause, p.logger)
+		return nil
+	})
+	group.Go(func() error {
+		carrier.Run(ctx, tellPause)
 		return nil
 	})
 	group.Go(func() error { return p.carry(ctx) })

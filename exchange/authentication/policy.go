@@ -145,28 +145,17 @@ func (r Right) check() error {
 // At returns the policy of a place (six digits) on a day: that of the nearest
 // place above, and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	var best Policy
-	for _, p := range all {
-		if !strings.HasPrefix(place, below(p.Place)) || day.Before(p.From) {
-			continue
-		}
-		nearer := len(below(p.Place)) - len(below(best.Place))
-		if best.Place == "" || nearer > 0 || nearer == 0 && best.From.Before(p.From) {
-			best = p
-		}
+	valid := slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return day.Before(p.From) })
+	slices.SortStableFunc(valid, func(a, b Policy) int { return b.From.Compare(a.From) })
+	places := make([]string, len(valid))
+	for i, p := range valid {
+		places[i] = p.Place
 	}
-	if best.Place == "" {
+	nearest := gb.Divisions().Nearest(place, places, day)
+	if nearest < 0 {
 		return Policy{}, ErrNoPolicy
 	}
-	return best, nil
-}
-
-// below returns what all codes under a division begin with (GB/T 2260).
-func below(place string) string {
-	for strings.HasSuffix(place, "00") {
-		place = place[:len(place)-2]
-	}
-	return place
+	return valid[nearest], nil
 }
 
 // allows says whether a caller may use a service with all of the keys.

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"onecard/exchange"
+	"onecard/internal/gb"
 )
 
 //go:embed policy.yaml
@@ -32,7 +33,7 @@ type Policies struct {
 
 // Policy is what one place grants one kind of insured person from a year on.
 type Policy struct {
-	Place      string        `yaml:"place"` // prefix of the insured place, GB/T 2260
+	Place      string        `yaml:"place"` // GB/T 2260; holds for all places below
 	Kind       string        `yaml:"kind"`
 	From       int           `yaml:"from"` // first year
 	Text       exchange.Text `yaml:"text"`
@@ -112,12 +113,12 @@ func ParsePolicies(text []byte) (*Policies, error) {
 	return &p, nil
 }
 
-var prefixForm = regexp.MustCompile(`^[0-9]{2,6}$`)
+var prefixForm = regexp.MustCompile(`^[0-9]{6}$`)
 
 func (p Policy) check() error {
 	switch {
 	case !prefixForm.MatchString(p.Place):
-		return errors.New("place: a prefix of a GB/T 2260 code")
+		return errors.New("place: a GB/T 2260 code of 6 digits")
 	case p.Kind != exchange.KindEmployee && p.Kind != exchange.KindResident:
 		return errors.New("kind: employee or resident")
 	case p.From < 1990 || p.From > 9999:
@@ -163,22 +164,23 @@ func (a *AccountRules) check() error {
 	return nil
 }
 
-// find returns the policy for an insured place, kind and year: the longest
-// prefix, then the latest year.
+// find returns the policy for an insured place, kind and year: the nearest
+// place above, then the latest year.
 func (p *Policies) find(insured exchange.Insurance, year int) (Policy, bool) {
 	var found []Policy
 	for _, policy := range p.List {
-		if policy.Kind == insured.Kind && policy.From <= year && strings.HasPrefix(insured.Place, policy.Place) {
+		if policy.Kind == insured.Kind && policy.From <= year {
 			found = append(found, policy)
 		}
 	}
-	if len(found) == 0 {
+	slices.SortStableFunc(found, func(a, b Policy) int { return b.From - a.From })
+	places := make([]string, len(found))
+	for i, policy := range found {
+		places[i] = policy.Place
+	}
+	nearest := gb.Divisions().Nearest(insured.Place, places, gb.Divisions().Newest())
+	if nearest < 0 {
 		return Policy{}, false
 	}
-	return slices.MaxFunc(found, func(a, b Policy) int {
-		if d := len(a.Place) - len(b.Place); d != 0 {
-			return d
-		}
-		return a.From - b.From
-	}), true
+	return found[nearest], true
 }

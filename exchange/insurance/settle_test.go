@@ -226,11 +226,11 @@ func TestParsePolicies(t *testing.T) {
 	t.Parallel()
 	const good = `
 policies:
-  - {place: "6301", kind: employee, from: 2024, text: {zh: 样例, en: sample}, deductible: 1, cap: 2, ratio: {3: 5000}, selfFirst: 1000, account: {outpatient: [own], pharmacy: [A], whenShort: cash}}
+  - {place: "630100", kind: employee, from: 2024, text: {zh: 样例, en: sample}, deductible: 1, cap: 2, ratio: {3: 5000}, selfFirst: 1000, account: {outpatient: [own], pharmacy: [A], whenShort: cash}}
 `
 	for _, c := range []struct{ name, old, new string }{
 		{"as it is", "", ""},
-		{"no place", `"6301"`, `"西宁"`},
+		{"no place", `"630100"`, `"西宁"`},
 		{"unknown kind", "kind: employee", "kind: maritime"},
 		{"no year", "from: 2024", "from: 24"},
 		{"no words", "zh: 样例", `zh: ""`},
@@ -263,8 +263,8 @@ policies:
 func TestFindPolicy(t *testing.T) {
 	t.Parallel()
 	p := Policies{List: []Policy{
-		{Place: "63", Kind: "employee", From: 2024, Cap: 1}, {Place: "6301", Kind: "employee", From: 2024, Cap: 2},
-		{Place: "6301", Kind: "employee", From: 2026, Cap: 3}, {Place: "63", Kind: "resident", From: 2025, Cap: 4},
+		{Place: "630000", Kind: "employee", From: 2024, Cap: 1}, {Place: "630100", Kind: "employee", From: 2024, Cap: 2},
+		{Place: "630100", Kind: "employee", From: 2026, Cap: 3}, {Place: "630000", Kind: "resident", From: 2025, Cap: 4},
 	}}
 	for _, c := range []struct {
 		place, kind string

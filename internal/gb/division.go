@@ -26,6 +26,11 @@ const (
 	Prefecture Level = "prefecture"
 	// County is 县级.
 	County Level = "county"
+	// Township is 乡级: a township, town, sub-district, or a farm or park that
+	// ranks with them; nine digits.
+	Township Level = "township"
+	// Community is 村级: a village or community; twelve digits.
+	Community Level = "community"
 )
 
 // CodeKind says where a division's code comes from.
@@ -43,8 +48,8 @@ const (
 
 // Division is a division (行政区划) as it was between two days.
 type Division struct {
-	// Code is six digits; empty for the administrative committees (行政委员会)
-	// which had none.
+	// Code is six digits, nine for a township and twelve for a community; empty
+	// for the administrative committees (行政委员会) which had none.
 	Code string
 	// Name is the full Chinese name.
 	Name  string
@@ -54,7 +59,8 @@ type Division struct {
 	// From is the first day of validity, zero for before the oldest table;
 	// To is the first day on which it was no longer valid, zero for none.
 	From, To Date
-	// Successor is the code of what took its place on To; empty while valid.
+	// Successor is the code of what took its place on To; empty while valid, and
+	// for townships and communities also when it is not known.
 	Successor string
 	Kind      CodeKind
 	// Source says where the row comes from.
@@ -71,7 +77,19 @@ func (d Division) ValidOn(day Date) bool {
 // Table is a table of divisions with their history. It does not change and is
 // safe for concurrent use.
 type Table struct {
-	rows []Division
+	rows   []Division
+	byCode map[string][]int // the rows of each code
+}
+
+// newTable makes a table of rows.
+func newTable(rows []Division) *Table {
+	t := &Table{rows: rows, byCode: map[string][]int{}}
+	for i, d := range rows {
+		if d.Code != "" {
+			t.byCode[d.Code] = append(t.byCode[d.Code], i)
+		}
+	}
+	return t
 }
 
 // embedded is the table of Qinghai, parsed once.
@@ -105,13 +123,13 @@ func ParseDivisions(r io.Reader) (*Table, error) {
 	if err != nil || !slices.Equal(header, divisionColumns) {
 		return nil, tableError(0, errors.New("表头 header"))
 	}
-	var table Table
+	var rows []Division
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		row := len(table.rows) + 1
+		row := len(rows) + 1
 		if err != nil {
 			return nil, tableError(row, err)
 		}
@@ -119,14 +137,15 @@ func ParseDivisions(r io.Reader) (*Table, error) {
 		if err != nil {
 			return nil, tableError(row, err)
 		}
-		table.rows = append(table.rows, division)
+		rows = append(rows, division)
 	}
+	table := newTable(rows)
 	for i, division := range table.rows {
 		if err := table.check(division); err != nil {
 			return nil, fmt.Errorf("%s: %w", division.Name, tableError(i+1, err))
 		}
 	}
-	return &table, nil
+	return table, nil
 }
 
 // tableError says where the table is wrong, counting rows from 1 after the header.
@@ -177,25 +196,33 @@ func (t *Table) check(d Division) error {
 		return errors.New("parent")
 	}
 	covered := d.Level == Province
-	for _, other := range t.rows {
-		if other.Code == d.Parent && above(other.Level, d.Level) && !d.From.Before(other.From) &&
+	for _, i := range t.byCode[d.Parent] {
+		other := t.rows[i]
+		if above(other.Level, d.Level) && !d.From.Before(other.From) &&
 			(other.To.IsZero() || (!d.To.IsZero() && !other.To.Before(d.To))) {
 			covered = true
-		}
-		overlaps := other.ValidOn(d.From) || d.ValidOn(other.From)
-		if d.Code != "" && other.Code == d.Code && other != d && overlaps {
-			return errors.New("code valid twice")
 		}
 	}
 	if !covered {
 		return errors.New("parent")
+	}
+	return t.once(d)
+}
+
+// once makes sure that a code is not valid twice on one day.
+func (t *Table) once(d Division) error {
+	for _, i := range t.byCode[d.Code] {
+		other := t.rows[i]
+		if other != d && (other.ValidOn(d.From) || d.ValidOn(other.From)) {
+			return errors.New("code valid twice")
+		}
 	}
 	return nil
 }
 
 // above reports whether level a stands above level b.
 func above(a, b Level) bool {
-	order := []Level{Province, Prefecture, County}
+	order := []Level{Province, Prefecture, County, Township, Community}
 	return slices.Index(order, a) < slices.Index(order, b)
 }
 
@@ -226,9 +253,9 @@ func (t *Table) filter(wanted func(Division) bool) []Division {
 
 // At returns the division which had the code on that day.
 func (t *Table) At(code string, day Date) (Division, bool) {
-	for _, d := range t.rows {
-		if code != "" && d.Code == code && d.ValidOn(day) {
-			return d, true
+	for _, i := range t.byCode[code] {
+		if t.rows[i].ValidOn(day) {
+			return t.rows[i], true
 		}
 	}
 	return Division{}, false
@@ -239,7 +266,7 @@ func (t *Table) At(code string, day Date) (Division, bool) {
 func (t *Table) Ancestors(code string, day Date) []Division {
 	var ancestors []Division
 	for d, ok := t.At(code, day); ok && d.Parent != ""; {
-		if d, ok = t.At(d.Parent, day); ok {
+		if d, ok = t.Successor(d.Parent, day); ok {
 			ancestors = append(ancestors, d)
 		}
 	}
@@ -271,28 +298,10 @@ func (t *Table) Successor(code string, day Date) (Division, bool) {
 func (t *Table) last(code string, day Date) (Division, bool) {
 	var newest Division
 	found := false
-	for _, d := range t.rows {
-		if d.Code == code && code != "" && !day.Before(d.From) && (!found || newest.From.Before(d.From)) {
+	for _, i := range t.byCode[code] {
+		if d := t.rows[i]; !day.Before(d.From) && (!found || newest.From.Before(d.From)) {
 			newest, found = d, true
 		}
 	}
 	return newest, found
-}
-
-// Within returns every code, of today or of earlier years, whose place lies in
-// a division that is valid on that day, and that division's own. What is
-// recorded under an old code is found through it.
-func (t *Table) Within(ancestor string, day Date) []string {
-	var codes []string
-	for _, row := range t.rows {
-		if row.Code == "" || slices.Contains(codes, row.Code) {
-			continue
-		}
-		now, ok := t.Successor(row.Code, day)
-		inside := ok && (now.Code == ancestor || slices.ContainsFunc(t.Ancestors(now.Code, day), func(d Division) bool { return d.Code == ancestor }))
-		if inside {
-			codes = append(codes, row.Code)
-		}
-	}
-	return codes
 }

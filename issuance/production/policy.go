@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -54,30 +55,20 @@ func ParsePolicies(text []byte) (Policies, error) {
 	return all, nil
 }
 
-// At returns the policy of a place on a day.
+// At returns the policy of a place on a day: that of the nearest place above,
+// and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	var best Policy
-	for _, p := range all {
-		if !strings.HasPrefix(place, below(p.Place)) || day.Before(p.From) {
-			continue
-		}
-		nearer := len(below(p.Place)) - len(below(best.Place))
-		if best.Place == "" || nearer > 0 || nearer == 0 && best.From.Before(p.From) {
-			best = p
-		}
+	valid := slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return day.Before(p.From) })
+	slices.SortStableFunc(valid, func(a, b Policy) int { return b.From.Compare(a.From) })
+	places := make([]string, len(valid))
+	for i, p := range valid {
+		places[i] = p.Place
 	}
-	if best.Place == "" {
+	nearest := gb.Divisions().Nearest(place, places, day)
+	if nearest < 0 {
 		return Policy{}, fmt.Errorf("%w: none for %s", ErrPolicy, place)
 	}
-	return best, nil
-}
-
-// below returns what all codes under a division begin with.
-func below(place string) string {
-	for strings.HasSuffix(place, "00") {
-		place = place[:len(place)-2]
-	}
-	return place
+	return valid[nearest], nil
 }
 
 // sample is how many of so many cards are inspected at least (质检数量).

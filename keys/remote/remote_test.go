@@ -290,7 +290,7 @@ func TestLimits(t *testing.T) {
 	backend, err := software(t, []keystest.Fixture{flat})
 	require.NoError(t, err)
 	keeper := served(t, backend, io.Discard)
-	_, err = keeper.Seal(t.Context(), nil, make([]byte, 4<<20))
+	_, err = keeper.Seal(t.Context(), nil, make([]byte, 8<<20))
 	require.ErrorIs(t, err, keys.ErrInput)
 	for _, n := range []int{0, 257} {
 		_, _, err = keeper.WrapKeys(t.Context(), keys.Key{Name: "FLAT"}, make([]keys.Load, n), nil)

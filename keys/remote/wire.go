@@ -12,9 +12,10 @@ import (
 // prefix begins the path of every operation; it carries the protocol's version.
 const prefix = "/v1/"
 
-// Limits of a request and an answer.
+// Limits of a request and an answer; the largest value is a scanned paper of
+// 4 MiB, in base64.
 const (
-	maxBody  = 4 << 20
+	maxBody  = 8 << 20
 	maxLoads = 256
 	// maxBlocks bounds the key blocks of one answer: each is about 150 bytes.
 	maxBlocks = 20_000

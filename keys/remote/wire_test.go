@@ -17,7 +17,7 @@ import (
 // atHome lists errors of package keys that no operation over the socket gives:
 // they are about files, about making keys and about key blocks.
 var atHome = []string{"ErrExists", "ErrWrongKEK", "ErrTampered", "ErrFormat", "ErrPermissions", "ErrChanged", "ErrShares",
-	"ErrNotExportable", "ErrWeak", "ErrNotInBlock", "ErrBlock", "ErrPassphrase", "ErrCeremony"}
+	"ErrNotExportable", "ErrWeak", "ErrNotInBlock", "ErrBlock", "ErrPassphrase", "ErrCeremony", "ErrInUse"}
 
 // A new error of package keys either crosses the socket or is listed as one
 // that does not.

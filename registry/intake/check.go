@@ -48,6 +48,10 @@ func WriteChecks(ctx context.Context, db *registry.DB, actor registry.Actor, che
 				if err := tx.Audit("person.told", "person:"+p.ID.String(), map[string]string{"to": check.Name}); err != nil {
 					return err
 				}
+				// The file is UTF-8, whatever the peer's own record takes.
+				if err := tx.TellName(p.ID, registry.PeerName{Peer: check.Name, Encoding: "UTF-8", Bytes: []byte(p.Name)}, "比对文件"); err != nil {
+					return err
+				}
 			}
 			return nil
 		})

@@ -11,6 +11,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -24,6 +25,11 @@ func OpenDecision(ctx context.Context, dsn string, now func() time.Time) (*Decis
 		return nil, fmt.Errorf("decision store: %w", err)
 	}
 	return &Decision{store}, nil
+}
+
+// Columns returns every column of every table.
+func (d *Decision) Columns(ctx context.Context) ([]registry.Column, error) {
+	return d.store.Columns(ctx)
 }
 
 // Close closes all connections.
@@ -105,9 +111,9 @@ func (d *Decision) Taken(ctx context.Context, day time.Time) (bool, error) {
 	return days > 0, err
 }
 
-// Facts returns a measure of a day, of places that begin with a code.
+// Facts returns a measure of a day, of a place and all below it.
 func (d *Decision) Facts(ctx context.Context, day time.Time, measure, within string) (facts []Fact, err error) {
-	return facts, d.store.Read(ctx).Where("day = ? AND measure = ? AND place LIKE ?", day.Format(time.DateOnly), measure, within+"%").
+	return facts, d.store.Read(ctx).Where("day = ? AND measure = ? AND place IN ?", day.Format(time.DateOnly), measure, gb.Divisions().Within(within, gb.DateOf(d.store.Now()))).
 		Order("place, first, second, third").Find(&facts).Error
 }
 

@@ -22,6 +22,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -48,6 +49,11 @@ func OpenExchange(ctx context.Context, dsn string, now func() time.Time) (*Excha
 	return &Exchange{store}, nil
 }
 
+// Columns returns every column of every table.
+func (x *Exchange) Columns(ctx context.Context) ([]registry.Column, error) {
+	return x.store.Columns(ctx)
+}
+
 // Close closes all connections.
 func (x *Exchange) Close() error { return x.store.Close() }
 
@@ -57,7 +63,7 @@ type Peer struct {
 	Certificate *x509.Certificate
 	Topics      []string // what it is told
 	Sends       []string // what it may send
-	Places      []string // of which places: division codes or their beginnings; none: all
+	Places      []string // of which places, each with all below it; none: all
 }
 
 // peerRow is a row of peers.
@@ -79,14 +85,24 @@ func (r peerRow) domain() (Peer, error) {
 		return Peer{}, fmt.Errorf("exchange store: peer %s: %w", r.Name, err)
 	}
 	return Peer{
-		Name: r.Name, Certificate: certificate, Topics: strings.Fields(r.Topics), Sends: strings.Fields(r.Sends), Places: strings.Fields(r.Places),
+		Name: r.Name, Certificate: certificate, Topics: strings.Fields(r.Topics), Sends: strings.Fields(r.Sends), Places: whole(r.Places),
 	}, nil
 }
 
+// whole completes the codes of places: they could once be entered without the
+// zeros at their end.
+func whole(places string) []string {
+	codes := strings.Fields(places)
+	for i, code := range codes {
+		codes[i] = code + strings.Repeat("0", max(6-len(code), 0))
+	}
+	return codes
+}
+
 // concerns says whether a peer is told of a topic in a place.
-func (p Peer) concerns(topic, place string) bool {
+func (p Peer) concerns(topic, place string, day gb.Date) bool {
 	return slices.Contains(p.Topics, topic) &&
-		(len(p.Places) == 0 || slices.ContainsFunc(p.Places, func(within string) bool { return strings.HasPrefix(place, within) }))
+		(len(p.Places) == 0 || slices.ContainsFunc(p.Places, func(within string) bool { return gb.Divisions().Lies(place, within, day) }))
 }
 
 func fingerprint(certificate *x509.Certificate) string {
@@ -96,6 +112,11 @@ func fingerprint(certificate *x509.Certificate) string {
 
 // PutPeer enters a peer, or changes what it may do and its certificate.
 func (x *Exchange) PutPeer(ctx context.Context, p Peer) error {
+	for _, place := range p.Places {
+		if len(place) != 6 || len(gb.Divisions().Path(place, gb.DateOf(x.store.Now()))) == 0 {
+			return &registry.FieldError{Field: "places", ZH: "应为 6 位行政区划代码", EN: "division codes of 6 digits"}
+		}
+	}
 	row := peerRow{
 		Name: p.Name, Fingerprint: fingerprint(p.Certificate), Certificate: p.Certificate.Raw, ChangedAt: x.store.Now(),
 		Topics: strings.Join(p.Topics, " "), Sends: strings.Join(p.Sends, " "), Places: strings.Join(p.Places, " "),

@@ -23,9 +23,9 @@ type Flow struct {
 	Province string
 	// Certificate is the one to which peers seal what they send.
 	Certificate func() (*tls.Certificate, error)
-	// Bodies makes the messages of topics that are about a person, when they are
-	// handed over.
-	Bodies map[string]func(ctx context.Context, m registry.Outgoing) ([]byte, error)
+	// Bodies makes the messages to a peer of topics that are about a person, when
+	// they are handed over.
+	Bodies map[string]func(ctx context.Context, peer string, m registry.Outgoing) ([]byte, error)
 	Logger *slog.Logger
 }
 
@@ -61,10 +61,10 @@ func (f *Flow) HandOver(ctx context.Context) (int, error) {
 	for _, peer := range peers {
 		var messages []Message
 		for _, m := range waiting {
-			if !peer.concerns(m.Topic, m.Place) {
+			if !peer.concerns(m.Topic, m.Place, f.Production.Today()) {
 				continue
 			}
-			body, err := f.body(ctx, m)
+			body, err := f.body(ctx, peer.Name, m)
 			if errors.Is(err, registry.ErrNotFound) {
 				continue // who it was about is gone
 			}
@@ -86,12 +86,12 @@ func (f *Flow) HandOver(ctx context.Context) (int, error) {
 	return len(waiting), f.Production.HandedOver(ctx, waiting)
 }
 
-func (f *Flow) body(ctx context.Context, m registry.Outgoing) ([]byte, error) {
+func (f *Flow) body(ctx context.Context, peer string, m registry.Outgoing) ([]byte, error) {
 	if m.Body != "" {
 		return []byte(m.Body), nil
 	}
 	if compose, ok := f.Bodies[m.Topic]; ok {
-		return compose(ctx, m)
+		return compose(ctx, peer, m)
 	}
 	return []byte("{}"), nil
 }

@@ -57,8 +57,8 @@ func newWorld(t *testing.T, dsn string) *world {
 	require.NoError(t, err)
 	w.flow = &stores.Flow{
 		Production: w.production, Exchange: w.exchange, Province: "630000", Certificate: w.authority.Exchange, Logger: slog.New(slog.DiscardHandler),
-		Bodies: map[string]func(context.Context, registry.Outgoing) ([]byte, error){
-			registry.TopicPoliceCheck: func(ctx context.Context, m registry.Outgoing) ([]byte, error) {
+		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
+			registry.TopicPoliceCheck: func(ctx context.Context, _ string, m registry.Outgoing) ([]byte, error) {
 				_, id, _ := strings.Cut(m.Subject, ":")
 				person, err := w.production.PersonByID(ctx, uuid.MustParse(id))
 				return fmt.Appendf(nil, `{"person":%q,"name":%q}`, person.ID, person.Name), err
@@ -66,7 +66,7 @@ func newWorld(t *testing.T, dsn string) *world {
 		},
 	}
 	w.police = w.peer(t, stores.Peer{Name: "police", Topics: []string{registry.TopicPoliceCheck}, Sends: []string{registry.TopicPoliceResult}})
-	w.bank = w.peer(t, stores.Peer{Name: "bank", Topics: []string{registry.TopicCardStatus}, Places: []string{"6301"}})
+	w.bank = w.peer(t, stores.Peer{Name: "bank", Topics: []string{registry.TopicCardStatus}, Places: []string{"630100"}})
 	return w
 }
 
@@ -236,10 +236,10 @@ func TestDecision(t *testing.T) {
 		taken, err := decision.Taken(t.Context(), day)
 		require.NoError(t, err)
 		require.True(t, taken)
-		facts, err := decision.Facts(t.Context(), day, "persons", "63")
+		facts, err := decision.Facts(t.Context(), day, "persons", "630000")
 		require.NoError(t, err)
 		require.Equal(t, []stores.Fact{{Day: "2026-03-02", Measure: "persons", Place: "630102", First: facts[0].First, Second: "30-39", Third: "04", Number: 12}}, facts)
-		checks, err := decision.Facts(t.Context(), day, "checks", "6301")
+		checks, err := decision.Facts(t.Context(), day, "checks", "630100")
 		require.NoError(t, err)
 		require.EqualValues(t, 12, checks[0].Number)
 	})

@@ -25,7 +25,7 @@ func page(t *testing.T) *httptest.Server {
 	require.NoError(t, err)
 	logger := slog.New(slog.DiscardHandler)
 	station := terminal.NewStation(terminal.StationConfig{Kind: "counter", Logger: logger})
-	server, err := desk.New(desk.Config{Desk: &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(), Now: time.Now}, API: api, Logger: logger})
+	server, err := desk.New(desk.Config{Desk: &terminal.Desk{Station: station, Journal: journal, Invalid: terminal.NewInvalidList(nil), Now: time.Now}, API: api, Logger: logger})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	t.Cleanup(web.Close)

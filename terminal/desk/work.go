@@ -184,6 +184,9 @@ func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ session) {
 // passedOn lists the resources of the platform that the page uses as they are.
 var passedOn = []string{"persons", "applications", "cards", "transactions"}
 
+// maxPassed bounds what is passed on: an attachment of 4 MiB in Base64.
+const maxPassed = 6 << 20
+
 // passOn sends a request on to the platform as this operator and the answer
 // back.
 func (s *Server) passOn(w http.ResponseWriter, r *http.Request, who session) {
@@ -194,7 +197,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, who session) {
 		http.NotFound(w, r)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPassed))
 	if err != nil {
 		s.fail(w, r, badBody(err))
 		return

@@ -73,8 +73,9 @@ const guard = (action) => async (event) => {
 function signedOut() {
   operator = null; shown = null;
   for (const form of document.forms) form.reset();
-  for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict']) $(id).replaceChildren();
-  for (const id of ['person', 'person-form', 'pin', 'element', 'result']) $(id).hidden = true;
+  for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict', 'details']) $(id).replaceChildren();
+  showPhoto(null);
+  for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'element', 'result']) $(id).hidden = true;
   $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
   $('operator').textContent = '';
   $('sign-in').login.focus();
@@ -140,7 +141,103 @@ async function openPerson(id) {
   $('apply').replaceChildren(...shown.mayApply.map(applyButton));
   $('applications').replaceChildren(...shown.applications.map(applicationItem));
   $('cards').replaceChildren(...shown.cards.map(cardItem));
+  await openDetails(id);
 }
+
+// ---- the rest of a resident's file
+
+const addressKinds = { registered: '户籍地址', residence: '居住地址', work: '单位地址', delivery: '收件地址' };
+const relations = { father: '父', mother: '母', other: '其他监护人' };
+const fileKinds = {
+  photo: '照片', signature: '签名', 'id-front': '身份证人像面', 'id-back': '身份证国徽面', 'household-book': '户口簿',
+  'birth-certificate': '出生医学证明', authorisation: '委托书', 'application-form': '申领登记表', other: '其他',
+};
+$('file-form').kind.replaceChildren(...Object.entries(fileKinds).map(([value, text]) => Object.assign(el('option', text), { value })));
+
+function showPhoto(answer) {
+  $('photo').hidden = !answer;
+  if (answer) $('photo').src = `data:${answer.attachment.mediaType};base64,${answer.content}`; else $('photo').removeAttribute('src');
+}
+
+async function openDetails(id) {
+  for (const form of ['file-form', 'guardian-form']) $(form).hidden = true;
+  const mayChange = operator.roles.some((role) => ['clerk', 'supervisor'].includes(role));
+  $('add-file').hidden = $('add-guardian').hidden = !mayChange;
+  const file = await call('GET', `/platform/v1/persons/${id}/details`);
+  const ended = (until) => (until ? `（至 ${until}）` : '');
+  const { household } = file;
+  const lines = [
+    ['人群', file.groups.map((g) => g.text.zh + ended(g.until)).join('、')],
+    ...file.guardians.map((g) => [`监护人（${relations[g.relation]}）`, `${g.name}　${g.numberMasked}${ended(g.until)}`]),
+    ...file.addresses.map((a) => [addressKinds[a.kind], `${a.placeName || ''}　${a.addressMasked}${ended(a.until)}`]),
+    ['户口', [household.numberMasked, household.role].filter(Boolean).join('　')],
+  ].filter(([, value]) => value);
+  const dl = $('details');
+  dl.replaceChildren(...lines.flatMap(([name, value]) => [el('dt', name), el('dd', value)]));
+  for (const a of file.attachments.filter((one) => one.state === 'valid' && one.kind !== 'photo')) {
+    const open = el('button', '打开 open');
+    open.type = 'button';
+    open.addEventListener('click', guard(() => openAttachment(id, a)));
+    const value = el('dd');
+    value.append(`${a.from.slice(0, 10)}　`, open);
+    dl.append(el('dt', a.text.zh), value);
+  }
+  if (dl.children.length === 0) dl.append(el('dd', '没有登记 nothing is recorded'));
+  const photo = file.attachments.find((one) => one.kind === 'photo' && one.state === 'valid');
+  showPhoto(photo ? await call('GET', `/platform/v1/persons/${id}/attachments/${photo.id}`) : null);
+}
+
+// openAttachment shows a picture beside the file; a PDF is saved.
+async function openAttachment(id, attachment) {
+  const reason = prompt(`查看${attachment.text.zh}：请填写原因 reason`);
+  if (!reason) return;
+  const answer = await call('GET', `/platform/v1/persons/${id}/attachments/${attachment.id}?reason=${encodeURIComponent(reason)}`);
+  const link = Object.assign(el('a'), { href: `data:${attachment.mediaType};base64,${answer.content}`, download: `${attachment.text.zh}.${attachment.mediaType.split('/')[1]}` });
+  if (attachment.mediaType === 'application/pdf') { link.click(); return; }
+  showMessage(attachment.text.zh, '');
+  $('result-areas').replaceChildren(Object.assign(el('img'), { src: link.href, alt: attachment.text.zh, className: 'scan' }));
+}
+
+const dataURL = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result);
+  reader.onerror = () => reject(new Problem({ title: '文件无法读取', titleEn: 'the file cannot be read' }));
+  reader.readAsDataURL(file);
+});
+
+// cropped cuts a photograph to the card's proportions, from its middle.
+async function cropped(url) {
+  const [width, height] = [358, 441];
+  const image = Object.assign(new Image(), { src: url });
+  try { await image.decode(); } catch { throw new Problem({ title: '图片无法识别', titleEn: 'the picture cannot be decoded' }); }
+  if (image.width === width && image.height === height) return url;
+  const canvas = Object.assign(el('canvas'), { width, height });
+  const scale = Math.max(width / image.width, height / image.height);
+  const [w, h] = [image.width * scale, image.height * scale];
+  canvas.getContext('2d').drawImage(image, (width - w) / 2, (height - h) / 2, w, h);
+  return canvas.toDataURL('image/jpeg', 0.92);
+}
+
+const openForm = (id) => guard(() => { $(id).hidden = false; $(id).elements[0].focus(); });
+$('add-file').addEventListener('click', openForm('file-form'));
+$('add-guardian').addEventListener('click', openForm('guardian-form'));
+
+$('file-form').addEventListener('submit', guard(async () => {
+  const form = $('file-form');
+  let url = await dataURL(form.content.files[0]);
+  if (form.kind.value === 'photo') url = await cropped(url);
+  const body = { kind: form.kind.value, content: url.slice(url.indexOf(',') + 1), reason: form.reason.value };
+  await call('POST', `/platform/v1/persons/${shown.person.id}/attachments`, body);
+  form.reset();
+  await openDetails(shown.person.id);
+}));
+
+$('guardian-form').addEventListener('submit', guard(async () => {
+  const form = $('guardian-form');
+  await call('POST', `/platform/v1/persons/${shown.person.id}/guardians`, Object.fromEntries(new FormData(form)));
+  form.reset();
+  await openDetails(shown.person.id);
+}));
 
 $('new-person').addEventListener('click', guard(async () => {
   const form = $('person-form');
@@ -549,7 +646,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'F4') { event.preventDefault(); $('read').click(); }
   if (event.key === 'F8') { event.preventDefault(); document.querySelector('[data-work="everything"]')?.click(); }
   if (event.key === 'Escape') {
-    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #element:not([hidden])');
+    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #element:not([hidden]), #file-form:not([hidden]), #guardian-form:not([hidden])');
     if (form) form.querySelector('[data-close]').click(); else clearProblem();
   }
 });
