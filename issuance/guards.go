@@ -85,14 +85,21 @@ func (s *Service) unchanged(tx *registry.Tx, about subject) error {
 // holderIndexLength is how much is kept of the digest of what was reviewed.
 const holderIndexLength = 16
 
+// columnHolder is the purpose of the digest of what was reviewed.
+const columnHolder = "applications.holder"
+
+// reviewed is what a card will say of its holder.
+func reviewed(person registry.Person) string {
+	return fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth)
+}
+
 // holderIndex is a keyed digest of what a card will say of its holder.
 func (s *Service) holderIndex(tx *registry.Tx, personID uuid.UUID) ([]byte, error) {
 	person, err := tx.PersonByID(personID)
 	if err != nil {
 		return nil, fmt.Errorf("holder: %w", err)
 	}
-	text := fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth)
-	index, err := s.db.Index(tx.Context(), "applications.holder", []byte(text))
+	index, err := s.db.Index(tx.Context(), columnHolder, []byte(reviewed(person)))
 	if err != nil {
 		return nil, err
 	}

@@ -89,9 +89,12 @@ func (c Codes) check() error {
 			return wrong(usage)
 		}
 	}
-	// Who buys no GlobalPlatform blanks has agreed on no code for their keys.
-	if _, known := c.Usages[Channel]; known {
-		needed = append(needed, Channel)
+	// Who buys no GlobalPlatform blanks has agreed on no code for their keys, who
+	// has no cards made elsewhere on none for those of debits.
+	for _, usage := range []Usage{Channel, Debit} {
+		if _, known := c.Usages[usage]; known {
+			needed = append(needed, usage)
+		}
 	}
 	for _, algorithm := range []Algorithm{SM4, TripleDES} {
 		if _, known := c.Algorithms[algorithm]; !known {

@@ -47,11 +47,16 @@ func diversify(algorithm Algorithm, key, factor []byte) ([]byte, error) {
 		return nil, err
 	}
 	derived := make([]byte, 2*factorSize)
-	for i, b := range factor {
-		derived[i], derived[factorSize+i] = b, ^b
-	}
+	fillFactor(derived, factor)
 	encryptBlocks(block, derived)
 	return derived, nil
+}
+
+// fillFactor writes f ‖ ¬f, of which the next level's key is enciphered.
+func fillFactor(into, factor []byte) {
+	for i, b := range factor {
+		into[i], into[factorSize+i] = b, ^b
+	}
 }
 
 // processCipher derives the process key (过程密钥) of one authentication or one

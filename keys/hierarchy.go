@@ -166,6 +166,7 @@ func (s Spec) check() error {
 		BlindIndex:      {HMACSM3},
 		KeyExchange:     {AES128, AES256, TripleDES},
 		Debit:           {SM4, TripleDES},
+		CardDelivery:    {AES128, AES256},
 	}[s.Usage]
 	if !known {
 		return fmt.Errorf("keys: %s: 未知用途 unknown usage: %w", s.Name, ErrInput)
@@ -184,7 +185,7 @@ func (s Spec) check() error {
 
 // homebound tells whether keys of this usage never leave the keeper.
 func (s Spec) homebound() bool {
-	return s.Usage == FieldEncryption || s.Usage == BlindIndex || s.Usage == KeyExchange
+	return s.Usage == FieldEncryption || s.Usage == BlindIndex || s.Usage == KeyExchange || s.Usage == CardDelivery
 }
 
 // checkDepth refuses diversification where no card is involved.

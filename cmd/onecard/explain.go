@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"onecard/api/pki"
+	"onecard/issuance"
 	"onecard/keys"
 	"onecard/keys/remote"
 	"onecard/registry"
@@ -54,6 +55,15 @@ func explain(err error) string {
 		if errors.Is(err, a.is) {
 			return a.zh + " " + a.en + "\n  " + err.Error() + "\n  处理 what to do: " + a.todo
 		}
+	}
+	var refusal *issuance.Error
+	if errors.As(err, &refusal) {
+		text, remedy := refusal.Explain()
+		words := text.ZH + " " + text.EN
+		if remedy.ZH != "" {
+			words += "\n  处理 what to do: " + remedy.ZH + " " + remedy.EN
+		}
+		return words + "\n  " + err.Error()
 	}
 	return err.Error()
 }

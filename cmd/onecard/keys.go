@@ -54,7 +54,7 @@ func described(spec keys.Spec, version int) map[string]string {
 type keyFlags struct {
 	Name       string `required:"" help:"Name of the key. 密钥名。"`
 	KeyVersion int    `placeholder:"N" help:"Its version; default the next one. 版本，缺省为下一个。"`
-	Usage      string `placeholder:"USAGE" help:"For a key outside the province's hierarchy: key-exchange, authentication, maintenance, master, transport, channel, check-code. 用途。"`
+	Usage      string `placeholder:"USAGE" help:"For a key outside the province's hierarchy: key-exchange, card-delivery, authentication, maintenance, master, transport, channel, check-code. 用途。"`
 	Algorithm  string `placeholder:"ALG" help:"SM4, 3DES, AES-128, AES-192 or AES-256. 算法。"`
 	Depth      int    `placeholder:"N" help:"Levels below the key. 分散级数。"`
 	Level      string `enum:",ministry,province,city" default:"" help:"Level at which the key is delivered: ministry, province or city. 密钥级别。"`

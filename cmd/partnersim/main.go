@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Ministry ministryCommand `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`
 	Bank     bankCommand     `cmd:"" help:"A bank. 银行。"`
+	Maker    makerCommands   `cmd:"" help:"A card maker. 卡商模拟器。"`
 }
 
 func main() {

@@ -54,31 +54,75 @@ type KBPK struct {
 // Seal writes the key with its header as a key block of version B or D. The
 // length of the key shows in the block's: all keys of one kind have one length.
 func Seal(kbpk KBPK, header Header, key []byte, random io.Reader) (string, error) {
-	if header.Version != 'B' && header.Version != 'D' {
-		return "", fmt.Errorf("%.1q: %w", header.Version, ErrVersion)
-	}
-	keys, err := derive(kbpk, header.Version)
+	sealer, err := NewSealer(kbpk, header)
 	if err != nil {
 		return "", err
 	}
+	return sealer.Seal(key, random)
+}
+
+// Sealer writes many key blocks with one header under one protection key. It is
+// for one goroutine.
+type Sealer struct {
+	keys   *blockKeys
+	header Header
+	heads  map[int]string // the header as text, by the length of what follows
+}
+
+// NewSealer derives the keys of all the blocks that it is to write.
+func NewSealer(kbpk KBPK, header Header) (*Sealer, error) {
+	if header.Version != 'B' && header.Version != 'D' {
+		return nil, fmt.Errorf("%.1q: %w", header.Version, ErrVersion)
+	}
+	keys, err := derive(kbpk, header.Version)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{keys, header, map[int]string{}}, nil
+}
+
+// Seal is [Seal] with the sealer's header under its key.
+func (s *Sealer) Seal(key []byte, random io.Reader) (string, error) {
 	if len(key) == 0 || len(key) > maxKey {
 		return "", fmt.Errorf("key: 1–%d 字节 bytes: %w", maxKey, ErrFormat)
 	}
-	size := keys.encrypt.BlockSize()
+	size := s.keys.encrypt.BlockSize()
 	clearText := make([]byte, (2+len(key)+size-1)/size*size)
 	defer clear(clearText)
 	binary.BigEndian.PutUint16(clearText, uint16(8*len(key)))
 	if _, err := io.ReadFull(random, clearText[2+copy(clearText[2:], key):]); err != nil {
 		return "", fmt.Errorf("random: %w", err)
 	}
-	head, err := header.encode(2 * (len(clearText) + keys.macSize))
+	head, err := s.head(2 * (len(clearText) + s.keys.macSize))
 	if err != nil {
 		return "", err
 	}
-	mac := keys.mac([]byte(head), clearText)
-	body := make([]byte, len(clearText))
-	cipher.NewCBCEncrypter(keys.encrypt, mac).CryptBlocks(body, clearText)
-	return head + strings.ToUpper(hex.EncodeToString(body)+hex.EncodeToString(mac)), nil
+	mac := s.keys.mac([]byte(head), clearText)
+	body := make([]byte, len(clearText), len(clearText)+len(mac))
+	cipher.NewCBCEncrypter(s.keys.encrypt, mac).CryptBlocks(body, clearText)
+	return head + upperHex(append(body, mac...)), nil
+}
+
+// head returns the header of a block whose key and MAC take rest characters.
+func (s *Sealer) head(rest int) (string, error) {
+	if head, known := s.heads[rest]; known {
+		return head, nil
+	}
+	head, err := s.header.encode(rest)
+	if err == nil {
+		s.heads[rest] = head
+	}
+	return head, err
+}
+
+// upperHex is hexadecimal as the standard writes it.
+func upperHex(b []byte) string {
+	const digits = "0123456789ABCDEF"
+	text := make([]byte, 0, 2*len(b))
+	for _, v := range b {
+		text = append(text, digits[v>>4], digits[v&15])
+	}
+	return string(text)
 }
 
 // maxKey bounds the key of a block, in bytes; an RSA key of 4096 bits has

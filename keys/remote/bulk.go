@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"slices"
 
 	"onecard/keys"
 )
@@ -56,4 +57,29 @@ func (k *Keeper) inParts(n int, size func(i int) int, part func(from, to int) ([
 		from = to
 	}
 	return results, nil
+}
+
+var _ keys.Deliveries = (*Keeper)(nil)
+
+// WrapCards implements keys.Deliveries.
+func (k *Keeper) WrapCards(ctx context.Context, under keys.Key, names []keys.Key, cards [][][]byte) ([][]string, error) {
+	blocks := make([][]string, 0, len(cards))
+	for part := range slices.Chunk(cards, max(1, maxBlocks/max(1, len(names)))) {
+		answer, err := ask[[][]string](ctx, k, "wrap-cards", &wrapCardsRequest{under, names, part})
+		if err != nil {
+			return nil, err
+		}
+		if len(answer) != len(part) || slices.ContainsFunc(answer, func(one []string) bool { return len(one) != len(names) }) {
+			return nil, ErrProtocol
+		}
+		blocks = append(blocks, answer...)
+	}
+	return blocks, nil
+}
+
+// CodeAll implements keys.Deliveries.
+func (k *Keeper) CodeAll(ctx context.Context, key keys.Key, messages [][]byte) ([][]byte, error) {
+	return k.inParts(len(messages), func(i int) int { return len(messages[i]) }, func(from, to int) ([][]byte, error) {
+		return ask[[][]byte](ctx, k, "code-all", &codeAllRequest{key, messages[from:to]})
+	})
 }

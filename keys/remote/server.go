@@ -98,6 +98,7 @@ func (s *Server) handler() http.Handler {
 		return s.Backend.Index(ctx, q.Purpose, q.Value)
 	})
 	s.bulk(mux)
+	s.deliveries(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.answer(r.Context(), w, nil, ErrProtocol)
 	})
@@ -115,6 +116,26 @@ func (s *Server) bulk(mux *http.ServeMux) {
 	})
 	on(s, mux, "index-all", func(ctx context.Context, q *indexAllRequest) ([][]byte, error) {
 		return bulk.IndexAll(ctx, q.Purposes, q.Values)
+	})
+}
+
+// deliveries routes the operations of production by a maker.
+func (s *Server) deliveries(mux *http.ServeMux) {
+	keeper, able := s.Backend.(keys.Deliveries)
+	on(s, mux, "wrap-cards", func(ctx context.Context, q *wrapCardsRequest) ([][]string, error) {
+		switch {
+		case !able:
+			return nil, keys.ErrNoDelivery
+		case len(q.Names) > maxLoads || len(q.Cards)*max(1, len(q.Names)) > maxBlocks:
+			return nil, keys.InputError("names, cards", fmt.Sprintf("≤ %d, %d", maxLoads, maxBlocks))
+		}
+		return keeper.WrapCards(ctx, q.Under, q.Names, q.Cards)
+	})
+	on(s, mux, "code-all", func(ctx context.Context, q *codeAllRequest) ([][]byte, error) {
+		if !able {
+			return nil, keys.ErrNoDelivery
+		}
+		return keeper.CodeAll(ctx, q.Key, q.Messages)
 	})
 }
 

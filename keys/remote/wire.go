@@ -17,6 +17,8 @@ const prefix = "/v1/"
 const (
 	maxBody  = 8 << 20
 	maxLoads = 256
+	// maxBlocks bounds the key blocks of one answer: each is about 150 bytes.
+	maxBlocks = 20_000
 )
 
 // request is what is asked; it names the keys that it uses, so that they can
@@ -133,6 +135,28 @@ type indexAllRequest struct {
 	Values   [][]byte `json:"values"`
 }
 
+// wrapCardsRequest asks for the own keys of many cards; names have no factors.
+type wrapCardsRequest struct {
+	Under keys.Key   `json:"under"`
+	Names []keys.Key `json:"names"`
+	Cards [][][]byte `json:"cards"`
+}
+
+type codeAllRequest struct {
+	Key      keys.Key `json:"key"`
+	Messages [][]byte `json:"messages"`
+}
+
+func (q *codeAllRequest) uses() []*keys.Key { return []*keys.Key{&q.Key} }
+
+func (q *wrapCardsRequest) uses() []*keys.Key {
+	list := []*keys.Key{&q.Under}
+	for i := range q.Names {
+		list = append(list, &q.Names[i])
+	}
+	return list
+}
+
 func (q *sealAllRequest) uses() []*keys.Key  { return []*keys.Key{{Name: keys.DataKey}} }
 func (q *indexAllRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.IndexKey}} }
 
@@ -217,6 +241,7 @@ var codes = []struct {
 	{"algorithm", keys.ErrAlgorithm, http.StatusUnprocessableEntity},
 	{"input", keys.ErrInput, http.StatusUnprocessableEntity},
 	{"no-channel", keys.ErrNoChannel, http.StatusNotImplemented},
+	{"no-delivery", keys.ErrNoDelivery, http.StatusNotImplemented},
 	{"card-cryptogram", keys.ErrCardCryptogram, http.StatusUnprocessableEntity},
 	{"response-mac", keys.ErrResponseMAC, http.StatusUnprocessableEntity},
 	{"channel-aborted", keys.ErrChannelAborted, http.StatusConflict},

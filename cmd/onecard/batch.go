@@ -1,0 +1,405 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onecard/issuance/production"
+	"onecard/registry"
+)
+
+// batchCommands are the commands of batch production (批量制卡).
+type batchCommands struct {
+	Supplier supplierCommand     `cmd:"" help:"Enter what the ministry approved: maker, product, quota, period. 登记获批卡商。"`
+	Chips    batchChipsCommand   `cmd:"" help:"Take a maker's signed list of blank chips. 芯片清单。"`
+	Create   batchCreateCommand  `cmd:"" help:"Make a batch of the applications that wait. 组批。"`
+	List     batchListCommand    `cmd:"" help:"List batches. 批次列表。"`
+	Show     batchShowCommand    `cmd:"" help:"Show a batch, its rows and files. 查看批次。"`
+	Send     batchSendCommand    `cmd:"" help:"Prepare the sealed and signed production file. 生成制卡文件。"`
+	Take     batchTakeCommand    `cmd:"" help:"Take a maker's return. 回盘。"`
+	Inspect  batchInspectCommand `cmd:"" help:"Record the inspection of a card, or end the quality check. 质检。"`
+	Scrap    batchScrapCommand   `cmd:"" help:"Sign that a spoiled card was destroyed; two sign. 销毁废卡。"`
+	Close    batchCloseCommand   `cmd:"" help:"Close a batch: made and destroyed are what was ordered. 结批。"`
+	Cancel   batchCancelCommand  `cmd:"" help:"Give up a batch that was not sent. 取消批次。"`
+	Story    batchStoryCommand   `cmd:"" help:"What happened to a batch. 批次经过。"`
+}
+
+// signedIn is who does something from the command line: an operator with the
+// rights that they have at the counter, by the password that they have there.
+type signedIn struct {
+	settings
+	Operator     string `required:"" help:"Your login. 登录名。"`
+	Workstation  string `required:"" help:"The workstation. 工作站。"`
+	PasswordFile string `type:"existingfile" help:"File with the password, mode 0600; default asked for at the terminal. 口令文件。"`
+}
+
+// errPasswordFile: others could read it.
+var errPasswordFile = errors.New("口令文件权限应为 0600 the password's file must be of mode 0600")
+
+func (c signedIn) password(ctx context.Context, out streams) (string, error) {
+	if c.PasswordFile != "" {
+		info, err := os.Stat(c.PasswordFile)
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			return "", errPasswordFile
+		}
+		text, err := os.ReadFile(c.PasswordFile)
+		return string(bytes.TrimSpace(text)), err
+	}
+	terminal, err := openTerminal(out)
+	if err != nil {
+		return "", err
+	}
+	password, err := terminal.secret(ctx, "口令 password")
+	return string(password), errors.Join(err, terminal.close())
+}
+
+// withBatches signs in, works, and signs out.
+func (c signedIn) withBatches(ctx context.Context, out streams, work func(s *production.Service, who production.Who) error) error {
+	password, err := c.password(ctx, out)
+	if err != nil {
+		return err
+	}
+	return c.withRecords(ctx, out, func(p *platform) error {
+		s, err := p.production()
+		if err != nil {
+			return err
+		}
+		session, err := p.db.Authenticate(ctx, c.Operator, password, c.Workstation)
+		if err != nil {
+			return err
+		}
+		who := production.Who{Actor: session.Operator.Actor(session.Workstation), Roles: session.Operator.Roles}
+		return errors.Join(work(s, who), p.db.SignOut(context.WithoutCancel(ctx), session.Token, session.Workstation))
+	})
+}
+
+// withBatchesRead is for who only looks at batches, which say nothing of persons.
+func (s settings) withBatchesRead(ctx context.Context, out streams, work func(s *production.Service) error) error {
+	return s.withRecords(ctx, out, func(p *platform) error {
+		service, err := p.production()
+		if err != nil {
+			return err
+		}
+		return work(service)
+	})
+}
+
+// errNoDelivery: the configured keeper cannot do it.
+var errNoDelivery = errors.New("密钥保管方不支持批量制卡 the keeper of keys prepares no cards for makers")
+
+// production makes the service from the records.
+func (p *platform) production() (*production.Service, error) {
+	if err := p.assemble(); err != nil {
+		return nil, err
+	}
+	keeper, able := p.keeper.(production.Keeper)
+	if !able {
+		return nil, errNoDelivery
+	}
+	if _, err := p.authority.Exchange(); err != nil { // makers are given it
+		return nil, err
+	}
+	profiles, err := p.config.profiles()
+	if err != nil {
+		return nil, err
+	}
+	return production.New(production.Config{
+		DB: p.db, Issuance: p.issuance, Profiles: profiles, Keeper: keeper, Signing: p.authority.Orders, Receiving: p.authority.Exchange,
+		Dir: filepath.Join(p.config.Data, "production"),
+	})
+}
+
+type supplierCommand struct {
+	signedIn
+	ID          string `arg:"" help:"Name of the approval here, such as lab-300. 编号。"`
+	Institution string `help:"The maker, as the registry has it. 卡商机构。"`
+	Product     string `help:"The product. 产品。"`
+	Approval    string `help:"Number of the approval. 批准文号。"`
+	Version     string `default:"3.00" help:"Specification version. 规范版本。"`
+	Quota       int64  `help:"Cards approved. 批准数量。"`
+	From        string `placeholder:"DAY" help:"First day. 起始日期。"`
+	To          string `placeholder:"DAY" help:"Last day. 截止日期。"`
+	DeliveryKey string `help:"The keeper's key of delivery, from a ceremony with the maker. 制卡传输密钥名。"`
+	Certificate string `type:"existingfile" help:"The maker's certificate, PEM. 卡商证书。"`
+	Suspend     bool   `help:"Order nothing there any more. 停用。"`
+	Reason      string `required:"" help:"Why. 原因。"`
+}
+
+// Run enters, changes or suspends a supplier.
+func (c *supplierCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		if c.Suspend {
+			return s.Suspend(ctx, who, c.ID, c.Reason)
+		}
+		certificate, err := os.ReadFile(c.Certificate)
+		if err != nil {
+			return err
+		}
+		err = s.Approve(ctx, who, production.Supplier{
+			ID: c.ID, Institution: c.Institution, Product: c.Product, Approval: c.Approval, SpecVersion: c.Version, Quota: c.Quota,
+			ValidFrom: c.From, ValidTo: c.To, DeliveryKey: c.DeliveryKey, Certificate: string(certificate),
+		}, c.Reason)
+		if err == nil {
+			_, err = fmt.Fprintf(out.Out, "已登记 entered: %s，%d 张 cards\n", c.ID, c.Quota)
+		}
+		return err
+	})
+}
+
+type batchChipsCommand struct {
+	signedIn
+	File string `arg:"" type:"existingfile" help:"The signed list. 芯片清单（签名）。"`
+}
+
+// Run takes a list of chips.
+func (c *batchChipsCommand) Run(ctx context.Context, out streams) error {
+	token, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		added, err := s.AddChips(ctx, who, strings.TrimSpace(string(token)))
+		if err == nil {
+			_, err = fmt.Fprintf(out.Out, "新增芯片 new chips: %d\n", added)
+		}
+		return err
+	})
+}
+
+type batchCreateCommand struct {
+	signedIn
+	Number   string `help:"The batch's number; the same again goes on with the same batch. Default the next of the day. 批次号。"`
+	Kind     string `default:"normal" enum:"normal,test" help:"normal, or test cards that are never issued. 类型。"`
+	Supplier string `required:"" help:"Approved supplier. 卡商。"`
+	Bank     string `help:"Bank that opens the accounts. 开户银行。"`
+	CardType string `default:"3" help:"卡的类别。"`
+	Place    string `default:"630000" help:"Division of the applications. 地区。"`
+	Most     int64  `required:"" help:"At most so many. 数量上限。"`
+}
+
+// Run makes a batch.
+func (c *batchCreateCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		b, err := s.Create(ctx, who, production.Order{Number: c.Number, Kind: c.Kind, Supplier: c.Supplier, Bank: c.Bank, CardType: c.CardType, Place: c.Place, Most: c.Most})
+		if err == nil {
+			err = printBatch(out, b)
+		}
+		return err
+	})
+}
+
+func printBatch(out streams, b production.Batch) error {
+	_, err := fmt.Fprintf(out.Out, "%s\t%s\t%s %s\t%d\n", b.Number, b.Supplier, b.State, production.Batches.State(b.State).Text.ZH, b.Size)
+	return err
+}
+
+type batchListCommand struct {
+	settings
+	State string `help:"Only those in a state. 状态。"`
+	Most  int    `default:"50" help:"At most so many, newest first."`
+}
+
+// Run lists batches.
+func (c *batchListCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatchesRead(ctx, out, func(s *production.Service) error {
+		all, err := s.List(ctx, c.State, c.Most)
+		table := tabwriter.NewWriter(out.Out, 0, 4, 2, ' ', 0)
+		for _, b := range all {
+			err = errors.Join(err, printBatch(streams{Out: table}, b))
+		}
+		return errors.Join(err, table.Flush())
+	})
+}
+
+type batchShowCommand struct {
+	settings
+	Number string `arg:"" help:"批次号。"`
+	Rows   string `placeholder:"STATE" help:"List the rows in a state, such as failed. 按状态列明细。"`
+}
+
+// Run shows a batch.
+func (c *batchShowCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatchesRead(ctx, out, func(s *production.Service) error {
+		b, err := s.Batch(ctx, c.Number)
+		if err != nil {
+			return err
+		}
+		counts, countErr := s.Counts(ctx, b.ID)
+		files, fileErr := s.Files(ctx, b.ID)
+		if err := errors.Join(countErr, fileErr, printBatch(out, b)); err != nil {
+			return err
+		}
+		states := make([]string, 0, len(counts))
+		for state := range counts {
+			states = append(states, state)
+		}
+		slices.Sort(states)
+		for _, state := range states {
+			fmt.Fprintf(out.Out, "  %-10s %d\n", state, counts[state])
+		}
+		for _, f := range files {
+			fmt.Fprintf(out.Out, "  %s %s  %d 条 records，采纳 accepted %d，重复 repeated %d，拒绝 refused %d\n", f.Kind, f.Name, f.Records, f.Accepted, f.Repeated, f.Refused)
+		}
+		return c.rows(ctx, out, s, b)
+	})
+}
+
+func (c *batchShowCommand) rows(ctx context.Context, out streams, s *production.Service, b production.Batch) error {
+	if c.Rows == "" {
+		return nil
+	}
+	for after := int64(0); ; {
+		items, err := s.Items(ctx, b.ID, c.Rows, after, 500)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		for _, item := range items {
+			fmt.Fprintf(out.Out, "  %d\t%s\t%s\n", item.Seq, item.CardNumber, item.Reason)
+			after = item.Seq
+		}
+	}
+}
+
+type batchSendCommand struct {
+	signedIn
+	Number string `arg:"" help:"批次号。"`
+}
+
+// Run prepares the production file.
+func (c *batchSendCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		file, err := s.Send(ctx, who, c.Number)
+		if err == nil {
+			_, err = fmt.Fprintf(out.Out, "%s\n%d 条 records，%d 字节 bytes\n", filepath.Join(s.Dir, file.Name), file.Records, file.Size)
+		}
+		return err
+	})
+}
+
+type batchTakeCommand struct {
+	signedIn
+	File string `arg:"" type:"existingfile" help:"The return; its .jws lies beside it. 回盘文件。"`
+}
+
+// Run takes a return.
+func (c *batchTakeCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		taken, err := s.Take(ctx, who, c.File)
+		if err != nil {
+			return err
+		}
+		r := taken.Return
+		_, err = fmt.Fprintf(out.Out, "采纳 accepted %d，重复 repeated %d，拒绝 refused %d，批次 batch %s\n回盘结果 outcome: %s\n",
+			r.Accepted, r.Repeated, r.Refused, taken.State, filepath.Join(s.Dir, taken.Outcome.Name))
+		return err
+	})
+}
+
+type batchInspectCommand struct {
+	signedIn
+	Number  string `arg:"" help:"批次号。"`
+	Card    string `help:"Card number that was inspected. 卡号。"`
+	Session string `help:"The comparison at the counter that it passed. 比对会话编号。"`
+	Reject  string `help:"Why the card is rejected. 不合格原因。"`
+	Done    bool   `help:"End the quality check. 质检合格。"`
+}
+
+// errInspect: neither a card nor the end.
+var errInspect = errors.New("须给出 --card 或 --done give --card or --done")
+
+// Run records an inspection.
+func (c *batchInspectCommand) Run(ctx context.Context, out streams) error {
+	if (c.Card == "") != c.Done {
+		return errInspect
+	}
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		if c.Done {
+			return s.Pass(ctx, who, c.Number)
+		}
+		found := production.Inspection{Number: c.Card, Reject: c.Reject}
+		if c.Session != "" {
+			var err error
+			if found.Session, err = uuid.Parse(c.Session); err != nil {
+				return &registry.FieldError{Field: "session", ZH: "应为会话编号", EN: "the id of a session"}
+			}
+		}
+		return s.Inspect(ctx, who, c.Number, found)
+	})
+}
+
+type batchScrapCommand struct {
+	signedIn
+	Number string `arg:"" help:"批次号。"`
+	Card   string `arg:"" help:"卡号。"`
+	Method string `help:"shredded, punched or melted; of the first signature. 销毁方式。"`
+	Reason string `help:"Why; of the first signature. 原因。"`
+}
+
+// Run signs a destruction.
+func (c *batchScrapCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		done, err := s.Scrap(ctx, who, c.Number, c.Card, c.Method, c.Reason)
+		if err == nil && done {
+			_, err = fmt.Fprintln(out.Out, "已销毁 destroyed")
+		} else if err == nil {
+			_, err = fmt.Fprintln(out.Out, "第一人已签，等待第二人 signed by one, waits for another")
+		}
+		return err
+	})
+}
+
+type batchCloseCommand struct {
+	signedIn
+	Number string `arg:"" help:"批次号。"`
+}
+
+// Run closes a batch.
+func (c *batchCloseCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error { return s.Close(ctx, who, c.Number) })
+}
+
+type batchCancelCommand struct {
+	signedIn
+	Number string `arg:"" help:"批次号。"`
+	Reason string `required:"" help:"Why. 原因。"`
+}
+
+// Run cancels a batch.
+func (c *batchCancelCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		return s.Cancel(ctx, who, c.Number, c.Reason)
+	})
+}
+
+type batchStoryCommand struct {
+	settings
+	Number string `arg:"" help:"批次号。"`
+}
+
+// Run tells what happened.
+func (c *batchStoryCommand) Run(ctx context.Context, out streams) error {
+	return c.withBatchesRead(ctx, out, func(s *production.Service) error {
+		b, err := s.Batch(ctx, c.Number)
+		if err != nil {
+			return err
+		}
+		story, err := s.Story(ctx, b.ID)
+		for _, r := range story {
+			fmt.Fprintf(out.Out, "%s  %s  %s  %v\n", r.At.Format(time.RFC3339), r.Actor.Operator, r.Action, r.Detail)
+		}
+		return err
+	})
+}

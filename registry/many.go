@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// PersonsByID returns those of many persons that there are, by id. All their
+// fields go through the Vault in one call. The caller records the reading.
+func (db *DB) PersonsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Person, error) {
+	var rows []personRow
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := db.Read(ctx).Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	persons, err := db.openPersons(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]Person, len(persons))
+	for _, person := range persons {
+		found[person.ID] = person
+	}
+	return found, nil
+}
+
+// SealAll is [DB.Seal] for one column of many rows, in one call to the Vault.
+func (db *DB) SealAll(ctx context.Context, column string, rows []string, plain [][]byte) ([][]byte, error) {
+	sealed, err := db.bulk.SealAll(ctx, sealContexts(column, rows), plain)
+	if err != nil {
+		return nil, fmt.Errorf("registry: seal %s: %w", column, err)
+	}
+	return sealed, nil
+}
+
+// UnsealAll is [DB.Unseal] for one column of many rows, in one call to the Vault.
+func (db *DB) UnsealAll(ctx context.Context, column string, rows []string, sealed [][]byte) ([][]byte, error) {
+	plain, err := db.bulk.OpenAll(ctx, sealContexts(column, rows), sealed)
+	if err != nil {
+		return nil, fmt.Errorf("registry: unseal %s: %w", column, err)
+	}
+	return plain, nil
+}
+
+// IndexAll is [DB.Index] for one column of many values, in one call to the Vault.
+func (db *DB) IndexAll(ctx context.Context, column string, values [][]byte) ([][]byte, error) {
+	purposes := make([]string, len(values))
+	for i := range purposes {
+		purposes[i] = column
+	}
+	indexes, err := db.bulk.IndexAll(ctx, purposes, values)
+	if err != nil {
+		return nil, fmt.Errorf("registry: index %s: %w", column, err)
+	}
+	return indexes, nil
+}
+
+func sealContexts(column string, rows []string) [][]byte {
+	contexts := make([][]byte, len(rows))
+	for i, row := range rows {
+		contexts[i] = sealContext(column, row)
+	}
+	return contexts
+}
+
+// AccountNumbers returns the numbers of bank accounts (银行账号), by the row's id.
+// They are personal data: the caller records the reading.
+func (db *DB) AccountNumbers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	var rows []struct {
+		ID     uuid.UUID `gorm:"column:id"`
+		Sealed []byte    `gorm:"column:account_sealed"`
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := db.Read(ctx).Table("bank_accounts").Select("id, account_sealed").Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	numbers := make([]string, len(rows))
+	work := newOpening(len(rows))
+	for i, row := range rows {
+		work.open(columnAccount, row.ID.String(), row.Sealed, &numbers[i])
+	}
+	if err := work.run(ctx, db); err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]string, len(rows))
+	for i, row := range rows {
+		found[row.ID] = numbers[i]
+	}
+	return found, nil
+}
