@@ -22,6 +22,7 @@ type Config struct {
 	Keeper   card.Keeper
 	Signer   Signer   // of receipts
 	Policies Policies // default: those built in
+	Stock    Stock    // of blank cards; default none
 }
 
 // Service issues cards. It may be used by several goroutines.
@@ -31,6 +32,7 @@ type Service struct {
 	policies Policies
 	sessions *session.Store
 	signer   Signer
+	stock    Stock
 }
 
 // errConfig: a part that a Service cannot do without is missing.
@@ -57,7 +59,10 @@ func New(c Config) (*Service, error) {
 			}
 		}
 	}
-	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer}
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer, stock: c.Stock}
+	if s.stock == nil {
+		s.stock = noStock{}
+	}
 	s.sessions = session.New(session.Config{DB: c.DB, Keeper: c.Keeper, Profiles: c.Profiles, Finish: s.finish, Advance: s.advance})
 	return s, nil
 }
