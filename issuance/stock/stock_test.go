@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/issuance/stock"
-	_ "pgregory.net/rapid"
 )
 
 // TestJourney takes blanks from the maker to a township, and one to its end.
@@ -48,5 +47,3 @@ func TestMachines(t *testing.T) {
 		require.Error(t, stock.Check(&broken), "the first line leads out of the beginning")
 	}
 }
-
-

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Unless the command line says otherwise: a walk is many transactions.
-	for name, value := range map[string]string{"rapid.checks": "4", "rapid.steps": "30", "test.parallel": "4"} {
+	for name, value := range map[string]string{"rapid.checks": "4", "rapid.steps": "40", "test.parallel": "4"} {
 		if err := flag.Set(name, value); err != nil {
 			panic(err)
 		}
