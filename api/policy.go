@@ -7,6 +7,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
 
+	"onecard/issuance/stock"
 	"onecard/registry"
 )
 
@@ -31,7 +32,8 @@ const (
 // Roles that work at an agency, and all.
 var (
 	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
-	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin}, agency...)
+	keeper = []string{stock.RoleStorekeeper, registry.RoleSupervisor}
+	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin, stock.RoleStorekeeper}, agency...)
 	chip   = append([]string{registry.RoleCashier}, agency...)
 )
 
@@ -64,6 +66,20 @@ var policy = map[string]access{
 	"submitTransaction":  {operator, []string{registry.RoleCashier}},
 	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
 	"reverseTransaction": {operator, []string{registry.RoleCashier}},
+	"stockView":          {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockStory":         {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockUnclaimed":     {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"announceDelivery":   {operator, keeper},
+	"packBox":            {operator, keeper},
+	"openBox":            {operator, keeper},
+	"sendBoxes":          {operator, keeper},
+	"acceptConsignment":  {operator, keeper},
+	"lendBlanks":         {operator, keeper},
+	"returnLease":        {operator, keeper},
+	"reportCards":        {operator, keeper},
+	"destroyCards":       {operator, keeper},
+	"closeDay":           {operator, keeper},
+	"closeIncident":      {operator, []string{registry.RoleSupervisor}},
 	// Who may use which service with which key says exchange/authentication/policy.yaml.
 	"authenticate":        {level: terminal},
 	"authenticateMessage": {level: terminal},

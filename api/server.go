@@ -16,6 +16,7 @@ import (
 	"onecard/exchange/authentication"
 	"onecard/internal/gb"
 	"onecard/issuance"
+	"onecard/issuance/stock"
 	"onecard/registry"
 )
 
@@ -23,6 +24,7 @@ import (
 type Config struct {
 	DB             *registry.DB
 	Issuance       *issuance.Service
+	Stock          *stock.Service
 	Exchange       *exchange.Service
 	Authentication *authentication.Service
 	// Orders returns the certificate and key that sign what a counter is to do.
@@ -35,6 +37,7 @@ type Config struct {
 type Server struct {
 	db             *registry.DB
 	issuance       *issuance.Service
+	stock          *stock.Service
 	exchange       *exchange.Service
 	authentication *authentication.Service
 	orders         func() (*tls.Certificate, error)
@@ -47,11 +50,11 @@ var _ StrictServerInterface = (*Server)(nil)
 
 // New makes a server. It fails when contract and policy do not agree.
 func New(config Config) (*Server, error) {
-	if config.DB == nil || config.Issuance == nil || config.Exchange == nil || config.Authentication == nil || config.Orders == nil {
-		return nil, errors.New("api: DB, Issuance, Exchange, Authentication and Orders are needed")
+	if config.DB == nil || config.Issuance == nil || config.Stock == nil || config.Exchange == nil || config.Authentication == nil || config.Orders == nil {
+		return nil, errors.New("api: DB, Issuance, Stock, Exchange, Authentication and Orders are needed")
 	}
 	s := &Server{
-		db: config.DB, issuance: config.Issuance, exchange: config.Exchange, authentication: config.Authentication,
+		db: config.DB, issuance: config.Issuance, stock: config.Stock, exchange: config.Exchange, authentication: config.Authentication,
 		orders: config.Orders, logger: config.Logger, rand: config.Rand,
 	}
 	if s.logger == nil {

@@ -65,6 +65,7 @@ type commands struct {
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Stock    stockCommands   `cmd:"" help:"Stock and custody of cards. 库存与保管。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }

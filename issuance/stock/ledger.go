@@ -161,7 +161,7 @@ func (s *Service) move(tx *registry.Tx, b books, items []item, c change) ([]item
 	lines := make([]Movement, len(items))
 	moved := slices.Clone(items)
 	for n, i := range items {
-		rule, ok := machine(i.Kind).Rule(i.State, c.event)
+		rule, ok := Machine(i.Kind).Rule(i.State, c.event)
 		if !ok || n > 0 && rule.To != lines[0].ToState {
 			return nil, naming(ErrNotThere, i.Item)
 		}
@@ -269,7 +269,7 @@ func (s *Service) retire(tx *registry.Tx, moved []item, c change) error {
 			return fmt.Errorf("stock: cards: %w", err)
 		}
 		for _, id := range ids {
-			if err := s.lost.Invalidate(tx, id, machine(Finished).State(moved[0].State).Text.ZH+"："+c.document); err != nil {
+			if err := s.lost.Invalidate(tx, id, Machine(Finished).State(moved[0].State).Text.ZH+"："+c.document); err != nil {
 				return err
 			}
 		}

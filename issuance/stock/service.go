@@ -132,8 +132,8 @@ func covers(upper, code string) bool {
 	return len(code) >= len(prefix) && code[:len(prefix)] == prefix
 }
 
-// machine returns the machine of a kind of card.
-func machine(kind string) *issuance.Machine {
+// Machine returns the machine of a kind of card.
+func Machine(kind string) *issuance.Machine {
 	if kind == Finished {
 		return &Cards
 	}

@@ -50,7 +50,7 @@ func verifyRules(db *gorm.DB) ([]Finding, error) {
 	}
 	var found []Finding
 	for _, l := range lines {
-		rule, ok := machine(l.Kind).Rule(l.FromState, l.Event)
+		rule, ok := Machine(l.Kind).Rule(l.FromState, l.Event)
 		travels := l.Event == eventReceive || l.Event == eventDamage || l.Event == eventFind
 		if !ok || rule.To != l.ToState || l.Moved && !travels {
 			found = append(found, Finding{"rule", l.Kind + " " + l.FromState + " → " + l.ToState, "流程表没有这种变动", "a movement that the table does not have: " + l.Event, l.N})
