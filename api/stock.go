@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"onecard/issuance/stock"
 	"onecard/registry"
@@ -14,6 +15,9 @@ func stockOnce[T any](ctx context.Context, s *Server, key string, with *StockWit
 	who := callerOf(ctx)
 	h := stock.Hands{By: who.operator}
 	if with != nil {
+		if strings.EqualFold(strings.TrimSpace(with.Login), h.By.Login) {
+			return answer, stock.ErrSamePerson // signing would end the own session
+		}
 		var err error
 		if h.Witness, err = s.stock.Sign(ctx, with.Login, with.Password, who.workstation.ID); err != nil {
 			return answer, err

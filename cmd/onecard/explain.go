@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 
 	"onecard/api/pki"
+	"onecard/card/profile"
 	"onecard/keys"
 	"onecard/keys/remote"
 	"onecard/registry"
@@ -54,6 +56,13 @@ func explain(err error) string {
 		if errors.Is(err, a.is) {
 			return a.zh + " " + a.en + "\n  " + err.Error() + "\n  处理 what to do: " + a.todo
 		}
+	}
+	var known interface {
+		Explain() (text, remedy profile.Text)
+	}
+	if errors.As(err, &known) {
+		text, remedy := known.Explain()
+		return strings.TrimSpace(text.ZH + " " + text.EN + "\n  处理 what to do: " + remedy.ZH + " " + remedy.EN)
 	}
 	return err.Error()
 }
