@@ -25,7 +25,6 @@ type walk struct {
 	cards map[string]where
 	ways  map[uuid.UUID]stock.Consignment // not accepted yet
 	done  []uuid.UUID
-	day   int
 }
 
 var offices = []string{province, city, county, township, far}
