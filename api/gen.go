@@ -746,6 +746,45 @@ func (e PlaceLevel) Valid() bool {
 	}
 }
 
+// Defines values for StockKind.
+const (
+	StockKindBlank StockKind = "blank"
+	StockKindCard  StockKind = "card"
+)
+
+// Valid indicates whether the value is a known member of the StockKind enum.
+func (e StockKind) Valid() bool {
+	switch e {
+	case StockKindBlank:
+		return true
+	case StockKindCard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StockReportEvent.
+const (
+	Find  StockReportEvent = "find"
+	Lose  StockReportEvent = "lose"
+	Spoil StockReportEvent = "spoil"
+)
+
+// Valid indicates whether the value is a known member of the StockReportEvent enum.
+func (e StockReportEvent) Valid() bool {
+	switch e {
+	case Find:
+		return true
+	case Lose:
+		return true
+	case Spoil:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ToldPeerState.
 const (
 	ToldPeerStateAcknowledged ToldPeerState = "acknowledged"
@@ -1810,6 +1849,310 @@ type SignedIn struct {
 	Token     string    `json:"token"`
 }
 
+// StockAcceptance empty when count and seals are right
+type StockAcceptance struct {
+	BrokenSeals  *[]string `json:"brokenSeals,omitempty"`
+	Damaged      *[]string `json:"damaged,omitempty"`
+	Extra        *[]string `json:"extra,omitempty"`
+	Missing      *[]string `json:"missing,omitempty"`
+	MissingBoxes *[]string `json:"missingBoxes,omitempty"`
+	Note         *string   `json:"note,omitempty"`
+
+	// Owner who clears it; default who accepts
+	Owner *string `json:"owner,omitempty"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness *StockWitness `json:"witness,omitempty"`
+}
+
+// StockBins defines model for StockBins.
+type StockBins struct {
+	// Good 完好
+	Good int64 `json:"good"`
+
+	// Waste 作废待销毁
+	Waste int64 `json:"waste"`
+}
+
+// StockBox defines model for StockBox.
+type StockBox struct {
+	Id       openapi_types.UUID `json:"id"`
+	Kind     string             `json:"kind"`
+	Label    string             `json:"label"`
+	Place    string             `json:"place"`
+	Seal     *string            `json:"seal,omitempty"`
+	SealedBy *string            `json:"sealedBy,omitempty"`
+	State    string             `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText   Text    `json:"stateText"`
+	WitnessedBy *string `json:"witnessedBy,omitempty"`
+}
+
+// StockCards defines model for StockCards.
+type StockCards = []string
+
+// StockConsignment defines model for StockConsignment.
+type StockConsignment struct {
+	AcceptedAt *time.Time         `json:"acceptedAt,omitempty"`
+	AcceptedBy *string            `json:"acceptedBy,omitempty"`
+	From       string             `json:"from"`
+	Id         openapi_types.UUID `json:"id"`
+	SentAt     time.Time          `json:"sentAt"`
+	SentBy     string             `json:"sentBy"`
+	State      string             `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text   `json:"stateText"`
+	To        string `json:"to"`
+}
+
+// StockCount defines model for StockCount.
+type StockCount struct {
+	Blank StockBins          `json:"blank"`
+	Card  StockBins          `json:"card"`
+	Day   openapi_types.Date `json:"day"`
+	Note  *string            `json:"note,omitempty"`
+
+	// Owner who clears a difference
+	Owner *string `json:"owner,omitempty"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockDay closing = opening + received - sent - used - spoiled - missing - destroyed; difference = counted - closing
+type StockDay struct {
+	Bin        string `json:"bin"`
+	Closing    int64  `json:"closing"`
+	Counted    int64  `json:"counted"`
+	Day        string `json:"day"`
+	Destroyed  int64  `json:"destroyed"`
+	Difference int64  `json:"difference"`
+	Kind       string `json:"kind"`
+	Missing    int64  `json:"missing"`
+	Opening    int64  `json:"opening"`
+	Received   int64  `json:"received"`
+	Sent       int64  `json:"sent"`
+	Spoiled    int64  `json:"spoiled"`
+	Used       int64  `json:"used"`
+}
+
+// StockDelivery defines model for StockDelivery.
+type StockDelivery struct {
+	Boxes []StockListedBox `json:"boxes"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind  StockKind `json:"kind"`
+	Maker string    `json:"maker"`
+
+	// Product of blanks
+	Product *string `json:"product,omitempty"`
+}
+
+// StockDestroying defines model for StockDestroying.
+type StockDestroying struct {
+	Cards StockCards `json:"cards"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind   StockKind `json:"kind"`
+	Method string    `json:"method"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockDestruction defines model for StockDestruction.
+type StockDestruction struct {
+	At       time.Time          `json:"at"`
+	Cards    int                `json:"cards"`
+	FirstBy  string             `json:"firstBy"`
+	Id       openapi_types.UUID `json:"id"`
+	Method   string             `json:"method"`
+	Place    string             `json:"place"`
+	SecondBy string             `json:"secondBy"`
+}
+
+// StockHeld defines model for StockHeld.
+type StockHeld struct {
+	Cards int64  `json:"cards"`
+	Kind  string `json:"kind"`
+	State string `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+}
+
+// StockIncident defines model for StockIncident.
+type StockIncident struct {
+	Card     *string `json:"card,omitempty"`
+	ClosedBy *string `json:"closedBy,omitempty"`
+	Document string  `json:"document"`
+
+	// Finding missing, extra, damaged, seal or difference
+	Finding  string             `json:"finding"`
+	Id       openapi_types.UUID `json:"id"`
+	Kind     *string            `json:"kind,omitempty"`
+	Note     string             `json:"note"`
+	OpenedAt time.Time          `json:"openedAt"`
+	Outcome  *string            `json:"outcome,omitempty"`
+	Owner    string             `json:"owner"`
+	Place    string             `json:"place"`
+}
+
+// StockKind blank 空白卡, card 成品卡
+type StockKind string
+
+// StockLease defines model for StockLease.
+type StockLease struct {
+	Cards       *[]string          `json:"cards,omitempty"`
+	Expired     bool               `json:"expired"`
+	ExpiresAt   time.Time          `json:"expiresAt"`
+	Holder      string             `json:"holder"`
+	Id          openapi_types.UUID `json:"id"`
+	LentBy      string             `json:"lentBy"`
+	Place       string             `json:"place"`
+	ReturnedAt  *time.Time         `json:"returnedAt,omitempty"`
+	Workstation string             `json:"workstation"`
+}
+
+// StockLending the cards, or the first and the last serial
+type StockLending struct {
+	Cards *StockCards `json:"cards,omitempty"`
+	Days  int         `json:"days"`
+	From  *string     `json:"from,omitempty"`
+
+	// Holder login
+	Holder      string  `json:"holder"`
+	To          *string `json:"to,omitempty"`
+	Workstation string  `json:"workstation"`
+}
+
+// StockListedBox defines model for StockListedBox.
+type StockListedBox struct {
+	Cards []StockSlot `json:"cards"`
+
+	// Label 箱号 such as 29211-5-3
+	Label string `json:"label"`
+
+	// Seal 封签号
+	Seal *string `json:"seal,omitempty"`
+}
+
+// StockMovement defines model for StockMovement.
+type StockMovement struct {
+	At        time.Time `json:"at"`
+	Document  string    `json:"document"`
+	Event     string    `json:"event"`
+	From      string    `json:"from"`
+	FromState string    `json:"fromState"`
+	Operator  string    `json:"operator"`
+	Reason    *string   `json:"reason,omitempty"`
+
+	// Text words for people, Chinese first
+	Text    Text   `json:"text"`
+	To      string `json:"to"`
+	ToState string `json:"toState"`
+}
+
+// StockOpening defines model for StockOpening.
+type StockOpening struct {
+	Label string `json:"label"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockOutcome defines model for StockOutcome.
+type StockOutcome struct {
+	Outcome string `json:"outcome"`
+}
+
+// StockPacking defines model for StockPacking.
+type StockPacking struct {
+	Box StockListedBox `json:"box"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind StockKind `json:"kind"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockReport defines model for StockReport.
+type StockReport struct {
+	Cards StockCards       `json:"cards"`
+	Event StockReportEvent `json:"event"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind   StockKind `json:"kind"`
+	Owner  *string   `json:"owner,omitempty"`
+	Reason string    `json:"reason"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockReportEvent defines model for StockReport.Event.
+type StockReportEvent string
+
+// StockSending defines model for StockSending.
+type StockSending struct {
+	// Boxes labels
+	Boxes []string `json:"boxes"`
+
+	// To an institution a step away
+	To string `json:"to"`
+}
+
+// StockSlot defines model for StockSlot.
+type StockSlot struct {
+	// Card serial of a blank or number of a finished card
+	Card string `json:"card"`
+
+	// Slot 箱内位置
+	Slot int `json:"slot"`
+}
+
+// StockStory defines model for StockStory.
+type StockStory struct {
+	Card string `json:"card"`
+
+	// CardNumber of the card that a blank has become
+	CardNumber *string         `json:"cardNumber,omitempty"`
+	Incidents  []StockIncident `json:"incidents"`
+	Kind       string          `json:"kind"`
+	Movements  []StockMovement `json:"movements"`
+	Place      string          `json:"place"`
+	Product    *string         `json:"product,omitempty"`
+	State      string          `json:"state"`
+}
+
+// StockUnclaimed defines model for StockUnclaimed.
+type StockUnclaimed struct {
+	CardNumber string    `json:"cardNumber"`
+	Since      time.Time `json:"since"`
+}
+
+// StockView defines model for StockView.
+type StockView struct {
+	Arriving  []StockConsignment `json:"arriving"`
+	Boxes     []StockBox         `json:"boxes"`
+	Days      []StockDay         `json:"days"`
+	Held      []StockHeld        `json:"held"`
+	Incidents []StockIncident    `json:"incidents"`
+	Leases    []StockLease       `json:"leases"`
+	Leaving   []StockConsignment `json:"leaving"`
+	Name      string             `json:"name"`
+	Place     string             `json:"place"`
+}
+
+// StockWitness 第二人 who signs with the operator, at the same workstation
+type StockWitness struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
 // Text words for people, Chinese first
 type Text struct {
 	En string `json:"en"`
@@ -2095,6 +2438,90 @@ type PlacesParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// StockViewParams defines parameters for StockView.
+type StockViewParams struct {
+	// Place an institution
+	Place string `form:"place" json:"place"`
+}
+
+// PackBoxParams defines parameters for PackBox.
+type PackBoxParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StockStoryParams defines parameters for StockStory.
+type StockStoryParams struct {
+	// Card serial of a blank or number of a finished card
+	Card string `form:"card" json:"card"`
+}
+
+// SendBoxesParams defines parameters for SendBoxes.
+type SendBoxesParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AcceptConsignmentParams defines parameters for AcceptConsignment.
+type AcceptConsignmentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseDayParams defines parameters for CloseDay.
+type CloseDayParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AnnounceDeliveryParams defines parameters for AnnounceDelivery.
+type AnnounceDeliveryParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DestroyCardsParams defines parameters for DestroyCards.
+type DestroyCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseIncidentParams defines parameters for CloseIncident.
+type CloseIncidentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// LendBlanksParams defines parameters for LendBlanks.
+type LendBlanksParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReturnLeaseParams defines parameters for ReturnLease.
+type ReturnLeaseParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// OpenBoxParams defines parameters for OpenBox.
+type OpenBoxParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReportCardsParams defines parameters for ReportCards.
+type ReportCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StockUnclaimedParams defines parameters for StockUnclaimed.
+type StockUnclaimedParams struct {
+	// Place an institution
+	Place string `form:"place" json:"place"`
+}
+
 // ReverseTransactionParams defines parameters for ReverseTransaction.
 type ReverseTransactionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -2160,6 +2587,36 @@ type UnmaskJSONRequestBody = Unmasking
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
+
+// PackBoxJSONRequestBody defines body for PackBox for application/json ContentType.
+type PackBoxJSONRequestBody = StockPacking
+
+// SendBoxesJSONRequestBody defines body for SendBoxes for application/json ContentType.
+type SendBoxesJSONRequestBody = StockSending
+
+// AcceptConsignmentJSONRequestBody defines body for AcceptConsignment for application/json ContentType.
+type AcceptConsignmentJSONRequestBody = StockAcceptance
+
+// CloseDayJSONRequestBody defines body for CloseDay for application/json ContentType.
+type CloseDayJSONRequestBody = StockCount
+
+// AnnounceDeliveryJSONRequestBody defines body for AnnounceDelivery for application/json ContentType.
+type AnnounceDeliveryJSONRequestBody = StockDelivery
+
+// DestroyCardsJSONRequestBody defines body for DestroyCards for application/json ContentType.
+type DestroyCardsJSONRequestBody = StockDestroying
+
+// CloseIncidentJSONRequestBody defines body for CloseIncident for application/json ContentType.
+type CloseIncidentJSONRequestBody = StockOutcome
+
+// LendBlanksJSONRequestBody defines body for LendBlanks for application/json ContentType.
+type LendBlanksJSONRequestBody = StockLending
+
+// OpenBoxJSONRequestBody defines body for OpenBox for application/json ContentType.
+type OpenBoxJSONRequestBody = StockOpening
+
+// ReportCardsJSONRequestBody defines body for ReportCards for application/json ContentType.
+type ReportCardsJSONRequestBody = StockReport
 
 // SubmitTransactionJSONRequestBody defines body for SubmitTransaction for application/json ContentType.
 type SubmitTransactionJSONRequestBody = NewTransaction
@@ -2280,6 +2737,48 @@ type ServerInterface interface {
 	// SignOut 退出 end the operator's session
 	// (POST /v1/sign-out)
 	SignOut(ctx echo.Context) error
+	// StockView 库存 the stock of a place
+	// (GET /v1/stock)
+	StockView(ctx echo.Context, params StockViewParams) error
+	// PackBox 装箱封签 pack and seal a box; two persons
+	// (POST /v1/stock/boxes)
+	PackBox(ctx echo.Context, params PackBoxParams) error
+	// StockStory 流转记录 the story of a card
+	// (GET /v1/stock/cards)
+	StockStory(ctx echo.Context, params StockStoryParams) error
+	// SendBoxes 发运 send boxes a step down or up
+	// (POST /v1/stock/consignments)
+	SendBoxes(ctx echo.Context, params SendBoxesParams) error
+	// AcceptConsignment 签收 accept a consignment, with the difference; once
+	// (POST /v1/stock/consignments/{id}/acceptance)
+	AcceptConsignment(ctx echo.Context, id Id, params AcceptConsignmentParams) error
+	// CloseDay 日结 close the book of a day against a count; two persons
+	// (POST /v1/stock/days)
+	CloseDay(ctx echo.Context, params CloseDayParams) error
+	// AnnounceDelivery 送货清单 enter what a maker has sent
+	// (POST /v1/stock/deliveries)
+	AnnounceDelivery(ctx echo.Context, params AnnounceDeliveryParams) error
+	// DestroyCards 销毁 destroy waste; two signatures
+	// (POST /v1/stock/destructions)
+	DestroyCards(ctx echo.Context, params DestroyCardsParams) error
+	// CloseIncident 异常办结 say how an incident was cleared; not by its owner
+	// (POST /v1/stock/incidents/{id}/closing)
+	CloseIncident(ctx echo.Context, id Id, params CloseIncidentParams) error
+	// LendBlanks 领用 lend blanks to a counter
+	// (POST /v1/stock/leases)
+	LendBlanks(ctx echo.Context, params LendBlanksParams) error
+	// ReturnLease 交回 end a lease
+	// (POST /v1/stock/leases/{id}/return)
+	ReturnLease(ctx echo.Context, id Id, params ReturnLeaseParams) error
+	// OpenBox 开箱 open a sealed box; two persons
+	// (POST /v1/stock/openings)
+	OpenBox(ctx echo.Context, params OpenBoxParams) error
+	// ReportCards 报失、找回、作废 cards missing, found or spoiled; two persons
+	// (POST /v1/stock/reports)
+	ReportCards(ctx echo.Context, params ReportCardsParams) error
+	// StockUnclaimed 逾期未领 finished cards of a place that nobody has fetched
+	// (GET /v1/stock/unclaimed)
+	StockUnclaimed(ctx echo.Context, params StockUnclaimedParams) error
 	// SubmitTransaction 交易 settle a visit or a purchase with a proven card
 	// (POST /v1/transactions)
 	SubmitTransaction(ctx echo.Context) error
@@ -3316,6 +3815,422 @@ func (w *ServerInterfaceWrapper) SignOut(ctx echo.Context) error {
 	return err
 }
 
+// StockView converts echo context to params.
+func (w *ServerInterfaceWrapper) StockView(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StockViewParams
+	// ------------- Required query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "place", ctx.QueryParams(), &params.Place, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter place: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StockView(ctx, params)
+	return err
+}
+
+// PackBox converts echo context to params.
+func (w *ServerInterfaceWrapper) PackBox(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PackBoxParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PackBox(ctx, params)
+	return err
+}
+
+// StockStory converts echo context to params.
+func (w *ServerInterfaceWrapper) StockStory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StockStoryParams
+	// ------------- Required query parameter "card" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "card", ctx.QueryParams(), &params.Card, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter card: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StockStory(ctx, params)
+	return err
+}
+
+// SendBoxes converts echo context to params.
+func (w *ServerInterfaceWrapper) SendBoxes(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SendBoxesParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendBoxes(ctx, params)
+	return err
+}
+
+// AcceptConsignment converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptConsignment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcceptConsignmentParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptConsignment(ctx, id, params)
+	return err
+}
+
+// CloseDay converts echo context to params.
+func (w *ServerInterfaceWrapper) CloseDay(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CloseDayParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CloseDay(ctx, params)
+	return err
+}
+
+// AnnounceDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) AnnounceDelivery(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnnounceDeliveryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AnnounceDelivery(ctx, params)
+	return err
+}
+
+// DestroyCards converts echo context to params.
+func (w *ServerInterfaceWrapper) DestroyCards(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DestroyCardsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DestroyCards(ctx, params)
+	return err
+}
+
+// CloseIncident converts echo context to params.
+func (w *ServerInterfaceWrapper) CloseIncident(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CloseIncidentParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CloseIncident(ctx, id, params)
+	return err
+}
+
+// LendBlanks converts echo context to params.
+func (w *ServerInterfaceWrapper) LendBlanks(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params LendBlanksParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LendBlanks(ctx, params)
+	return err
+}
+
+// ReturnLease converts echo context to params.
+func (w *ServerInterfaceWrapper) ReturnLease(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReturnLeaseParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReturnLease(ctx, id, params)
+	return err
+}
+
+// OpenBox converts echo context to params.
+func (w *ServerInterfaceWrapper) OpenBox(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OpenBoxParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.OpenBox(ctx, params)
+	return err
+}
+
+// ReportCards converts echo context to params.
+func (w *ServerInterfaceWrapper) ReportCards(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportCardsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReportCards(ctx, params)
+	return err
+}
+
+// StockUnclaimed converts echo context to params.
+func (w *ServerInterfaceWrapper) StockUnclaimed(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StockUnclaimedParams
+	// ------------- Required query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "place", ctx.QueryParams(), &params.Place, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter place: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StockUnclaimed(ctx, params)
+	return err
+}
+
 // SubmitTransaction converts echo context to params.
 func (w *ServerInterfaceWrapper) SubmitTransaction(ctx echo.Context) error {
 	var err error
@@ -3466,6 +4381,20 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/cards/:id/face", wrapper.CardFace, options.OperationMiddlewares["cardFace"]...)
 	router.GET(options.BaseURL+"/v1/cards/:id/prints", wrapper.CardPrints, options.OperationMiddlewares["cardPrints"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/prints", wrapper.RecordPrint, options.OperationMiddlewares["recordPrint"]...)
+	router.GET(options.BaseURL+"/v1/stock", wrapper.StockView, options.OperationMiddlewares["stockView"]...)
+	router.GET(options.BaseURL+"/v1/stock/cards", wrapper.StockStory, options.OperationMiddlewares["stockStory"]...)
+	router.GET(options.BaseURL+"/v1/stock/unclaimed", wrapper.StockUnclaimed, options.OperationMiddlewares["stockUnclaimed"]...)
+	router.POST(options.BaseURL+"/v1/stock/deliveries", wrapper.AnnounceDelivery, options.OperationMiddlewares["announceDelivery"]...)
+	router.POST(options.BaseURL+"/v1/stock/boxes", wrapper.PackBox, options.OperationMiddlewares["packBox"]...)
+	router.POST(options.BaseURL+"/v1/stock/openings", wrapper.OpenBox, options.OperationMiddlewares["openBox"]...)
+	router.POST(options.BaseURL+"/v1/stock/consignments", wrapper.SendBoxes, options.OperationMiddlewares["sendBoxes"]...)
+	router.POST(options.BaseURL+"/v1/stock/consignments/:id/acceptance", wrapper.AcceptConsignment, options.OperationMiddlewares["acceptConsignment"]...)
+	router.POST(options.BaseURL+"/v1/stock/leases", wrapper.LendBlanks, options.OperationMiddlewares["lendBlanks"]...)
+	router.POST(options.BaseURL+"/v1/stock/leases/:id/return", wrapper.ReturnLease, options.OperationMiddlewares["returnLease"]...)
+	router.POST(options.BaseURL+"/v1/stock/reports", wrapper.ReportCards, options.OperationMiddlewares["reportCards"]...)
+	router.POST(options.BaseURL+"/v1/stock/destructions", wrapper.DestroyCards, options.OperationMiddlewares["destroyCards"]...)
+	router.POST(options.BaseURL+"/v1/stock/days", wrapper.CloseDay, options.OperationMiddlewares["closeDay"]...)
+	router.POST(options.BaseURL+"/v1/stock/incidents/:id/closing", wrapper.CloseIncident, options.OperationMiddlewares["closeIncident"]...)
 
 }
 
@@ -4930,6 +5859,559 @@ func (response SignOutdefaultApplicationProblemPlusJSONResponse) VisitSignOutRes
 	return err
 }
 
+type StockViewRequestObject struct {
+	Params StockViewParams
+}
+
+type StockViewResponseObject interface {
+	VisitStockViewResponse(w http.ResponseWriter) error
+}
+
+type StockView200JSONResponse StockView
+
+func (response StockView200JSONResponse) VisitStockViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockViewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StockViewdefaultApplicationProblemPlusJSONResponse) VisitStockViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PackBoxRequestObject struct {
+	Params PackBoxParams
+	Body   *PackBoxJSONRequestBody
+}
+
+type PackBoxResponseObject interface {
+	VisitPackBoxResponse(w http.ResponseWriter) error
+}
+
+type PackBox201JSONResponse StockBox
+
+func (response PackBox201JSONResponse) VisitPackBoxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PackBoxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PackBoxdefaultApplicationProblemPlusJSONResponse) VisitPackBoxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockStoryRequestObject struct {
+	Params StockStoryParams
+}
+
+type StockStoryResponseObject interface {
+	VisitStockStoryResponse(w http.ResponseWriter) error
+}
+
+type StockStory200JSONResponse StockStory
+
+func (response StockStory200JSONResponse) VisitStockStoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockStorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StockStorydefaultApplicationProblemPlusJSONResponse) VisitStockStoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendBoxesRequestObject struct {
+	Params SendBoxesParams
+	Body   *SendBoxesJSONRequestBody
+}
+
+type SendBoxesResponseObject interface {
+	VisitSendBoxesResponse(w http.ResponseWriter) error
+}
+
+type SendBoxes201JSONResponse StockConsignment
+
+func (response SendBoxes201JSONResponse) VisitSendBoxesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendBoxesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SendBoxesdefaultApplicationProblemPlusJSONResponse) VisitSendBoxesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptConsignmentRequestObject struct {
+	Id     Id `json:"id"`
+	Params AcceptConsignmentParams
+	Body   *AcceptConsignmentJSONRequestBody
+}
+
+type AcceptConsignmentResponseObject interface {
+	VisitAcceptConsignmentResponse(w http.ResponseWriter) error
+}
+
+type AcceptConsignment200JSONResponse StockConsignment
+
+func (response AcceptConsignment200JSONResponse) VisitAcceptConsignmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptConsignmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptConsignmentdefaultApplicationProblemPlusJSONResponse) VisitAcceptConsignmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseDayRequestObject struct {
+	Params CloseDayParams
+	Body   *CloseDayJSONRequestBody
+}
+
+type CloseDayResponseObject interface {
+	VisitCloseDayResponse(w http.ResponseWriter) error
+}
+
+type CloseDay201JSONResponse []StockDay
+
+func (response CloseDay201JSONResponse) VisitCloseDayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseDaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseDaydefaultApplicationProblemPlusJSONResponse) VisitCloseDayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnnounceDeliveryRequestObject struct {
+	Params AnnounceDeliveryParams
+	Body   *AnnounceDeliveryJSONRequestBody
+}
+
+type AnnounceDeliveryResponseObject interface {
+	VisitAnnounceDeliveryResponse(w http.ResponseWriter) error
+}
+
+type AnnounceDelivery201JSONResponse StockConsignment
+
+func (response AnnounceDelivery201JSONResponse) VisitAnnounceDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnnounceDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AnnounceDeliverydefaultApplicationProblemPlusJSONResponse) VisitAnnounceDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DestroyCardsRequestObject struct {
+	Params DestroyCardsParams
+	Body   *DestroyCardsJSONRequestBody
+}
+
+type DestroyCardsResponseObject interface {
+	VisitDestroyCardsResponse(w http.ResponseWriter) error
+}
+
+type DestroyCards201JSONResponse StockDestruction
+
+func (response DestroyCards201JSONResponse) VisitDestroyCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DestroyCardsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DestroyCardsdefaultApplicationProblemPlusJSONResponse) VisitDestroyCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseIncidentRequestObject struct {
+	Id     Id `json:"id"`
+	Params CloseIncidentParams
+	Body   *CloseIncidentJSONRequestBody
+}
+
+type CloseIncidentResponseObject interface {
+	VisitCloseIncidentResponse(w http.ResponseWriter) error
+}
+
+type CloseIncident200JSONResponse StockIncident
+
+func (response CloseIncident200JSONResponse) VisitCloseIncidentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseIncidentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseIncidentdefaultApplicationProblemPlusJSONResponse) VisitCloseIncidentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LendBlanksRequestObject struct {
+	Params LendBlanksParams
+	Body   *LendBlanksJSONRequestBody
+}
+
+type LendBlanksResponseObject interface {
+	VisitLendBlanksResponse(w http.ResponseWriter) error
+}
+
+type LendBlanks201JSONResponse StockLease
+
+func (response LendBlanks201JSONResponse) VisitLendBlanksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LendBlanksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LendBlanksdefaultApplicationProblemPlusJSONResponse) VisitLendBlanksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReturnLeaseRequestObject struct {
+	Id     Id `json:"id"`
+	Params ReturnLeaseParams
+}
+
+type ReturnLeaseResponseObject interface {
+	VisitReturnLeaseResponse(w http.ResponseWriter) error
+}
+
+type ReturnLease200JSONResponse StockLease
+
+func (response ReturnLease200JSONResponse) VisitReturnLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReturnLeasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReturnLeasedefaultApplicationProblemPlusJSONResponse) VisitReturnLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenBoxRequestObject struct {
+	Params OpenBoxParams
+	Body   *OpenBoxJSONRequestBody
+}
+
+type OpenBoxResponseObject interface {
+	VisitOpenBoxResponse(w http.ResponseWriter) error
+}
+
+type OpenBox200JSONResponse StockBox
+
+func (response OpenBox200JSONResponse) VisitOpenBoxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenBoxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response OpenBoxdefaultApplicationProblemPlusJSONResponse) VisitOpenBoxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportCardsRequestObject struct {
+	Params ReportCardsParams
+	Body   *ReportCardsJSONRequestBody
+}
+
+type ReportCardsResponseObject interface {
+	VisitReportCardsResponse(w http.ResponseWriter) error
+}
+
+type ReportCards204Response struct {
+}
+
+func (response ReportCards204Response) VisitReportCardsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReportCardsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportCardsdefaultApplicationProblemPlusJSONResponse) VisitReportCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockUnclaimedRequestObject struct {
+	Params StockUnclaimedParams
+}
+
+type StockUnclaimedResponseObject interface {
+	VisitStockUnclaimedResponse(w http.ResponseWriter) error
+}
+
+type StockUnclaimed200JSONResponse []StockUnclaimed
+
+func (response StockUnclaimed200JSONResponse) VisitStockUnclaimedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockUnclaimeddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StockUnclaimeddefaultApplicationProblemPlusJSONResponse) VisitStockUnclaimedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SubmitTransactionRequestObject struct {
 	Body *SubmitTransactionJSONRequestBody
 }
@@ -5162,6 +6644,48 @@ type StrictServerInterface interface {
 	// SignOut 退出 end the operator's session
 	// (POST /v1/sign-out)
 	SignOut(ctx context.Context, request SignOutRequestObject) (SignOutResponseObject, error)
+	// StockView 库存 the stock of a place
+	// (GET /v1/stock)
+	StockView(ctx context.Context, request StockViewRequestObject) (StockViewResponseObject, error)
+	// PackBox 装箱封签 pack and seal a box; two persons
+	// (POST /v1/stock/boxes)
+	PackBox(ctx context.Context, request PackBoxRequestObject) (PackBoxResponseObject, error)
+	// StockStory 流转记录 the story of a card
+	// (GET /v1/stock/cards)
+	StockStory(ctx context.Context, request StockStoryRequestObject) (StockStoryResponseObject, error)
+	// SendBoxes 发运 send boxes a step down or up
+	// (POST /v1/stock/consignments)
+	SendBoxes(ctx context.Context, request SendBoxesRequestObject) (SendBoxesResponseObject, error)
+	// AcceptConsignment 签收 accept a consignment, with the difference; once
+	// (POST /v1/stock/consignments/{id}/acceptance)
+	AcceptConsignment(ctx context.Context, request AcceptConsignmentRequestObject) (AcceptConsignmentResponseObject, error)
+	// CloseDay 日结 close the book of a day against a count; two persons
+	// (POST /v1/stock/days)
+	CloseDay(ctx context.Context, request CloseDayRequestObject) (CloseDayResponseObject, error)
+	// AnnounceDelivery 送货清单 enter what a maker has sent
+	// (POST /v1/stock/deliveries)
+	AnnounceDelivery(ctx context.Context, request AnnounceDeliveryRequestObject) (AnnounceDeliveryResponseObject, error)
+	// DestroyCards 销毁 destroy waste; two signatures
+	// (POST /v1/stock/destructions)
+	DestroyCards(ctx context.Context, request DestroyCardsRequestObject) (DestroyCardsResponseObject, error)
+	// CloseIncident 异常办结 say how an incident was cleared; not by its owner
+	// (POST /v1/stock/incidents/{id}/closing)
+	CloseIncident(ctx context.Context, request CloseIncidentRequestObject) (CloseIncidentResponseObject, error)
+	// LendBlanks 领用 lend blanks to a counter
+	// (POST /v1/stock/leases)
+	LendBlanks(ctx context.Context, request LendBlanksRequestObject) (LendBlanksResponseObject, error)
+	// ReturnLease 交回 end a lease
+	// (POST /v1/stock/leases/{id}/return)
+	ReturnLease(ctx context.Context, request ReturnLeaseRequestObject) (ReturnLeaseResponseObject, error)
+	// OpenBox 开箱 open a sealed box; two persons
+	// (POST /v1/stock/openings)
+	OpenBox(ctx context.Context, request OpenBoxRequestObject) (OpenBoxResponseObject, error)
+	// ReportCards 报失、找回、作废 cards missing, found or spoiled; two persons
+	// (POST /v1/stock/reports)
+	ReportCards(ctx context.Context, request ReportCardsRequestObject) (ReportCardsResponseObject, error)
+	// StockUnclaimed 逾期未领 finished cards of a place that nobody has fetched
+	// (GET /v1/stock/unclaimed)
+	StockUnclaimed(ctx context.Context, request StockUnclaimedRequestObject) (StockUnclaimedResponseObject, error)
 	// SubmitTransaction 交易 settle a visit or a purchase with a proven card
 	// (POST /v1/transactions)
 	SubmitTransaction(ctx context.Context, request SubmitTransactionRequestObject) (SubmitTransactionResponseObject, error)
@@ -6572,6 +8096,589 @@ func (sh *strictHandler) SignOut(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(SignOutResponseObject); ok {
 		return validResponse.VisitSignOutResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StockView operation middleware
+func (sh *strictHandler) StockView(ctx echo.Context, params StockViewParams) error {
+	var request StockViewRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StockView(ctx.Request().Context(), request.(StockViewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StockView")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StockViewResponseObject); ok {
+		return validResponse.VisitStockViewResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PackBox operation middleware
+func (sh *strictHandler) PackBox(ctx echo.Context, params PackBoxParams) error {
+	var request PackBoxRequestObject
+
+	request.Params = params
+
+	var body PackBoxJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PackBox(ctx.Request().Context(), request.(PackBoxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PackBox")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PackBoxResponseObject); ok {
+		return validResponse.VisitPackBoxResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StockStory operation middleware
+func (sh *strictHandler) StockStory(ctx echo.Context, params StockStoryParams) error {
+	var request StockStoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StockStory(ctx.Request().Context(), request.(StockStoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StockStory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StockStoryResponseObject); ok {
+		return validResponse.VisitStockStoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendBoxes operation middleware
+func (sh *strictHandler) SendBoxes(ctx echo.Context, params SendBoxesParams) error {
+	var request SendBoxesRequestObject
+
+	request.Params = params
+
+	var body SendBoxesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendBoxes(ctx.Request().Context(), request.(SendBoxesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendBoxes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendBoxesResponseObject); ok {
+		return validResponse.VisitSendBoxesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptConsignment operation middleware
+func (sh *strictHandler) AcceptConsignment(ctx echo.Context, id Id, params AcceptConsignmentParams) error {
+	var request AcceptConsignmentRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body AcceptConsignmentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptConsignment(ctx.Request().Context(), request.(AcceptConsignmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptConsignment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptConsignmentResponseObject); ok {
+		return validResponse.VisitAcceptConsignmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CloseDay operation middleware
+func (sh *strictHandler) CloseDay(ctx echo.Context, params CloseDayParams) error {
+	var request CloseDayRequestObject
+
+	request.Params = params
+
+	var body CloseDayJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CloseDay(ctx.Request().Context(), request.(CloseDayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CloseDay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CloseDayResponseObject); ok {
+		return validResponse.VisitCloseDayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AnnounceDelivery operation middleware
+func (sh *strictHandler) AnnounceDelivery(ctx echo.Context, params AnnounceDeliveryParams) error {
+	var request AnnounceDeliveryRequestObject
+
+	request.Params = params
+
+	var body AnnounceDeliveryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AnnounceDelivery(ctx.Request().Context(), request.(AnnounceDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AnnounceDelivery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AnnounceDeliveryResponseObject); ok {
+		return validResponse.VisitAnnounceDeliveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DestroyCards operation middleware
+func (sh *strictHandler) DestroyCards(ctx echo.Context, params DestroyCardsParams) error {
+	var request DestroyCardsRequestObject
+
+	request.Params = params
+
+	var body DestroyCardsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DestroyCards(ctx.Request().Context(), request.(DestroyCardsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DestroyCards")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DestroyCardsResponseObject); ok {
+		return validResponse.VisitDestroyCardsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CloseIncident operation middleware
+func (sh *strictHandler) CloseIncident(ctx echo.Context, id Id, params CloseIncidentParams) error {
+	var request CloseIncidentRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body CloseIncidentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CloseIncident(ctx.Request().Context(), request.(CloseIncidentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CloseIncident")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CloseIncidentResponseObject); ok {
+		return validResponse.VisitCloseIncidentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// LendBlanks operation middleware
+func (sh *strictHandler) LendBlanks(ctx echo.Context, params LendBlanksParams) error {
+	var request LendBlanksRequestObject
+
+	request.Params = params
+
+	var body LendBlanksJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.LendBlanks(ctx.Request().Context(), request.(LendBlanksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LendBlanks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LendBlanksResponseObject); ok {
+		return validResponse.VisitLendBlanksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReturnLease operation middleware
+func (sh *strictHandler) ReturnLease(ctx echo.Context, id Id, params ReturnLeaseParams) error {
+	var request ReturnLeaseRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReturnLease(ctx.Request().Context(), request.(ReturnLeaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReturnLease")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReturnLeaseResponseObject); ok {
+		return validResponse.VisitReturnLeaseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// OpenBox operation middleware
+func (sh *strictHandler) OpenBox(ctx echo.Context, params OpenBoxParams) error {
+	var request OpenBoxRequestObject
+
+	request.Params = params
+
+	var body OpenBoxJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenBox(ctx.Request().Context(), request.(OpenBoxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenBox")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(OpenBoxResponseObject); ok {
+		return validResponse.VisitOpenBoxResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReportCards operation middleware
+func (sh *strictHandler) ReportCards(ctx echo.Context, params ReportCardsParams) error {
+	var request ReportCardsRequestObject
+
+	request.Params = params
+
+	var body ReportCardsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportCards(ctx.Request().Context(), request.(ReportCardsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportCards")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReportCardsResponseObject); ok {
+		return validResponse.VisitReportCardsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StockUnclaimed operation middleware
+func (sh *strictHandler) StockUnclaimed(ctx echo.Context, params StockUnclaimedParams) error {
+	var request StockUnclaimedRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StockUnclaimed(ctx.Request().Context(), request.(StockUnclaimedRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StockUnclaimed")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StockUnclaimedResponseObject); ok {
+		return validResponse.VisitStockUnclaimedResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

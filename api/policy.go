@@ -32,6 +32,7 @@ const (
 var (
 	agency = []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleIssuer, registry.RoleSupervisor}
 	anyone = append([]string{registry.RoleCashier, registry.RoleAdmin, registry.RoleProducer, registry.RoleStorekeeper}, agency...)
+	keeper = []string{registry.RoleStorekeeper, registry.RoleSupervisor}
 	chip   = append([]string{registry.RoleCashier}, agency...)
 	// keepers change what is recorded of a resident.
 	keepers = []string{registry.RoleClerk, registry.RoleSupervisor}
@@ -80,6 +81,20 @@ var policy = map[string]access{
 	"submitTransaction":  {operator, []string{registry.RoleCashier}},
 	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
 	"reverseTransaction": {operator, []string{registry.RoleCashier}},
+	"stockView":          {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockStory":         {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockUnclaimed":     {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"announceDelivery":   {operator, keeper},
+	"packBox":            {operator, keeper},
+	"openBox":            {operator, keeper},
+	"sendBoxes":          {operator, keeper},
+	"acceptConsignment":  {operator, keeper},
+	"lendBlanks":         {operator, keeper},
+	"returnLease":        {operator, keeper},
+	"reportCards":        {operator, keeper},
+	"destroyCards":       {operator, keeper},
+	"closeDay":           {operator, keeper},
+	"closeIncident":      {operator, []string{registry.RoleSupervisor}},
 	// Who may use which service with which key says exchange/authentication/policy.yaml.
 	"authenticate":        {level: terminal},
 	"authenticateMessage": {level: terminal},

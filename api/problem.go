@@ -17,6 +17,7 @@ import (
 	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/session"
+	"onecard/issuance/stock"
 	"onecard/registry"
 )
 
@@ -228,7 +229,7 @@ func explained(err error, known explainer) Problem {
 		k.code = finding.Code
 	}
 	switch {
-	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson), errors.Is(err, authentication.ErrNoRight):
+	case errors.Is(err, issuance.ErrNoRight), errors.Is(err, issuance.ErrSamePerson), errors.Is(err, stock.ErrOtherPlace), errors.Is(err, stock.ErrWitness), errors.Is(err, authentication.ErrNoRight):
 		k.status = http.StatusForbidden
 	case errors.Is(err, authentication.ErrLimit):
 		k.status = http.StatusTooManyRequests

@@ -17,6 +17,7 @@ import (
 	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/prints"
+	"onecard/issuance/stock"
 	"onecard/registry"
 )
 
@@ -24,6 +25,7 @@ import (
 type Config struct {
 	DB             *registry.DB
 	Issuance       *issuance.Service
+	Stock          *stock.Service
 	Exchange       *exchange.Service
 	Authentication *authentication.Service
 	Prints         *prints.Service
@@ -37,6 +39,7 @@ type Config struct {
 type Server struct {
 	db             *registry.DB
 	issuance       *issuance.Service
+	stock          *stock.Service
 	exchange       *exchange.Service
 	authentication *authentication.Service
 	prints         *prints.Service
@@ -50,11 +53,11 @@ var _ StrictServerInterface = (*Server)(nil)
 
 // New makes a server. It fails when contract and policy do not agree.
 func New(config Config) (*Server, error) {
-	if config.DB == nil || config.Issuance == nil || config.Exchange == nil || config.Authentication == nil || config.Prints == nil || config.Orders == nil {
-		return nil, errors.New("api: DB, Issuance, Exchange, Authentication, Prints and Orders are needed")
+	if config.DB == nil || config.Issuance == nil || config.Stock == nil || config.Exchange == nil || config.Authentication == nil || config.Prints == nil || config.Orders == nil {
+		return nil, errors.New("api: DB, Issuance, Stock, Exchange, Authentication, Prints and Orders are needed")
 	}
 	s := &Server{
-		db: config.DB, issuance: config.Issuance, exchange: config.Exchange, authentication: config.Authentication,
+		db: config.DB, issuance: config.Issuance, stock: config.Stock, exchange: config.Exchange, authentication: config.Authentication,
 		prints: config.Prints, orders: config.Orders, logger: config.Logger, rand: config.Rand,
 	}
 	if s.logger == nil {

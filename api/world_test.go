@@ -33,6 +33,7 @@ import (
 	"onecard/internal/signed"
 	"onecard/issuance"
 	"onecard/issuance/prints"
+	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/registry"
 	"onecard/registry/registrytest"
@@ -204,6 +205,8 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	}
 	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w})
 	require.NoError(w.t, err)
+	store, err := stock.New(stock.Config{DB: w.db, Lost: noneLost{}})
+	require.NoError(w.t, err)
 	zero, err := keys.Create(filepath.Join(w.t.TempDir(), "zero.json"), kek, []keys.Spec{
 		{Name: "IRK", Usage: keys.Authentication, Algorithm: keys.SM4}, {Name: "RKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4},
 		{Name: "UKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4}}, keys.WithRandom(zeroes{}))
@@ -213,7 +216,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	layout, err := face.BuiltIn()
 	require.NoError(w.t, err)
 	printing := &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}
-	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Prints: printing, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	server, err := New(Config{DB: w.db, Issuance: cards, Stock: store, Exchange: transactions, Authentication: authenticating, Prints: printing, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }
@@ -383,3 +386,8 @@ func (w *world) Sign(payload any) (string, error) {
 	}
 	return signed.Sign(payload, with)
 }
+
+// noneLost is who takes lost cards out of use: here none is lost.
+type noneLost struct{}
+
+func (noneLost) Invalidate(*registry.Tx, uuid.UUID, string) error { return registry.ErrConflict }

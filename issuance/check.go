@@ -105,6 +105,14 @@ func (m *Machine) check() error {
 	return errors.Join(problems...)
 }
 
+// guardText is the words for a guard that a line names.
+func (m *Machine) guardText(name string) Text {
+	if own, ok := m.Guards[name]; ok {
+		return own
+	}
+	return guards[name].text
+}
+
 // knows says whether a state stands in the table.
 func (m *Machine) knows(state string) bool {
 	return slices.ContainsFunc(m.States, func(s State) bool { return s.Name == state })
@@ -135,7 +143,7 @@ func (m *Machine) checkRule(r Rule, before []Rule) error {
 		return slices.ContainsFunc(names, func(name string) bool { return !known(name) })
 	}
 	isRole := func(name string) bool { return slices.Contains(operatorRoles, name) }
-	isGuard := func(name string) bool { _, ok := guards[name]; return ok }
+	isGuard := func(name string) bool { return m.guardText(name) != Text{} }
 	isTold := func(name string) bool { _, ok := told[name]; return ok }
 	same := func(other Rule) bool { return other.From == r.From && other.Event == r.Event }
 	return m.problems(r.Event+" in "+r.From,

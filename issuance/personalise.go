@@ -164,7 +164,7 @@ func (s *Service) begin(tx *registry.Tx, applicationID uuid.UUID, id *card.Ident
 		}
 		return fmt.Errorf("journal of personalisation: %w", err)
 	}
-	return nil
+	return s.stock.Use(tx, row.ChipSerial, applicationID)
 }
 
 func (s *Service) sealJSON(tx *registry.Tx, column string, row uuid.UUID, value any) ([]byte, error) {
@@ -178,6 +178,13 @@ func (s *Service) sealJSON(tx *registry.Tx, column string, row uuid.UUID, value 
 // spoil records the chip of a personalisation as spoiled (废芯片): it is never
 // used again, and nobody goes on with it.
 func (s *Service) spoil(tx *registry.Tx, application applicationRow) error {
+	begun, err := begunFor(tx, application.ID)
+	if err != nil {
+		return err
+	}
+	if begun == nil {
+		return registry.ErrConflict
+	}
 	result := tx.DB().Model(&personalisationRow{}).Where("application_id = ? AND state = ?", application.ID, journalBegun).
 		Updates(map[string]any{"state": journalSpoiled, "ended_at": tx.Now()})
 	if result.Error != nil {
@@ -185,6 +192,9 @@ func (s *Service) spoil(tx *registry.Tx, application applicationRow) error {
 	}
 	if result.RowsAffected != 1 {
 		return registry.ErrConflict
+	}
+	if err := s.stock.Spoil(tx, begun.ChipSerial, "制卡作废 spoiled in production, application "+application.ID.String()); err != nil {
+		return err
 	}
 	return s.sessions.End(tx, application.ID.String())
 }
@@ -212,6 +222,9 @@ func (s *Service) made(tx *registry.Tx, applicationID uuid.UUID, work session.Wo
 		return cardRow{}, err
 	}
 	if err := s.closeJournal(tx, applicationID, done); err != nil {
+		return cardRow{}, err
+	}
+	if err := s.stock.Made(tx, row.ChipSerial, row.ID); err != nil {
 		return cardRow{}, err
 	}
 	if err := s.moveApplication(tx, &application, rule, map[string]any{"card_id": row.ID, "made_by": tx.Actor().Operator}, ""); err != nil {

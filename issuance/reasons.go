@@ -115,6 +115,11 @@ var Reasons = map[string][]Reason{
 		{"holder", Text{"本人申请", "the holder wishes so"}, []string{ThenCloseBank, ThenTakeBack}},
 		other(),
 	},
+	"stock": {
+		{"damaged", Text{"损坏", "damaged"}, []string{ThenNoted}},
+		{"missing", Text{"缺失", "missing"}, []string{ThenNoted}},
+		other(),
+	},
 	// Grounds of an application for another card (补换卡原因).
 	"replacement": {
 		{"lost", Text{"遗失", "lost"}, []string{ThenFee}},

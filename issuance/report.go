@@ -14,8 +14,8 @@ import (
 func Report(machines ...*Machine) string {
 	var page strings.Builder
 	page.WriteString("# 工作流程 The workflow\n\n" +
-		"本页由 `issuance/workflow.go` 中的流程表生成，请勿手改；表中没有的事件一律拒绝。已处于目标状态的卡再次办理同一手工事项，视为成功，不再变更。\n\n" +
-		"Generated from the tables in `issuance/workflow.go`; do not edit (`go test ./issuance -run TestReport -update` writes it). An event that has no line in a state is refused there. An event by hand that has already brought a card into its state succeeds again and changes nothing.\n")
+		"本页由程序运行所用的流程表生成，请勿手改；表中没有的事件一律拒绝。已处于目标状态的卡再次办理同一手工事项，视为成功，不再变更。\n\n" +
+		"Generated from the tables that the program runs; do not edit (`go test ./cmd/onecard -run TestReport -update` writes it). An event that has no line in a state is refused there. An event by hand that has already brought a card into its state succeeds again and changes nothing.\n")
 	for _, m := range machines {
 		m.report(&page)
 	}
@@ -55,7 +55,7 @@ func (m *Machine) report(page *strings.Builder) {
 	page.WriteString("```\n\n| 状态 from | 事件 event | 到 to | 岗位 who | 条件 needs | 芯片操作 chip | 通知 told | 记录 recorded |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range m.Rules {
 		fmt.Fprintf(page, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", named(r.From, m.State(r.From).Text), named(r.Event, r.Text),
-			named(r.To, m.State(r.To).Text), r.who(), r.conditions(), cmp.Or(r.Chip, "–"), r.addressees(), r.recorded(m))
+			named(r.To, m.State(r.To).Text), r.who(), r.conditions(m), cmp.Or(r.Chip, "–"), r.addressees(), r.recorded(m))
 	}
 	page.WriteString("\n| 状态 state | 拒绝的事件 refused events |\n|---|---|\n")
 	for _, s := range m.States {
@@ -71,10 +71,10 @@ func both(text Text) string { return text.ZH + " · " + text.EN }
 // node is a state's name as a diagram takes it.
 func node(name string) string { return "s_" + name }
 
-func (r Rule) conditions() string {
+func (r Rule) conditions(m *Machine) string {
 	var words []string
 	for _, name := range r.Needs {
-		words = append(words, both(guards[name].text))
+		words = append(words, both(m.guardText(name)))
 	}
 	if r.Reasons != "" {
 		words = append(words, "填写原因 · a reason (`"+r.Reasons+"`)")

@@ -23,6 +23,7 @@ type Config struct {
 	Keeper   card.Keeper
 	Signer   Signer   // of receipts
 	Policies Policies // default: those built in
+	Stock    Stock    // of blank cards; default none
 }
 
 // Service issues cards. It may be used by several goroutines.
@@ -32,6 +33,7 @@ type Service struct {
 	policies Policies
 	sessions *session.Store
 	signer   Signer
+	stock    Stock
 }
 
 // errConfig: a part that a Service cannot do without is missing.
@@ -58,7 +60,10 @@ func New(c Config) (*Service, error) {
 			}
 		}
 	}
-	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer}
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer, stock: c.Stock}
+	if s.stock == nil {
+		s.stock = noStock{}
+	}
 	if err := c.DB.HoldMoves(context.Background(), Applications.Moves(), Cards.Moves()); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type Machine struct {
 	Also   []string
 	States []State
 	Rules  []Rule
+	// Guards are words for guards that the machine's own package asks.
+	Guards map[string]Text
 	// Table and Column are where the database keeps the state.
 	Table, Column string
 }

@@ -747,6 +747,45 @@ func (e PlaceLevel) Valid() bool {
 	}
 }
 
+// Defines values for StockKind.
+const (
+	StockKindBlank StockKind = "blank"
+	StockKindCard  StockKind = "card"
+)
+
+// Valid indicates whether the value is a known member of the StockKind enum.
+func (e StockKind) Valid() bool {
+	switch e {
+	case StockKindBlank:
+		return true
+	case StockKindCard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StockReportEvent.
+const (
+	Find  StockReportEvent = "find"
+	Lose  StockReportEvent = "lose"
+	Spoil StockReportEvent = "spoil"
+)
+
+// Valid indicates whether the value is a known member of the StockReportEvent enum.
+func (e StockReportEvent) Valid() bool {
+	switch e {
+	case Find:
+		return true
+	case Lose:
+		return true
+	case Spoil:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ToldPeerState.
 const (
 	ToldPeerStateAcknowledged ToldPeerState = "acknowledged"
@@ -1811,6 +1850,310 @@ type SignedIn struct {
 	Token     string    `json:"token"`
 }
 
+// StockAcceptance empty when count and seals are right
+type StockAcceptance struct {
+	BrokenSeals  *[]string `json:"brokenSeals,omitempty"`
+	Damaged      *[]string `json:"damaged,omitempty"`
+	Extra        *[]string `json:"extra,omitempty"`
+	Missing      *[]string `json:"missing,omitempty"`
+	MissingBoxes *[]string `json:"missingBoxes,omitempty"`
+	Note         *string   `json:"note,omitempty"`
+
+	// Owner who clears it; default who accepts
+	Owner *string `json:"owner,omitempty"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness *StockWitness `json:"witness,omitempty"`
+}
+
+// StockBins defines model for StockBins.
+type StockBins struct {
+	// Good 完好
+	Good int64 `json:"good"`
+
+	// Waste 作废待销毁
+	Waste int64 `json:"waste"`
+}
+
+// StockBox defines model for StockBox.
+type StockBox struct {
+	Id       openapi_types.UUID `json:"id"`
+	Kind     string             `json:"kind"`
+	Label    string             `json:"label"`
+	Place    string             `json:"place"`
+	Seal     *string            `json:"seal,omitempty"`
+	SealedBy *string            `json:"sealedBy,omitempty"`
+	State    string             `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText   Text    `json:"stateText"`
+	WitnessedBy *string `json:"witnessedBy,omitempty"`
+}
+
+// StockCards defines model for StockCards.
+type StockCards = []string
+
+// StockConsignment defines model for StockConsignment.
+type StockConsignment struct {
+	AcceptedAt *time.Time         `json:"acceptedAt,omitempty"`
+	AcceptedBy *string            `json:"acceptedBy,omitempty"`
+	From       string             `json:"from"`
+	Id         openapi_types.UUID `json:"id"`
+	SentAt     time.Time          `json:"sentAt"`
+	SentBy     string             `json:"sentBy"`
+	State      string             `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text   `json:"stateText"`
+	To        string `json:"to"`
+}
+
+// StockCount defines model for StockCount.
+type StockCount struct {
+	Blank StockBins          `json:"blank"`
+	Card  StockBins          `json:"card"`
+	Day   openapi_types.Date `json:"day"`
+	Note  *string            `json:"note,omitempty"`
+
+	// Owner who clears a difference
+	Owner *string `json:"owner,omitempty"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockDay closing = opening + received - sent - used - spoiled - missing - destroyed; difference = counted - closing
+type StockDay struct {
+	Bin        string `json:"bin"`
+	Closing    int64  `json:"closing"`
+	Counted    int64  `json:"counted"`
+	Day        string `json:"day"`
+	Destroyed  int64  `json:"destroyed"`
+	Difference int64  `json:"difference"`
+	Kind       string `json:"kind"`
+	Missing    int64  `json:"missing"`
+	Opening    int64  `json:"opening"`
+	Received   int64  `json:"received"`
+	Sent       int64  `json:"sent"`
+	Spoiled    int64  `json:"spoiled"`
+	Used       int64  `json:"used"`
+}
+
+// StockDelivery defines model for StockDelivery.
+type StockDelivery struct {
+	Boxes []StockListedBox `json:"boxes"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind  StockKind `json:"kind"`
+	Maker string    `json:"maker"`
+
+	// Product of blanks
+	Product *string `json:"product,omitempty"`
+}
+
+// StockDestroying defines model for StockDestroying.
+type StockDestroying struct {
+	Cards StockCards `json:"cards"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind   StockKind `json:"kind"`
+	Method string    `json:"method"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockDestruction defines model for StockDestruction.
+type StockDestruction struct {
+	At       time.Time          `json:"at"`
+	Cards    int                `json:"cards"`
+	FirstBy  string             `json:"firstBy"`
+	Id       openapi_types.UUID `json:"id"`
+	Method   string             `json:"method"`
+	Place    string             `json:"place"`
+	SecondBy string             `json:"secondBy"`
+}
+
+// StockHeld defines model for StockHeld.
+type StockHeld struct {
+	Cards int64  `json:"cards"`
+	Kind  string `json:"kind"`
+	State string `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+}
+
+// StockIncident defines model for StockIncident.
+type StockIncident struct {
+	Card     *string `json:"card,omitempty"`
+	ClosedBy *string `json:"closedBy,omitempty"`
+	Document string  `json:"document"`
+
+	// Finding missing, extra, damaged, seal or difference
+	Finding  string             `json:"finding"`
+	Id       openapi_types.UUID `json:"id"`
+	Kind     *string            `json:"kind,omitempty"`
+	Note     string             `json:"note"`
+	OpenedAt time.Time          `json:"openedAt"`
+	Outcome  *string            `json:"outcome,omitempty"`
+	Owner    string             `json:"owner"`
+	Place    string             `json:"place"`
+}
+
+// StockKind blank 空白卡, card 成品卡
+type StockKind string
+
+// StockLease defines model for StockLease.
+type StockLease struct {
+	Cards       *[]string          `json:"cards,omitempty"`
+	Expired     bool               `json:"expired"`
+	ExpiresAt   time.Time          `json:"expiresAt"`
+	Holder      string             `json:"holder"`
+	Id          openapi_types.UUID `json:"id"`
+	LentBy      string             `json:"lentBy"`
+	Place       string             `json:"place"`
+	ReturnedAt  *time.Time         `json:"returnedAt,omitempty"`
+	Workstation string             `json:"workstation"`
+}
+
+// StockLending the cards, or the first and the last serial
+type StockLending struct {
+	Cards *StockCards `json:"cards,omitempty"`
+	Days  int         `json:"days"`
+	From  *string     `json:"from,omitempty"`
+
+	// Holder login
+	Holder      string  `json:"holder"`
+	To          *string `json:"to,omitempty"`
+	Workstation string  `json:"workstation"`
+}
+
+// StockListedBox defines model for StockListedBox.
+type StockListedBox struct {
+	Cards []StockSlot `json:"cards"`
+
+	// Label 箱号 such as 29211-5-3
+	Label string `json:"label"`
+
+	// Seal 封签号
+	Seal *string `json:"seal,omitempty"`
+}
+
+// StockMovement defines model for StockMovement.
+type StockMovement struct {
+	At        time.Time `json:"at"`
+	Document  string    `json:"document"`
+	Event     string    `json:"event"`
+	From      string    `json:"from"`
+	FromState string    `json:"fromState"`
+	Operator  string    `json:"operator"`
+	Reason    *string   `json:"reason,omitempty"`
+
+	// Text words for people, Chinese first
+	Text    Text   `json:"text"`
+	To      string `json:"to"`
+	ToState string `json:"toState"`
+}
+
+// StockOpening defines model for StockOpening.
+type StockOpening struct {
+	Label string `json:"label"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockOutcome defines model for StockOutcome.
+type StockOutcome struct {
+	Outcome string `json:"outcome"`
+}
+
+// StockPacking defines model for StockPacking.
+type StockPacking struct {
+	Box StockListedBox `json:"box"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind StockKind `json:"kind"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockReport defines model for StockReport.
+type StockReport struct {
+	Cards StockCards       `json:"cards"`
+	Event StockReportEvent `json:"event"`
+
+	// Kind blank 空白卡, card 成品卡
+	Kind   StockKind `json:"kind"`
+	Owner  *string   `json:"owner,omitempty"`
+	Reason string    `json:"reason"`
+
+	// Witness 第二人 who signs with the operator, at the same workstation
+	Witness StockWitness `json:"witness"`
+}
+
+// StockReportEvent defines model for StockReport.Event.
+type StockReportEvent string
+
+// StockSending defines model for StockSending.
+type StockSending struct {
+	// Boxes labels
+	Boxes []string `json:"boxes"`
+
+	// To an institution a step away
+	To string `json:"to"`
+}
+
+// StockSlot defines model for StockSlot.
+type StockSlot struct {
+	// Card serial of a blank or number of a finished card
+	Card string `json:"card"`
+
+	// Slot 箱内位置
+	Slot int `json:"slot"`
+}
+
+// StockStory defines model for StockStory.
+type StockStory struct {
+	Card string `json:"card"`
+
+	// CardNumber of the card that a blank has become
+	CardNumber *string         `json:"cardNumber,omitempty"`
+	Incidents  []StockIncident `json:"incidents"`
+	Kind       string          `json:"kind"`
+	Movements  []StockMovement `json:"movements"`
+	Place      string          `json:"place"`
+	Product    *string         `json:"product,omitempty"`
+	State      string          `json:"state"`
+}
+
+// StockUnclaimed defines model for StockUnclaimed.
+type StockUnclaimed struct {
+	CardNumber string    `json:"cardNumber"`
+	Since      time.Time `json:"since"`
+}
+
+// StockView defines model for StockView.
+type StockView struct {
+	Arriving  []StockConsignment `json:"arriving"`
+	Boxes     []StockBox         `json:"boxes"`
+	Days      []StockDay         `json:"days"`
+	Held      []StockHeld        `json:"held"`
+	Incidents []StockIncident    `json:"incidents"`
+	Leases    []StockLease       `json:"leases"`
+	Leaving   []StockConsignment `json:"leaving"`
+	Name      string             `json:"name"`
+	Place     string             `json:"place"`
+}
+
+// StockWitness 第二人 who signs with the operator, at the same workstation
+type StockWitness struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
 // Text words for people, Chinese first
 type Text struct {
 	En string `json:"en"`
@@ -2096,6 +2439,90 @@ type PlacesParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// StockViewParams defines parameters for StockView.
+type StockViewParams struct {
+	// Place an institution
+	Place string `form:"place" json:"place"`
+}
+
+// PackBoxParams defines parameters for PackBox.
+type PackBoxParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StockStoryParams defines parameters for StockStory.
+type StockStoryParams struct {
+	// Card serial of a blank or number of a finished card
+	Card string `form:"card" json:"card"`
+}
+
+// SendBoxesParams defines parameters for SendBoxes.
+type SendBoxesParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AcceptConsignmentParams defines parameters for AcceptConsignment.
+type AcceptConsignmentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseDayParams defines parameters for CloseDay.
+type CloseDayParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AnnounceDeliveryParams defines parameters for AnnounceDelivery.
+type AnnounceDeliveryParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DestroyCardsParams defines parameters for DestroyCards.
+type DestroyCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseIncidentParams defines parameters for CloseIncident.
+type CloseIncidentParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// LendBlanksParams defines parameters for LendBlanks.
+type LendBlanksParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReturnLeaseParams defines parameters for ReturnLease.
+type ReturnLeaseParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// OpenBoxParams defines parameters for OpenBox.
+type OpenBoxParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReportCardsParams defines parameters for ReportCards.
+type ReportCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StockUnclaimedParams defines parameters for StockUnclaimed.
+type StockUnclaimedParams struct {
+	// Place an institution
+	Place string `form:"place" json:"place"`
+}
+
 // ReverseTransactionParams defines parameters for ReverseTransaction.
 type ReverseTransactionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -2161,6 +2588,36 @@ type UnmaskJSONRequestBody = Unmasking
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
+
+// PackBoxJSONRequestBody defines body for PackBox for application/json ContentType.
+type PackBoxJSONRequestBody = StockPacking
+
+// SendBoxesJSONRequestBody defines body for SendBoxes for application/json ContentType.
+type SendBoxesJSONRequestBody = StockSending
+
+// AcceptConsignmentJSONRequestBody defines body for AcceptConsignment for application/json ContentType.
+type AcceptConsignmentJSONRequestBody = StockAcceptance
+
+// CloseDayJSONRequestBody defines body for CloseDay for application/json ContentType.
+type CloseDayJSONRequestBody = StockCount
+
+// AnnounceDeliveryJSONRequestBody defines body for AnnounceDelivery for application/json ContentType.
+type AnnounceDeliveryJSONRequestBody = StockDelivery
+
+// DestroyCardsJSONRequestBody defines body for DestroyCards for application/json ContentType.
+type DestroyCardsJSONRequestBody = StockDestroying
+
+// CloseIncidentJSONRequestBody defines body for CloseIncident for application/json ContentType.
+type CloseIncidentJSONRequestBody = StockOutcome
+
+// LendBlanksJSONRequestBody defines body for LendBlanks for application/json ContentType.
+type LendBlanksJSONRequestBody = StockLending
+
+// OpenBoxJSONRequestBody defines body for OpenBox for application/json ContentType.
+type OpenBoxJSONRequestBody = StockOpening
+
+// ReportCardsJSONRequestBody defines body for ReportCards for application/json ContentType.
+type ReportCardsJSONRequestBody = StockReport
 
 // SubmitTransactionJSONRequestBody defines body for SubmitTransaction for application/json ContentType.
 type SubmitTransactionJSONRequestBody = NewTransaction
@@ -2628,6 +3085,166 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/sign-out (the `SignOut` operationId).
 	SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StockView 库存 the stock of a place
+	//
+	// Corresponds with GET /v1/stock (the `StockView` operationId).
+	StockView(ctx context.Context, params *StockViewParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PackBoxWithBody 装箱封签 pack and seal a box; two persons
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+	PackBoxWithBody(ctx context.Context, params *PackBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PackBox 装箱封签 pack and seal a box; two persons
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+	PackBox(ctx context.Context, params *PackBoxParams, body PackBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StockStory 流转记录 the story of a card
+	//
+	// Corresponds with GET /v1/stock/cards (the `StockStory` operationId).
+	StockStory(ctx context.Context, params *StockStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendBoxesWithBody 发运 send boxes a step down or up
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+	SendBoxesWithBody(ctx context.Context, params *SendBoxesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendBoxes 发运 send boxes a step down or up
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+	SendBoxes(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptConsignmentWithBody 签收 accept a consignment, with the difference; once
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+	AcceptConsignmentWithBody(ctx context.Context, id Id, params *AcceptConsignmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptConsignment 签收 accept a consignment, with the difference; once
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+	AcceptConsignment(ctx context.Context, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseDayWithBody 日结 close the book of a day against a count; two persons
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+	CloseDayWithBody(ctx context.Context, params *CloseDayParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseDay 日结 close the book of a day against a count; two persons
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+	CloseDay(ctx context.Context, params *CloseDayParams, body CloseDayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnnounceDeliveryWithBody 送货清单 enter what a maker has sent
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+	AnnounceDeliveryWithBody(ctx context.Context, params *AnnounceDeliveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnnounceDelivery 送货清单 enter what a maker has sent
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+	AnnounceDelivery(ctx context.Context, params *AnnounceDeliveryParams, body AnnounceDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DestroyCardsWithBody 销毁 destroy waste; two signatures
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+	DestroyCardsWithBody(ctx context.Context, params *DestroyCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DestroyCards 销毁 destroy waste; two signatures
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+	DestroyCards(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseIncidentWithBody 异常办结 say how an incident was cleared; not by its owner
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+	CloseIncidentWithBody(ctx context.Context, id Id, params *CloseIncidentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseIncident 异常办结 say how an incident was cleared; not by its owner
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+	CloseIncident(ctx context.Context, id Id, params *CloseIncidentParams, body CloseIncidentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LendBlanksWithBody 领用 lend blanks to a counter
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+	LendBlanksWithBody(ctx context.Context, params *LendBlanksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LendBlanks 领用 lend blanks to a counter
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+	LendBlanks(ctx context.Context, params *LendBlanksParams, body LendBlanksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReturnLease 交回 end a lease
+	//
+	// Corresponds with POST /v1/stock/leases/{id}/return (the `ReturnLease` operationId).
+	ReturnLease(ctx context.Context, id Id, params *ReturnLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OpenBoxWithBody 开箱 open a sealed box; two persons
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+	OpenBoxWithBody(ctx context.Context, params *OpenBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OpenBox 开箱 open a sealed box; two persons
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+	OpenBox(ctx context.Context, params *OpenBoxParams, body OpenBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportCardsWithBody 报失、找回、作废 cards missing, found or spoiled; two persons
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+	ReportCardsWithBody(ctx context.Context, params *ReportCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportCards 报失、找回、作废 cards missing, found or spoiled; two persons
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+	ReportCards(ctx context.Context, params *ReportCardsParams, body ReportCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StockUnclaimed 逾期未领 finished cards of a place that nobody has fetched
+	//
+	// Corresponds with GET /v1/stock/unclaimed (the `StockUnclaimed` operationId).
+	StockUnclaimed(ctx context.Context, params *StockUnclaimedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SubmitTransactionWithBody 交易 settle a visit or a purchase with a proven card
 	//
@@ -3614,6 +4231,406 @@ func (c *Client) SignIn(ctx context.Context, body SignInJSONRequestBody, reqEdit
 // Corresponds with POST /v1/sign-out (the `SignOut` operationId).
 func (c *Client) SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignOutRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StockView 库存 the stock of a place
+//
+// Corresponds with GET /v1/stock (the `StockView` operationId).
+func (c *Client) StockView(ctx context.Context, params *StockViewParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStockViewRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PackBoxWithBody 装箱封签 pack and seal a box; two persons
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+func (c *Client) PackBoxWithBody(ctx context.Context, params *PackBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPackBoxRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PackBox 装箱封签 pack and seal a box; two persons
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+func (c *Client) PackBox(ctx context.Context, params *PackBoxParams, body PackBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPackBoxRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StockStory 流转记录 the story of a card
+//
+// Corresponds with GET /v1/stock/cards (the `StockStory` operationId).
+func (c *Client) StockStory(ctx context.Context, params *StockStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStockStoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendBoxesWithBody 发运 send boxes a step down or up
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+func (c *Client) SendBoxesWithBody(ctx context.Context, params *SendBoxesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendBoxesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendBoxes 发运 send boxes a step down or up
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+func (c *Client) SendBoxes(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendBoxesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcceptConsignmentWithBody 签收 accept a consignment, with the difference; once
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+func (c *Client) AcceptConsignmentWithBody(ctx context.Context, id Id, params *AcceptConsignmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptConsignmentRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcceptConsignment 签收 accept a consignment, with the difference; once
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+func (c *Client) AcceptConsignment(ctx context.Context, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptConsignmentRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseDayWithBody 日结 close the book of a day against a count; two persons
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+func (c *Client) CloseDayWithBody(ctx context.Context, params *CloseDayParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseDayRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseDay 日结 close the book of a day against a count; two persons
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+func (c *Client) CloseDay(ctx context.Context, params *CloseDayParams, body CloseDayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseDayRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnnounceDeliveryWithBody 送货清单 enter what a maker has sent
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+func (c *Client) AnnounceDeliveryWithBody(ctx context.Context, params *AnnounceDeliveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnnounceDeliveryRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnnounceDelivery 送货清单 enter what a maker has sent
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+func (c *Client) AnnounceDelivery(ctx context.Context, params *AnnounceDeliveryParams, body AnnounceDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnnounceDeliveryRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DestroyCardsWithBody 销毁 destroy waste; two signatures
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+func (c *Client) DestroyCardsWithBody(ctx context.Context, params *DestroyCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestroyCardsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DestroyCards 销毁 destroy waste; two signatures
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+func (c *Client) DestroyCards(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestroyCardsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseIncidentWithBody 异常办结 say how an incident was cleared; not by its owner
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+func (c *Client) CloseIncidentWithBody(ctx context.Context, id Id, params *CloseIncidentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseIncidentRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseIncident 异常办结 say how an incident was cleared; not by its owner
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+func (c *Client) CloseIncident(ctx context.Context, id Id, params *CloseIncidentParams, body CloseIncidentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseIncidentRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LendBlanksWithBody 领用 lend blanks to a counter
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+func (c *Client) LendBlanksWithBody(ctx context.Context, params *LendBlanksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLendBlanksRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LendBlanks 领用 lend blanks to a counter
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+func (c *Client) LendBlanks(ctx context.Context, params *LendBlanksParams, body LendBlanksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLendBlanksRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReturnLease 交回 end a lease
+//
+// Corresponds with POST /v1/stock/leases/{id}/return (the `ReturnLease` operationId).
+func (c *Client) ReturnLease(ctx context.Context, id Id, params *ReturnLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReturnLeaseRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenBoxWithBody 开箱 open a sealed box; two persons
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+func (c *Client) OpenBoxWithBody(ctx context.Context, params *OpenBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenBoxRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenBox 开箱 open a sealed box; two persons
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+func (c *Client) OpenBox(ctx context.Context, params *OpenBoxParams, body OpenBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenBoxRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportCardsWithBody 报失、找回、作废 cards missing, found or spoiled; two persons
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+func (c *Client) ReportCardsWithBody(ctx context.Context, params *ReportCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportCardsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportCards 报失、找回、作废 cards missing, found or spoiled; two persons
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+func (c *Client) ReportCards(ctx context.Context, params *ReportCardsParams, body ReportCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportCardsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StockUnclaimed 逾期未领 finished cards of a place that nobody has fetched
+//
+// Corresponds with GET /v1/stock/unclaimed (the `StockUnclaimed` operationId).
+func (c *Client) StockUnclaimed(ctx context.Context, params *StockUnclaimedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStockUnclaimedRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5686,6 +6703,747 @@ func NewSignOutRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewStockViewRequest constructs an http.Request for the StockView method
+func NewStockViewRequest(server string, params *StockViewParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPackBoxRequest calls the generic PackBox builder with application/json body
+func NewPackBoxRequest(server string, params *PackBoxParams, body PackBoxJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPackBoxRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPackBoxRequestWithBody constructs an http.Request for the PackBox method, with any body, and a specified content type
+func NewPackBoxRequestWithBody(server string, params *PackBoxParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/boxes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewStockStoryRequest constructs an http.Request for the StockStory method
+func NewStockStoryRequest(server string, params *StockStoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/cards")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "card", params.Card, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSendBoxesRequest calls the generic SendBoxes builder with application/json body
+func NewSendBoxesRequest(server string, params *SendBoxesParams, body SendBoxesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendBoxesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSendBoxesRequestWithBody constructs an http.Request for the SendBoxes method, with any body, and a specified content type
+func NewSendBoxesRequestWithBody(server string, params *SendBoxesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/consignments")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAcceptConsignmentRequest calls the generic AcceptConsignment builder with application/json body
+func NewAcceptConsignmentRequest(server string, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcceptConsignmentRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewAcceptConsignmentRequestWithBody constructs an http.Request for the AcceptConsignment method, with any body, and a specified content type
+func NewAcceptConsignmentRequestWithBody(server string, id Id, params *AcceptConsignmentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/consignments/%s/acceptance", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCloseDayRequest calls the generic CloseDay builder with application/json body
+func NewCloseDayRequest(server string, params *CloseDayParams, body CloseDayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCloseDayRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCloseDayRequestWithBody constructs an http.Request for the CloseDay method, with any body, and a specified content type
+func NewCloseDayRequestWithBody(server string, params *CloseDayParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/days")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAnnounceDeliveryRequest calls the generic AnnounceDelivery builder with application/json body
+func NewAnnounceDeliveryRequest(server string, params *AnnounceDeliveryParams, body AnnounceDeliveryJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAnnounceDeliveryRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAnnounceDeliveryRequestWithBody constructs an http.Request for the AnnounceDelivery method, with any body, and a specified content type
+func NewAnnounceDeliveryRequestWithBody(server string, params *AnnounceDeliveryParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/deliveries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDestroyCardsRequest calls the generic DestroyCards builder with application/json body
+func NewDestroyCardsRequest(server string, params *DestroyCardsParams, body DestroyCardsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDestroyCardsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewDestroyCardsRequestWithBody constructs an http.Request for the DestroyCards method, with any body, and a specified content type
+func NewDestroyCardsRequestWithBody(server string, params *DestroyCardsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/destructions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCloseIncidentRequest calls the generic CloseIncident builder with application/json body
+func NewCloseIncidentRequest(server string, id Id, params *CloseIncidentParams, body CloseIncidentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCloseIncidentRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewCloseIncidentRequestWithBody constructs an http.Request for the CloseIncident method, with any body, and a specified content type
+func NewCloseIncidentRequestWithBody(server string, id Id, params *CloseIncidentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/incidents/%s/closing", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewLendBlanksRequest calls the generic LendBlanks builder with application/json body
+func NewLendBlanksRequest(server string, params *LendBlanksParams, body LendBlanksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLendBlanksRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewLendBlanksRequestWithBody constructs an http.Request for the LendBlanks method, with any body, and a specified content type
+func NewLendBlanksRequestWithBody(server string, params *LendBlanksParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/leases")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewReturnLeaseRequest constructs an http.Request for the ReturnLease method
+func NewReturnLeaseRequest(server string, id Id, params *ReturnLeaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/leases/%s/return", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewOpenBoxRequest calls the generic OpenBox builder with application/json body
+func NewOpenBoxRequest(server string, params *OpenBoxParams, body OpenBoxJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOpenBoxRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewOpenBoxRequestWithBody constructs an http.Request for the OpenBox method, with any body, and a specified content type
+func NewOpenBoxRequestWithBody(server string, params *OpenBoxParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/openings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewReportCardsRequest calls the generic ReportCards builder with application/json body
+func NewReportCardsRequest(server string, params *ReportCardsParams, body ReportCardsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReportCardsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewReportCardsRequestWithBody constructs an http.Request for the ReportCards method, with any body, and a specified content type
+func NewReportCardsRequestWithBody(server string, params *ReportCardsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/reports")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewStockUnclaimedRequest constructs an http.Request for the StockUnclaimed method
+func NewStockUnclaimedRequest(server string, params *StockUnclaimedParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/unclaimed")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSubmitTransactionRequest calls the generic SubmitTransaction builder with application/json body
 func NewSubmitTransactionRequest(server string, body SubmitTransactionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6284,6 +8042,174 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/sign-out (the `SignOut` operationId).
 	SignOutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SignOutResponse, error)
+
+	// StockViewWithResponse 库存 the stock of a place
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock (the `StockView` operationId).
+	StockViewWithResponse(ctx context.Context, params *StockViewParams, reqEditors ...RequestEditorFn) (*StockViewResponse, error)
+
+	// PackBoxWithBodyWithResponse 装箱封签 pack and seal a box; two persons
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+	PackBoxWithBodyWithResponse(ctx context.Context, params *PackBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PackBoxResponse, error)
+
+	// PackBoxWithResponse 装箱封签 pack and seal a box; two persons
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+	PackBoxWithResponse(ctx context.Context, params *PackBoxParams, body PackBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*PackBoxResponse, error)
+
+	// StockStoryWithResponse 流转记录 the story of a card
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/cards (the `StockStory` operationId).
+	StockStoryWithResponse(ctx context.Context, params *StockStoryParams, reqEditors ...RequestEditorFn) (*StockStoryResponse, error)
+
+	// SendBoxesWithBodyWithResponse 发运 send boxes a step down or up
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+	SendBoxesWithBodyWithResponse(ctx context.Context, params *SendBoxesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendBoxesResponse, error)
+
+	// SendBoxesWithResponse 发运 send boxes a step down or up
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+	SendBoxesWithResponse(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*SendBoxesResponse, error)
+
+	// AcceptConsignmentWithBodyWithResponse 签收 accept a consignment, with the difference; once
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+	AcceptConsignmentWithBodyWithResponse(ctx context.Context, id Id, params *AcceptConsignmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptConsignmentResponse, error)
+
+	// AcceptConsignmentWithResponse 签收 accept a consignment, with the difference; once
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+	AcceptConsignmentWithResponse(ctx context.Context, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptConsignmentResponse, error)
+
+	// CloseDayWithBodyWithResponse 日结 close the book of a day against a count; two persons
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+	CloseDayWithBodyWithResponse(ctx context.Context, params *CloseDayParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseDayResponse, error)
+
+	// CloseDayWithResponse 日结 close the book of a day against a count; two persons
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+	CloseDayWithResponse(ctx context.Context, params *CloseDayParams, body CloseDayJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseDayResponse, error)
+
+	// AnnounceDeliveryWithBodyWithResponse 送货清单 enter what a maker has sent
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+	AnnounceDeliveryWithBodyWithResponse(ctx context.Context, params *AnnounceDeliveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnnounceDeliveryResponse, error)
+
+	// AnnounceDeliveryWithResponse 送货清单 enter what a maker has sent
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+	AnnounceDeliveryWithResponse(ctx context.Context, params *AnnounceDeliveryParams, body AnnounceDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*AnnounceDeliveryResponse, error)
+
+	// DestroyCardsWithBodyWithResponse 销毁 destroy waste; two signatures
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+	DestroyCardsWithBodyWithResponse(ctx context.Context, params *DestroyCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DestroyCardsResponse, error)
+
+	// DestroyCardsWithResponse 销毁 destroy waste; two signatures
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+	DestroyCardsWithResponse(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*DestroyCardsResponse, error)
+
+	// CloseIncidentWithBodyWithResponse 异常办结 say how an incident was cleared; not by its owner
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+	CloseIncidentWithBodyWithResponse(ctx context.Context, id Id, params *CloseIncidentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseIncidentResponse, error)
+
+	// CloseIncidentWithResponse 异常办结 say how an incident was cleared; not by its owner
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+	CloseIncidentWithResponse(ctx context.Context, id Id, params *CloseIncidentParams, body CloseIncidentJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseIncidentResponse, error)
+
+	// LendBlanksWithBodyWithResponse 领用 lend blanks to a counter
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+	LendBlanksWithBodyWithResponse(ctx context.Context, params *LendBlanksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LendBlanksResponse, error)
+
+	// LendBlanksWithResponse 领用 lend blanks to a counter
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+	LendBlanksWithResponse(ctx context.Context, params *LendBlanksParams, body LendBlanksJSONRequestBody, reqEditors ...RequestEditorFn) (*LendBlanksResponse, error)
+
+	// ReturnLeaseWithResponse 交回 end a lease
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/leases/{id}/return (the `ReturnLease` operationId).
+	ReturnLeaseWithResponse(ctx context.Context, id Id, params *ReturnLeaseParams, reqEditors ...RequestEditorFn) (*ReturnLeaseResponse, error)
+
+	// OpenBoxWithBodyWithResponse 开箱 open a sealed box; two persons
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+	OpenBoxWithBodyWithResponse(ctx context.Context, params *OpenBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenBoxResponse, error)
+
+	// OpenBoxWithResponse 开箱 open a sealed box; two persons
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+	OpenBoxWithResponse(ctx context.Context, params *OpenBoxParams, body OpenBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenBoxResponse, error)
+
+	// ReportCardsWithBodyWithResponse 报失、找回、作废 cards missing, found or spoiled; two persons
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+	ReportCardsWithBodyWithResponse(ctx context.Context, params *ReportCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportCardsResponse, error)
+
+	// ReportCardsWithResponse 报失、找回、作废 cards missing, found or spoiled; two persons
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+	ReportCardsWithResponse(ctx context.Context, params *ReportCardsParams, body ReportCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportCardsResponse, error)
+
+	// StockUnclaimedWithResponse 逾期未领 finished cards of a place that nobody has fetched
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/unclaimed (the `StockUnclaimed` operationId).
+	StockUnclaimedWithResponse(ctx context.Context, params *StockUnclaimedParams, reqEditors ...RequestEditorFn) (*StockUnclaimedResponse, error)
 
 	// SubmitTransactionWithBodyWithResponse 交易 settle a visit or a purchase with a proven card
 	//
@@ -8080,6 +10006,671 @@ func (r SignOutResponse) ContentType() string {
 	return ""
 }
 
+type StockViewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockView
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StockViewResponse) GetJSON200() *StockView {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StockViewResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StockViewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StockViewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StockViewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StockViewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PackBoxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *StockBox
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PackBoxResponse) GetJSON201() *StockBox {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PackBoxResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PackBoxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PackBoxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PackBoxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PackBoxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StockStoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockStory
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StockStoryResponse) GetJSON200() *StockStory {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StockStoryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StockStoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StockStoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StockStoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StockStoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SendBoxesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *StockConsignment
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r SendBoxesResponse) GetJSON201() *StockConsignment {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SendBoxesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SendBoxesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendBoxesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendBoxesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendBoxesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AcceptConsignmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockConsignment
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AcceptConsignmentResponse) GetJSON200() *StockConsignment {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AcceptConsignmentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AcceptConsignmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AcceptConsignmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcceptConsignmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AcceptConsignmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CloseDayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *[]StockDay
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CloseDayResponse) GetJSON201() *[]StockDay {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CloseDayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CloseDayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CloseDayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloseDayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CloseDayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AnnounceDeliveryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *StockConsignment
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AnnounceDeliveryResponse) GetJSON201() *StockConsignment {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AnnounceDeliveryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AnnounceDeliveryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AnnounceDeliveryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AnnounceDeliveryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AnnounceDeliveryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DestroyCardsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *StockDestruction
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r DestroyCardsResponse) GetJSON201() *StockDestruction {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DestroyCardsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DestroyCardsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DestroyCardsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DestroyCardsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DestroyCardsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CloseIncidentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockIncident
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CloseIncidentResponse) GetJSON200() *StockIncident {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CloseIncidentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CloseIncidentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CloseIncidentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloseIncidentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CloseIncidentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type LendBlanksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *StockLease
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r LendBlanksResponse) GetJSON201() *StockLease {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LendBlanksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r LendBlanksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LendBlanksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LendBlanksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LendBlanksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReturnLeaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockLease
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReturnLeaseResponse) GetJSON200() *StockLease {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReturnLeaseResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReturnLeaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReturnLeaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReturnLeaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReturnLeaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OpenBoxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockBox
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OpenBoxResponse) GetJSON200() *StockBox {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r OpenBoxResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OpenBoxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OpenBoxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OpenBoxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OpenBoxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReportCardsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReportCardsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReportCardsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReportCardsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReportCardsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReportCardsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StockUnclaimedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]StockUnclaimed
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StockUnclaimedResponse) GetJSON200() *[]StockUnclaimed {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StockUnclaimedResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StockUnclaimedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StockUnclaimedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StockUnclaimedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StockUnclaimedResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SubmitTransactionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8985,6 +11576,318 @@ func (c *ClientWithResponses) SignOutWithResponse(ctx context.Context, reqEditor
 		return nil, err
 	}
 	return ParseSignOutResponse(rsp)
+}
+
+// StockViewWithResponse 库存 the stock of a place
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock (the `StockView` operationId).
+func (c *ClientWithResponses) StockViewWithResponse(ctx context.Context, params *StockViewParams, reqEditors ...RequestEditorFn) (*StockViewResponse, error) {
+	rsp, err := c.StockView(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStockViewResponse(rsp)
+}
+
+// PackBoxWithBodyWithResponse 装箱封签 pack and seal a box; two persons
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+func (c *ClientWithResponses) PackBoxWithBodyWithResponse(ctx context.Context, params *PackBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PackBoxResponse, error) {
+	rsp, err := c.PackBoxWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePackBoxResponse(rsp)
+}
+
+// PackBoxWithResponse 装箱封签 pack and seal a box; two persons
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/boxes (the `PackBox` operationId).
+func (c *ClientWithResponses) PackBoxWithResponse(ctx context.Context, params *PackBoxParams, body PackBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*PackBoxResponse, error) {
+	rsp, err := c.PackBox(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePackBoxResponse(rsp)
+}
+
+// StockStoryWithResponse 流转记录 the story of a card
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/cards (the `StockStory` operationId).
+func (c *ClientWithResponses) StockStoryWithResponse(ctx context.Context, params *StockStoryParams, reqEditors ...RequestEditorFn) (*StockStoryResponse, error) {
+	rsp, err := c.StockStory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStockStoryResponse(rsp)
+}
+
+// SendBoxesWithBodyWithResponse 发运 send boxes a step down or up
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+func (c *ClientWithResponses) SendBoxesWithBodyWithResponse(ctx context.Context, params *SendBoxesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendBoxesResponse, error) {
+	rsp, err := c.SendBoxesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendBoxesResponse(rsp)
+}
+
+// SendBoxesWithResponse 发运 send boxes a step down or up
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
+func (c *ClientWithResponses) SendBoxesWithResponse(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*SendBoxesResponse, error) {
+	rsp, err := c.SendBoxes(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendBoxesResponse(rsp)
+}
+
+// AcceptConsignmentWithBodyWithResponse 签收 accept a consignment, with the difference; once
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+func (c *ClientWithResponses) AcceptConsignmentWithBodyWithResponse(ctx context.Context, id Id, params *AcceptConsignmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptConsignmentResponse, error) {
+	rsp, err := c.AcceptConsignmentWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptConsignmentResponse(rsp)
+}
+
+// AcceptConsignmentWithResponse 签收 accept a consignment, with the difference; once
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/consignments/{id}/acceptance (the `AcceptConsignment` operationId).
+func (c *ClientWithResponses) AcceptConsignmentWithResponse(ctx context.Context, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptConsignmentResponse, error) {
+	rsp, err := c.AcceptConsignment(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptConsignmentResponse(rsp)
+}
+
+// CloseDayWithBodyWithResponse 日结 close the book of a day against a count; two persons
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+func (c *ClientWithResponses) CloseDayWithBodyWithResponse(ctx context.Context, params *CloseDayParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseDayResponse, error) {
+	rsp, err := c.CloseDayWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseDayResponse(rsp)
+}
+
+// CloseDayWithResponse 日结 close the book of a day against a count; two persons
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/days (the `CloseDay` operationId).
+func (c *ClientWithResponses) CloseDayWithResponse(ctx context.Context, params *CloseDayParams, body CloseDayJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseDayResponse, error) {
+	rsp, err := c.CloseDay(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseDayResponse(rsp)
+}
+
+// AnnounceDeliveryWithBodyWithResponse 送货清单 enter what a maker has sent
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+func (c *ClientWithResponses) AnnounceDeliveryWithBodyWithResponse(ctx context.Context, params *AnnounceDeliveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnnounceDeliveryResponse, error) {
+	rsp, err := c.AnnounceDeliveryWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnnounceDeliveryResponse(rsp)
+}
+
+// AnnounceDeliveryWithResponse 送货清单 enter what a maker has sent
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/deliveries (the `AnnounceDelivery` operationId).
+func (c *ClientWithResponses) AnnounceDeliveryWithResponse(ctx context.Context, params *AnnounceDeliveryParams, body AnnounceDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*AnnounceDeliveryResponse, error) {
+	rsp, err := c.AnnounceDelivery(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnnounceDeliveryResponse(rsp)
+}
+
+// DestroyCardsWithBodyWithResponse 销毁 destroy waste; two signatures
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+func (c *ClientWithResponses) DestroyCardsWithBodyWithResponse(ctx context.Context, params *DestroyCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DestroyCardsResponse, error) {
+	rsp, err := c.DestroyCardsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDestroyCardsResponse(rsp)
+}
+
+// DestroyCardsWithResponse 销毁 destroy waste; two signatures
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
+func (c *ClientWithResponses) DestroyCardsWithResponse(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*DestroyCardsResponse, error) {
+	rsp, err := c.DestroyCards(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDestroyCardsResponse(rsp)
+}
+
+// CloseIncidentWithBodyWithResponse 异常办结 say how an incident was cleared; not by its owner
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+func (c *ClientWithResponses) CloseIncidentWithBodyWithResponse(ctx context.Context, id Id, params *CloseIncidentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseIncidentResponse, error) {
+	rsp, err := c.CloseIncidentWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseIncidentResponse(rsp)
+}
+
+// CloseIncidentWithResponse 异常办结 say how an incident was cleared; not by its owner
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/incidents/{id}/closing (the `CloseIncident` operationId).
+func (c *ClientWithResponses) CloseIncidentWithResponse(ctx context.Context, id Id, params *CloseIncidentParams, body CloseIncidentJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseIncidentResponse, error) {
+	rsp, err := c.CloseIncident(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseIncidentResponse(rsp)
+}
+
+// LendBlanksWithBodyWithResponse 领用 lend blanks to a counter
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+func (c *ClientWithResponses) LendBlanksWithBodyWithResponse(ctx context.Context, params *LendBlanksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LendBlanksResponse, error) {
+	rsp, err := c.LendBlanksWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLendBlanksResponse(rsp)
+}
+
+// LendBlanksWithResponse 领用 lend blanks to a counter
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/leases (the `LendBlanks` operationId).
+func (c *ClientWithResponses) LendBlanksWithResponse(ctx context.Context, params *LendBlanksParams, body LendBlanksJSONRequestBody, reqEditors ...RequestEditorFn) (*LendBlanksResponse, error) {
+	rsp, err := c.LendBlanks(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLendBlanksResponse(rsp)
+}
+
+// ReturnLeaseWithResponse 交回 end a lease
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/leases/{id}/return (the `ReturnLease` operationId).
+func (c *ClientWithResponses) ReturnLeaseWithResponse(ctx context.Context, id Id, params *ReturnLeaseParams, reqEditors ...RequestEditorFn) (*ReturnLeaseResponse, error) {
+	rsp, err := c.ReturnLease(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReturnLeaseResponse(rsp)
+}
+
+// OpenBoxWithBodyWithResponse 开箱 open a sealed box; two persons
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+func (c *ClientWithResponses) OpenBoxWithBodyWithResponse(ctx context.Context, params *OpenBoxParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenBoxResponse, error) {
+	rsp, err := c.OpenBoxWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenBoxResponse(rsp)
+}
+
+// OpenBoxWithResponse 开箱 open a sealed box; two persons
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/openings (the `OpenBox` operationId).
+func (c *ClientWithResponses) OpenBoxWithResponse(ctx context.Context, params *OpenBoxParams, body OpenBoxJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenBoxResponse, error) {
+	rsp, err := c.OpenBox(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenBoxResponse(rsp)
+}
+
+// ReportCardsWithBodyWithResponse 报失、找回、作废 cards missing, found or spoiled; two persons
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+func (c *ClientWithResponses) ReportCardsWithBodyWithResponse(ctx context.Context, params *ReportCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportCardsResponse, error) {
+	rsp, err := c.ReportCardsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportCardsResponse(rsp)
+}
+
+// ReportCardsWithResponse 报失、找回、作废 cards missing, found or spoiled; two persons
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/stock/reports (the `ReportCards` operationId).
+func (c *ClientWithResponses) ReportCardsWithResponse(ctx context.Context, params *ReportCardsParams, body ReportCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportCardsResponse, error) {
+	rsp, err := c.ReportCards(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportCardsResponse(rsp)
+}
+
+// StockUnclaimedWithResponse 逾期未领 finished cards of a place that nobody has fetched
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/unclaimed (the `StockUnclaimed` operationId).
+func (c *ClientWithResponses) StockUnclaimedWithResponse(ctx context.Context, params *StockUnclaimedParams, reqEditors ...RequestEditorFn) (*StockUnclaimedResponse, error) {
+	rsp, err := c.StockUnclaimed(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStockUnclaimedResponse(rsp)
 }
 
 // SubmitTransactionWithBodyWithResponse 交易 settle a visit or a purchase with a proven card
@@ -10246,6 +13149,464 @@ func ParseSignOutResponse(rsp *http.Response) (*SignOutResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStockViewResponse parses an HTTP response from a StockViewWithResponse call
+func ParseStockViewResponse(rsp *http.Response) (*StockViewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StockViewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockView
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePackBoxResponse parses an HTTP response from a PackBoxWithResponse call
+func ParsePackBoxResponse(rsp *http.Response) (*PackBoxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PackBoxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest StockBox
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStockStoryResponse parses an HTTP response from a StockStoryWithResponse call
+func ParseStockStoryResponse(rsp *http.Response) (*StockStoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StockStoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSendBoxesResponse parses an HTTP response from a SendBoxesWithResponse call
+func ParseSendBoxesResponse(rsp *http.Response) (*SendBoxesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendBoxesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest StockConsignment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAcceptConsignmentResponse parses an HTTP response from a AcceptConsignmentWithResponse call
+func ParseAcceptConsignmentResponse(rsp *http.Response) (*AcceptConsignmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcceptConsignmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockConsignment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloseDayResponse parses an HTTP response from a CloseDayWithResponse call
+func ParseCloseDayResponse(rsp *http.Response) (*CloseDayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloseDayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest []StockDay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAnnounceDeliveryResponse parses an HTTP response from a AnnounceDeliveryWithResponse call
+func ParseAnnounceDeliveryResponse(rsp *http.Response) (*AnnounceDeliveryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AnnounceDeliveryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest StockConsignment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDestroyCardsResponse parses an HTTP response from a DestroyCardsWithResponse call
+func ParseDestroyCardsResponse(rsp *http.Response) (*DestroyCardsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DestroyCardsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest StockDestruction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloseIncidentResponse parses an HTTP response from a CloseIncidentWithResponse call
+func ParseCloseIncidentResponse(rsp *http.Response) (*CloseIncidentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloseIncidentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockIncident
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseLendBlanksResponse parses an HTTP response from a LendBlanksWithResponse call
+func ParseLendBlanksResponse(rsp *http.Response) (*LendBlanksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LendBlanksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest StockLease
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReturnLeaseResponse parses an HTTP response from a ReturnLeaseWithResponse call
+func ParseReturnLeaseResponse(rsp *http.Response) (*ReturnLeaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReturnLeaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockLease
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOpenBoxResponse parses an HTTP response from a OpenBoxWithResponse call
+func ParseOpenBoxResponse(rsp *http.Response) (*OpenBoxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OpenBoxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockBox
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReportCardsResponse parses an HTTP response from a ReportCardsWithResponse call
+func ParseReportCardsResponse(rsp *http.Response) (*ReportCardsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReportCardsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStockUnclaimedResponse parses an HTTP response from a StockUnclaimedWithResponse call
+func ParseStockUnclaimedResponse(rsp *http.Response) (*StockUnclaimedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StockUnclaimedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []StockUnclaimed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -2,10 +2,11 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 
 	"onecard/api/pki"
-	"onecard/issuance"
+	"onecard/card/profile"
 	"onecard/keys"
 	"onecard/keys/remote"
 	"onecard/registry"
@@ -56,14 +57,12 @@ func explain(err error) string {
 			return a.zh + " " + a.en + "\n  " + err.Error() + "\n  处理 what to do: " + a.todo
 		}
 	}
-	var refusal *issuance.Error
-	if errors.As(err, &refusal) {
-		text, remedy := refusal.Explain()
-		words := text.ZH + " " + text.EN
-		if remedy.ZH != "" {
-			words += "\n  处理 what to do: " + remedy.ZH + " " + remedy.EN
-		}
-		return words + "\n  " + err.Error()
+	var known interface {
+		Explain() (text, remedy profile.Text)
+	}
+	if errors.As(err, &known) {
+		text, remedy := known.Explain()
+		return strings.TrimSpace(text.ZH + " " + text.EN + "\n  处理 what to do: " + remedy.ZH + " " + remedy.EN)
 	}
 	return err.Error()
 }

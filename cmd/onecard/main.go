@@ -97,6 +97,7 @@ type commands struct {
 	Batch    batchCommands   `cmd:"" help:"Cards made by a maker, in batches. 批量制卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may; or what has happened to a card or a person. 打印工作流程或办理经过。"`
 	Notices  noticesCommand  `cmd:"" help:"The messages to holders that wait for the short-message service. 待发短信。"`
+	Stock    stockCommands   `cmd:"" help:"Stock and custody of cards. 库存与保管。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -29,6 +30,12 @@ func (p *platform) carrier(banks *bank.Service) (*tell.Carrier, error) {
 	deliverers := map[string]tell.Deliverer{tell.Holder: &notice.Sender{DB: p.db, Texts: texts, Gateway: p.messages()}}
 	if len(p.config.Bank) > 0 { // otherwise what is for banks waits
 		deliverers[tell.Bank] = banks
+	}
+	switch telling, err := p.ministry(); {
+	case err == nil:
+		deliverers[tell.Ministry] = telling
+	case !errors.Is(err, errNoMinistry):
+		return nil, err
 	}
 	return &tell.Carrier{DB: p.db, Place: province, Logger: p.logger, Deliverers: deliverers}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/keys/remote"
 	"onecard/registry"
@@ -33,6 +34,7 @@ type platform struct {
 	db        *registry.DB
 	authority *pki.Authority
 	issuance  *issuance.Service
+	stock     *stock.Service
 	exchange  *exchange.Service
 	insurance *insurance.Backend
 	api       *api.Server
@@ -162,10 +164,15 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters})
+	lost := &lostCards{}
+	if p.stock, err = stock.New(stock.Config{DB: p.db, Lost: lost}); err != nil {
+		return err
+	}
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters, Stock: p.stock})
 	if err != nil {
 		return err
 	}
+	lost.issuance = p.issuance
 	policies, err := insurance.SamplePolicies()
 	if err != nil {
 		return err
@@ -190,7 +197,7 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Stock: p.stock, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
 	return err
 }
 
@@ -269,4 +276,16 @@ func (s signer) Sign(payload any) (string, error) {
 		return "", err
 	}
 	return signed.Sign(payload, with)
+}
+
+// lostCards takes finished cards out of use that the stock misses.
+type lostCards struct{ issuance *issuance.Service }
+
+// Invalidate implements stock.Invalidator: the card is cancelled, which the
+// terminals are told of, and its holder's application waits for another one. Who may report a card as missing has been judged.
+func (l *lostCards) Invalidate(tx *registry.Tx, cardID uuid.UUID, reason string) error {
+	_, err := l.issuance.FireCard(tx, cardID, issuance.Asked{
+		Event: issuance.EventScrap, Code: "missing", Reason: reason, Channel: "stock", Roles: []string{registry.RoleSupervisor},
+	})
+	return err
 }

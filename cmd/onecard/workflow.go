@@ -9,6 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/issuance"
+	"onecard/issuance/bank"
+	"onecard/issuance/ministry"
+	"onecard/issuance/production"
+	"onecard/issuance/stock"
 	"onecard/registry"
 )
 
@@ -18,11 +22,17 @@ type workflowCommand struct {
 	Person string `xor:"of" help:"The story of this person, by id. 按人员编号输出办理经过。"`
 }
 
+// machines are all dimensions of state, in the order of a card's life.
+func machines() []*issuance.Machine {
+	all := append(issuance.Machines(), &production.Batches, &bank.Accounts, &bank.Orders, &ministry.Copies)
+	return append(all, stock.Machines...)
+}
+
 // Run prints the workflow as the program runs it (Markdown), or what has
 // happened to a person's applications and cards.
 func (c *workflowCommand) Run(ctx context.Context, out streams) error {
 	if c.Card == "" && c.Person == "" {
-		_, err := fmt.Fprint(out.Out, issuance.Report(issuance.Machines()...))
+		_, err := fmt.Fprint(out.Out, issuance.Report(machines()...))
 		return err
 	}
 	return c.withRecords(ctx, out, func(p *platform) error {

@@ -14,24 +14,9 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"onecard/issuance/tell"
 	"onecard/registry"
 )
-
-// Delivery is a message of a change that the ministry must know. The shape is
-// that of all peers; what is told is the card as it stands when it is told.
-type Delivery struct {
-	ID                                uuid.UUID
-	Peer, Topic, Place, Subject, Body string
-	Attempt                           int
-	At                                time.Time
-}
-
-// Answer is what the ministry said. Neither acknowledged nor an error: refused
-// for good, a person must look.
-type Answer struct {
-	Code, Text   string
-	Acknowledged bool
-}
 
 // Service tells the ministry. It may be used by several goroutines.
 type Service struct {
@@ -51,20 +36,20 @@ func (s *Service) them() registry.Actor {
 // Deliver tells the ministry of a card (card:ID) or of all cards of a person
 // (person:ID). Told again, it has one effect: a card's content has a version, and
 // a message its id by them.
-func (s *Service) Deliver(ctx context.Context, d Delivery) (Answer, error) {
+func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, error) {
 	what, text, _ := strings.Cut(d.Subject, ":")
 	id, err := uuid.Parse(text)
 	if err != nil || what != "card" && what != "person" {
-		return Answer{Code: "subject", Text: "不是卡或人员 neither a card nor a person"}, nil
+		return tell.Answer{Code: "subject", Text: "不是卡或人员 neither a card nor a person"}, nil
 	}
 	if what == "card" {
 		return s.Tell(ctx, id)
 	}
 	var cards []uuid.UUID
 	if err := s.DB.Read(ctx).Table("cards").Where("person_id = ?", id).Order("id").Pluck("id", &cards).Error; err != nil {
-		return Answer{}, err
+		return tell.Answer{}, err
 	}
-	all := Answer{Acknowledged: true}
+	all := tell.Answer{Acknowledged: true}
 	for _, card := range cards {
 		one, err := s.Tell(ctx, card)
 		if err != nil {
@@ -125,13 +110,13 @@ type message struct {
 var errKnown = errors.New("ministry: the card is known as it is")
 
 // Tell tells the ministry of a card as it stands now.
-func (s *Service) Tell(ctx context.Context, card uuid.UUID) (Answer, error) {
+func (s *Service) Tell(ctx context.Context, card uuid.UUID) (tell.Answer, error) {
 	m, err := s.prepare(ctx, card)
 	if errors.Is(err, errKnown) {
-		return Answer{Code: m.known.Code, Text: m.known.Answer, Acknowledged: true}, nil
+		return tell.Answer{Code: m.known.Code, Text: m.known.Answer, Acknowledged: true}, nil
 	}
 	if err != nil {
-		return Answer{}, err
+		return tell.Answer{}, err
 	}
 	if m.invalid != nil {
 		return s.conclude(ctx, m, "refuse", reply{Code: "local", Text: m.invalid.Error()})
@@ -252,8 +237,8 @@ func move(tx *registry.Tx, card cardRow, event, reason string) error {
 
 // conclude writes down what the ministry said to a message. The answer to a
 // version that is not the last one says nothing of the copy any more.
-func (s *Service) conclude(ctx context.Context, m message, event string, r reply) (Answer, error) {
-	answer := Answer{Code: r.Code, Text: words(r), Acknowledged: event == "accept"}
+func (s *Service) conclude(ctx context.Context, m message, event string, r reply) (tell.Answer, error) {
+	answer := tell.Answer{Code: r.Code, Text: words(r), Acknowledged: event == "accept"}
 	var again error
 	err := s.DB.InTx(ctx, s.them(), func(tx *registry.Tx) error {
 		again = nil

@@ -24,6 +24,7 @@ import (
 	"onecard/internal/signed"
 	sim "onecard/internal/sim/ministry"
 	"onecard/issuance/ministry"
+	"onecard/issuance/tell"
 	"onecard/registry"
 	"onecard/registry/registrytest"
 )
@@ -198,8 +199,8 @@ func (w *world) settle() {
 	w.t.Fatal("the ministry was never told")
 }
 
-func delivery(subject string) ministry.Delivery {
-	return ministry.Delivery{ID: uuid.New(), Peer: "ministry", Topic: "card.status", Place: "632723", Subject: subject}
+func delivery(subject string) tell.Delivery {
+	return tell.Delivery{ID: uuid.New(), Peer: "ministry", Topic: "card.status", Place: "632723", Subject: subject}
 }
 
 // TestTell: a card is registered when it is made, its status goes after it, and
@@ -211,7 +212,7 @@ func TestTell(t *testing.T) {
 		for range 3 {
 			answer, err := w.Deliver(w.t.Context(), delivery("card:"+card.String()))
 			require.NoError(w.t, err)
-			require.Equal(w.t, ministry.Answer{Code: "00", Text: "成功", Acknowledged: true}, answer)
+			require.Equal(w.t, tell.Answer{Code: "00", Text: "成功", Acknowledged: true}, answer)
 		}
 		require.Equal(w.t, ministry.Accepted, w.state(card))
 		first := w.theirs(1)
@@ -344,7 +345,7 @@ func TestRefusals(t *testing.T) {
 		card := w.card(1)
 		answer, err := w.Tell(w.t.Context(), card)
 		require.NoError(w.t, err)
-		require.Equal(w.t, ministry.Answer{Code: "02", Text: "他省已有卡（540000）"}, answer)
+		require.Equal(w.t, tell.Answer{Code: "02", Text: "他省已有卡（540000）"}, answer)
 		require.Equal(w.t, ministry.Duplicate, w.state(card))
 
 		w.sim.SetFaults(sim.Faults{})

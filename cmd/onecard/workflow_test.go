@@ -1,4 +1,4 @@
-package issuance_test
+package main
 
 import (
 	"flag"
@@ -16,12 +16,12 @@ var update = flag.Bool("update", false, "write docs/workflow.md")
 // TestReport compares docs/workflow.md with the tables.
 func TestReport(t *testing.T) {
 	t.Parallel()
-	const page = "../docs/workflow.md"
-	report := issuance.Report(&issuance.Applications, &issuance.Cards)
+	const page = "../../docs/workflow.md"
+	report := issuance.Report(machines()...)
 	if *update {
 		require.NoError(t, os.WriteFile(page, []byte(report), 0o644))
 	}
 	written, err := os.ReadFile(page)
 	require.NoError(t, err)
-	require.Equal(t, report, string(written), "the page is not that of the tables: run go test ./issuance -run TestReport -update")
+	require.Equal(t, report, string(written), "the page is not that of the tables: run go test ./cmd/onecard -run TestReport -update")
 }
