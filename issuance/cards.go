@@ -164,11 +164,11 @@ func (s *Service) moveCard(tx *registry.Tx, row cardRow, rule Rule, reason strin
 }
 
 // StatusMessage is what peers are told when a card's status (AAZ502) has
-// changed.
+// changed, under the field names of package indicator.
 type StatusMessage struct {
 	CardNumber string    `json:"cardNumber"` // AAZ500
 	ChipID     string    `json:"chipId"`     // AAZ501
-	Status     string    `json:"status"`     // AAZ502
+	Status     string    `json:"cardStatus"` // AAZ502
 	Event      string    `json:"event"`
 	At         time.Time `json:"at"`
 }

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"onecard/api/peers"
 	"onecard/api/pki"
 	"onecard/registry"
+	"onecard/registry/indicator"
 	"onecard/registry/intake"
 	"onecard/registry/stores"
 )
@@ -26,6 +28,7 @@ import (
 type storesConfig struct {
 	Exchange string `koanf:"exchange"` // 交换库: sqlite:FILE or postgres://…
 	Decision string `koanf:"decision"` // 决策库
+	Tables   string `koanf:"tables"`   // directory of mapping tables that stand before those built in
 	Listen   string `koanf:"listen"`   // address of the peers' interface
 }
 
@@ -60,7 +63,9 @@ type exchangePeerCommand struct {
 	Topics []string `help:"What it is told: card.status, police.check, ministry.check. 可取的主题。"`
 	Sends  []string `help:"What it may send: police.result, ministry.result. 可发的主题。"`
 	Places []string `help:"Of which places: codes or their beginnings; default all. 地区。"`
-	Out    string   `required:"" type:"path" placeholder:"DIR" help:"Directory for its certificate and key. 证书和私钥的存放目录。"`
+	// Mapping is the name of its mapping table.
+	Mapping string `help:"Its mapping table (onecard mapping lists them); default the one of its name. 对照表。"`
+	Out     string `required:"" type:"path" placeholder:"DIR" help:"Directory for its certificate and key. 证书和私钥的存放目录。"`
 }
 
 // Run enters a peer and makes its certificate, in place of any earlier one.
@@ -68,6 +73,19 @@ func (c *exchangePeerCommand) Run(ctx context.Context, out streams) error {
 	config, err := load(c.Config, os.Environ, c.given())
 	if err != nil {
 		return err
+	}
+	tables, err := config.tables()
+	if err != nil {
+		return err
+	}
+	table, err := tableNamed(tables, cmp.Or(c.Mapping, c.Name))
+	if err != nil {
+		return err
+	}
+	for _, topic := range slices.Concat(c.Topics, c.Sends) {
+		if _, err := table.Columns(topic); err != nil {
+			return err
+		}
 	}
 	authority, err := pki.Open(config.pkiDir(), config.Names, time.Now)
 	if err != nil {
@@ -90,7 +108,7 @@ func (c *exchangePeerCommand) Run(ctx context.Context, out streams) error {
 	if err := enrolment.WriteFiles(c.Out); err != nil {
 		return err
 	}
-	if err := exchange.PutPeer(ctx, stores.Peer{Name: c.Name, Certificate: certificate, Topics: c.Topics, Sends: c.Sends, Places: c.Places}); err != nil {
+	if err := exchange.PutPeer(ctx, stores.Peer{Name: c.Name, Certificate: certificate, Topics: c.Topics, Sends: c.Sends, Places: c.Places, Mapping: c.Mapping}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out.Out, "外部单位 %s 已登记，证书在 %s\npeer %s is entered, its certificate is in %s\n", c.Name, c.Out, c.Name, c.Out)
@@ -168,33 +186,26 @@ func (p *platform) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.flow(exchange).Run(ctx, exchangePause)
+	tables, err := p.config.tables()
+	if err != nil {
+		return errors.Join(err, exchange.Close())
+	}
+	p.flow(exchange, tables).Run(ctx, exchangePause)
 	return exchange.Close()
 }
 
-func (p *platform) flow(exchange *stores.Exchange) *stores.Flow {
+func (p *platform) flow(exchange *stores.Exchange, tables indicator.Tables) *stores.Flow {
 	return &stores.Flow{
-		Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
-		Bodies: map[string]func(context.Context, registry.Outgoing) ([]byte, error){
+		Tables: tables, Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
+		Bodies: map[string]func(context.Context, registry.Outgoing) (indicator.Record, error){
 			registry.TopicPoliceCheck: p.askAbout, registry.TopicMinistryCheck: p.askAbout,
 		},
 	}
 }
 
-// about is what an authority is asked about a person.
-type about struct {
-	Person   uuid.UUID `json:"person"`
-	IDType   string    `json:"idType"`
-	IDNumber string    `json:"idNumber"` // AAC002 or AAC147
-	Name     string    `json:"name"`     // AAC003
-	Sex      string    `json:"sex"`      // AAC004
-	Birth    string    `json:"birth"`    // AAC006
-	Place    string    `json:"place"`    // AAB301
-}
-
 // askAbout makes the message about a person; that it was told is on record
 // before it leaves.
-func (p *platform) askAbout(ctx context.Context, m registry.Outgoing) ([]byte, error) {
+func (p *platform) askAbout(ctx context.Context, m registry.Outgoing) (indicator.Record, error) {
 	_, text, _ := strings.Cut(m.Subject, ":")
 	id, err := uuid.Parse(text)
 	if err != nil {
@@ -211,7 +222,7 @@ func (p *platform) askAbout(ctx context.Context, m registry.Outgoing) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(about{person.ID, person.IDType, person.Number(), person.Name, string(person.Sex), person.Birth.String(), person.Place})
+	return indicator.OfPerson(person), nil
 }
 
 // decide takes the facts of each day that is over into the decision store while
@@ -284,6 +295,8 @@ type checkCommand struct {
 	Out    string `xor:"way" required:"" type:"path" placeholder:"FILE" help:"Write who has not been checked. 导出待比对人员。"`
 	Result string `xor:"way" required:"" type:"existingfile" placeholder:"FILE" help:"Take the answers. 导入比对结果。"`
 	Place  string `default:"630000" help:"Division that it is done for. 地区。"`
+	// Mapping is the name of the mapping table.
+	Mapping string `help:"Mapping table of the file (onecard mapping lists them); default the one of that name. 对照表。"`
 }
 
 // Run gives residents out to be checked by another authority, or takes its
@@ -294,8 +307,16 @@ func (c *checkCommand) Run(ctx context.Context, out streams) error {
 		check = registry.Ministry
 	}
 	return c.withRecords(ctx, out, func(p *platform) error {
+		tables, err := p.config.tables()
+		if err != nil {
+			return err
+		}
+		table, err := tableNamed(tables, cmp.Or(c.Mapping, c.By))
+		if err != nil {
+			return err
+		}
 		if c.Result != "" {
-			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, c.Result, c.By+" "+time.Now().In(beijing).Format(time.DateOnly))
+			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, table, c.Result, c.By+" "+time.Now().In(beijing).Format(time.DateOnly))
 			for _, r := range refused {
 				fmt.Fprintf(out.Err, "第 %d 行 row: %v\n", r.Row, r.Err)
 			}
@@ -306,8 +327,11 @@ func (c *checkCommand) Run(ctx context.Context, out streams) error {
 		if err != nil {
 			return err
 		}
-		written, err := intake.WriteChecks(ctx, p.db, localActor(c.Place), check, file)
-		fmt.Fprintf(out.Out, "导出 %d 人 persons: %s\n", written, c.Out)
+		written, untold, err := intake.WriteChecks(ctx, p.db, localActor(c.Place), check, table, file)
+		for _, u := range untold {
+			fmt.Fprintf(out.Err, "未导出 not written: %s: %v\n", u.Person, u.Err)
+		}
+		fmt.Fprintf(out.Out, "导出 %d 人，未导出 %d 人 persons written, not written: %s\n", written, len(untold), c.Out)
 		return errors.Join(err, file.Close())
 	})
 }

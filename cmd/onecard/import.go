@@ -20,7 +20,7 @@ type importCommand struct {
 	settings
 	File     string `arg:"" type:"existingfile" help:"CSV or .xlsx. 导出文件。"`
 	Mapping  string `required:"" help:"Layout of the system that the file is from: pension, medical, labour, talent, or a name in --mappings. 布局对照。"`
-	Mappings string `type:"existingdir" help:"Directory of further mappings with their tables.yaml. 布局对照目录。"`
+	Mappings string `type:"existingdir" help:"Directory of further mappings. 布局对照目录。"`
 	Rejects  string `help:"File for the rows that are refused (default: beside FILE). 拒收文件。"`
 	Sheet    string `help:"Sheet of an Excel file. 工作表。"`
 	Place    string `default:"630000" help:"Division that the import is made for. 导入地。"`

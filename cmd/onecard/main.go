@@ -52,10 +52,13 @@ type commands struct {
 	Exchange struct {
 		Serve exchangeServeCommand `cmd:"" help:"The peers' interface. 启动外部单位接口。"`
 		Peer  exchangePeerCommand  `cmd:"" help:"Enter a peer and make its certificate. 登记外部单位。"`
+
+		Undelivered exchangeUndeliveredCommand `cmd:"" help:"What peers could not be told. 未能转发的消息。"`
 	} `cmd:"" help:"The exchange store. 交换库。"`
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
 	} `cmd:"" help:"The decision store. 决策库。"`
+	Mapping    mappingCommand  `cmd:"" help:"Print the mapping table of a peer: indicator codes and code values. 打印指标对照表。"`
 	Check      checkCommand    `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand   `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
 	Province   provinceCommand `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`

@@ -267,11 +267,15 @@ func TestMappings(t *testing.T) {
 		"unknown ours":  strings.Replace(good, "place:", "plaice: {column: e}, place:", 1),
 		"no name":       strings.Replace(good, "name: {column: b}, ", "", 1),
 		"no place":      strings.Replace(good, ", place: {column: d}", "", 1),
-		"no table":      strings.Replace(good, "{column: c}", "{column: c, table: none}", 1),
+		"no peer":       strings.Replace(good, "{column: c}", "{column: c, codes: [nobody]}", 1),
+		"not its codes": strings.Replace(good, "{column: c}", "{column: c, codes: [police]}", 1),
+		"no such value": strings.Replace(good, "place:", "sex: {column: e, words: {雄: male}}, place:", 1),
+		"two meanings":  strings.Replace(good, "place:", "sex: {column: e, words: {男: '2'}}, place:", 1),
+		"not of codes":  strings.Replace(good, "{column: b}", "{column: b, words: {甲: a}}", 1),
 	} {
-		_, err := intake.ReadMappings(fstest.MapFS{"tables.yaml": {Data: []byte("{}")}, "x.yaml": {Data: []byte(content)}})
+		_, err := intake.ReadMappings(fstest.MapFS{"x.yaml": {Data: []byte(content)}})
 		require.Error(t, err, name)
 	}
-	_, err = intake.ReadMappings(fstest.MapFS{"tables.yaml": {Data: []byte("{}")}, "x.yaml": {Data: []byte(good)}})
+	_, err = intake.ReadMappings(fstest.MapFS{"x.yaml": {Data: []byte(good)}})
 	require.NoError(t, err)
 }

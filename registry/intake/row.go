@@ -122,16 +122,16 @@ func (t *taker) text(field string) string {
 	return value
 }
 
-// word translates a cell by the field's table.
+// word translates a cell of a field of codes.
 func (t *taker) word(field string) string {
-	rule, value := t.Fields[field], t.text(field)
+	value := t.text(field)
 	if value == "" {
-		return rule.Default
+		return t.Fields[field].Default
 	}
-	if rule.Table == "" {
+	if t.words[field] == nil {
 		return value
 	}
-	ours, ok := t.tables[rule.Table][value]
+	ours, ok := t.words[field][value]
 	if !ok {
 		t.problem(field, "unknown-code", "不在代码表中", "not in the table of codes")
 	}
@@ -208,7 +208,7 @@ func (t *taker) insured(place string) []registry.Insured {
 	}
 	var insured []registry.Insured
 	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("、;；,， |/+", r) }) {
-		kind, ok := t.tables[t.Fields["insured"].Table][word]
+		kind, ok := t.words["insured"][word]
 		if !ok {
 			t.problem("insured", "unknown-code", "险种不在代码表中", "a kind of insurance that is not in the table of codes")
 			continue
