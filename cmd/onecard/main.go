@@ -68,6 +68,10 @@ type commands struct {
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Rules struct {
+		List rulesListCommand `cmd:"" default:"1" help:"List the versions of the rules. 列出规则版本。"`
+		At   rulesAtCommand   `cmd:"" help:"Print a rule as it stood at an instant. 打印某时点的规则。"`
+	} `cmd:"" help:"The rules by which the platform works, as they stood. 规则版本。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may. 打印工作流程。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`
 }

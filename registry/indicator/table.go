@@ -34,6 +34,7 @@ type Table struct {
 	Fields    map[string]*Rule    `yaml:"fields"`    // by our own name
 	Messages  map[string][]string `yaml:"messages"`  // topic → our fields, in the peer's order
 
+	Text     []byte            `yaml:"-"` // the file
 	encoding encoding.Encoding // nil: UTF-8
 }
 
@@ -116,7 +117,7 @@ func Read(files fs.FS) (Tables, error) {
 
 // Parse reads and checks the table of a peer.
 func Parse(name string, text []byte) (*Table, error) {
-	t := &Table{Name: name}
+	t := &Table{Name: name, Text: text}
 	if err := decode(text, t); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrTable, name, err)
 	}
