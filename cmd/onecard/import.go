@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"onecard/registry"
@@ -54,7 +56,7 @@ func (c *importCommand) Run(ctx context.Context, out streams) error {
 		host, _ := os.Hostname() // a name for the lease, whichever
 		run := intake.Run{
 			DB: p.db, Actor: localActor(c.Place), Mapping: mapping, Path: c.File, Rejects: rejects, Sheet: c.Sheet,
-			Temp: os.TempDir(), Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Report: reporter(out.Err),
+			Temp: os.TempDir(), Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Gone: gone(host), Report: reporter(out.Err),
 		}
 		done, err := run.Do(ctx)
 		switch {
@@ -68,6 +70,16 @@ func (c *importCommand) Run(ctx context.Context, out streams) error {
 		}
 		return summary(ctx, out.Out, p.db, done, rejects)
 	})
+}
+
+// gone says of an import's owner whether it was a process of this machine that
+// runs no more, such as one that was killed.
+func gone(host string) func(owner string) bool {
+	return func(owner string) bool {
+		where, number, _ := strings.Cut(owner, "/")
+		pid, err := strconv.Atoi(number)
+		return err == nil && where == host && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
 }
 
 func (c *importCommand) read() (map[string]*intake.Mapping, error) {

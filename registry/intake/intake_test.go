@@ -247,10 +247,13 @@ func TestFilesRefused(t *testing.T) {
 	_, err = missing.Do(t.Context())
 	require.ErrorIs(t, err, os.ErrNotExist)
 	f := put(t, pensionHeading+"\n"+row(t, 1, nil))
-	full := run(t, db, f)
-	full.Rejects = "/dev/full"
-	_, err = full.Do(t.Context())
-	require.Error(t, err)
+	// The file of rejected rows is another's, or is not what was left.
+	require.NoError(t, os.WriteFile(f.rejects, []byte("\xef\xbb\xbf行号,字段\n1,name\n"), 0o600))
+	_, err = run(t, db, f).Do(t.Context())
+	require.ErrorIs(t, err, intake.ErrRejects)
+	kept, err := os.ReadFile(f.rejects)
+	require.NoError(t, err)
+	require.Contains(t, string(kept), "1,name")
 	persons, err := db.CountPersons(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, persons, "nothing half loaded")

@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,8 +68,12 @@ func (l *layout) take(row sheet.Row, today gb.Date) (registry.LoadRow, []Problem
 	return loaded, t.problems
 }
 
+// problem notes what is wrong with a field, once however often it is looked at.
 func (t *taker) problem(field, code, zh, en string) {
-	t.problems = append(t.problems, Problem{Row: t.row.Number, Field: field, Column: t.Fields[field].Column, Code: code, ZH: zh, EN: en})
+	p := Problem{Row: t.row.Number, Field: field, Column: t.Fields[field].Column, Code: code, ZH: zh, EN: en}
+	if !slices.Contains(t.problems, p) {
+		t.problems = append(t.problems, p)
+	}
 }
 
 // refuse turns what the registry says of a person into a problem of the row.
@@ -118,6 +123,9 @@ func (t *taker) text(field string) string {
 	value := t.row.Cells[at]
 	if value == "" && t.Fields[field].Required {
 		t.problem(field, "empty", "不能为空", "must not be empty")
+	}
+	if strings.HasPrefix(value, "=") {
+		t.problem(field, "formula", "是公式，请粘贴为值", "a formula: paste the value")
 	}
 	return value
 }
