@@ -183,6 +183,9 @@ func (p *platform) carry(ctx context.Context) error {
 		p.logger.WarnContext(ctx, "没有交换库，消息留在待发表 no exchange store, messages wait", "error", err)
 		return nil
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped while it was being opened
+	}
 	if err != nil {
 		return err
 	}
@@ -232,6 +235,9 @@ func (p *platform) decide(ctx context.Context) error {
 	if errors.Is(err, errNoStore) {
 		p.logger.WarnContext(ctx, "没有决策库 no decision store", "error", err)
 		return nil
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped while it was being opened
 	}
 	if err != nil {
 		return err
