@@ -76,6 +76,7 @@ var policy = map[string]access{
 	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
 	"reverseTransaction": {operator, []string{registry.RoleCashier}},
 	// Who may use which service with which key says exchange/authentication/policy.yaml.
+	"rules":               {operator, []string{registry.RoleSupervisor}},
 	"authenticate":        {level: terminal},
 	"authenticateMessage": {level: terminal},
 }
