@@ -1,6 +1,7 @@
 package indicator_test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"regexp"
@@ -145,6 +146,105 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// name returns a table with a message that tells a name under this rule.
+func name(t require.TestingT, encoding, rule string) *indicator.Table {
+	table, err := indicator.Parse("x", []byte("title: {zh: 甲, en: a}\nencoding: "+encoding+"\nform: delimited\nseparator: '|'\nfields: {name: {code: AAC003, meaning: 姓名, "+rule+"}}\nmessages: {m: [name], none: []}"))
+	require.NoError(t, err)
+	return table
+}
+
+// TestNameBytes: the bytes are those that GB 18030-2022 and its code tables give;
+// the message has the same, and nothing is cut or replaced unless the table says so.
+func TestNameBytes(t *testing.T) {
+	t.Parallel()
+	for about, c := range map[string]struct {
+		encoding, rule, name, bytes string
+		cut                         bool
+	}{
+		"dot in GBK":              {"GBK", "bytes: 50", "扎西·多杰", "\xd4\xfa\xce\xf7\xa1\xa4\xb6\xe0\xbd\xdc", false},
+		"rare in GB 18030":        {"GB 18030", "bytes: 50", "㛃", "\x82\x30\xb7\x31", false},
+		"rare beyond the plane":   {"GB 18030", "bytes: 50", "𠅤", "\x95\x32\xa6\x32", false},
+		"replaced in GBK":         {"GBK", "bytes: 50, replace: '?'", "王㛃", "\xcd\xf5?", false},
+		"replaced and cut":        {"GBK", "bytes: 4, cut: true, replace: '*'", "王㛃王王", "\xcd\xf5*", true},
+		"cut before half a char":  {"GBK", "bytes: 5, cut: true", "扎西·", "\xd4\xfa\xce\xf7", true},
+		"fits to the last byte":   {"GBK", "bytes: 4, cut: true", "扎西", "\xd4\xfa\xce\xf7", false},
+		"cut in four-byte script": {"GB 18030", "bytes: 7, cut: true", "王㛃㛃", "\xcd\xf5\x82\x30\xb7\x31", true},
+		"UTF-8":                   {"UTF-8", "bytes: 7, cut: true", "扎西多", "扎西", true},
+		"not replaced":            {"GBK", "bytes: 50, cut: true", "王㛃", "", false},
+		"not cut":                 {"GBK", "bytes: 5, replace: '?'", "扎西·", "", false},
+		"a wrong text":            {"GBK", "bytes: 50, replace: '?'", "\xff", "", false},
+	} {
+		table := name(t, c.encoding, c.rule)
+		record := indicator.Record{"name": c.name}
+		told, ok, err := table.NameBytes("m", "jinan", record)
+		content, failed := table.Encode("m", record)
+		require.Equal(t, err, failed, about)
+		if c.bytes == "" {
+			require.ErrorIs(t, err, registry.ErrInvalid, about)
+			continue
+		}
+		require.NoError(t, err, about)
+		require.True(t, ok, about)
+		require.Equal(t, registry.PeerName{Peer: "jinan", Encoding: c.encoding, Bytes: []byte(c.bytes), Cut: c.cut}, told, about)
+		require.Equal(t, c.bytes, string(content), about)
+		_, ok, err = table.NameBytes("none", "jinan", record)
+		require.NoError(t, err, about)
+		require.False(t, ok, "no name is told")
+	}
+	require.Equal(t, 30, tables(t)["bank"].Fields["name"].Bytes)
+}
+
+// FuzzNameBytes: never above the limit, never half a character.
+func FuzzNameBytes(f *testing.F) {
+	f.Add("扎西·多杰", false)
+	f.Add("王㛃", true)
+	wide, narrow := name(f, "GB 18030", "bytes: 5, cut: true"), name(f, "GBK", "bytes: 5, cut: true, replace: '?'")
+	f.Fuzz(func(t *testing.T, name string, gbk bool) {
+		table := wide
+		if gbk {
+			table = narrow
+		}
+		told, _, err := table.NameBytes("m", "x", indicator.Record{"name": name})
+		if err != nil {
+			require.ErrorIs(t, err, registry.ErrInvalid)
+			return
+		}
+		require.LessOrEqual(t, len(told.Bytes), 5)
+		back, err := table.Decode("m", told.Bytes)
+		require.NoError(t, err)
+		again, _, err := table.NameBytes("m", "x", back)
+		require.NoError(t, err)
+		require.Equal(t, told.Bytes, again.Bytes)
+		require.False(t, again.Cut)
+	})
+}
+
+// TestOfMessage: what is told of a card is said under our own names; what is no
+// text, and what is none of ours, stops no message.
+func TestOfMessage(t *testing.T) {
+	t.Parallel()
+	body, err := json.Marshal(issuance.StatusMessage{
+		CardNumber: "100000008", ChipID: "63", Status: "2", Event: "reportLoss", Version: 7, Consequences: []string{"a", "b"}, At: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC),
+	})
+	require.NoError(t, err)
+	var record indicator.Record
+	require.NoError(t, json.Unmarshal(body, &record))
+	require.Equal(t, indicator.Record{
+		"cardNumber": "100000008", "chipId": "63", "cardStatus": "2", "event": "reportLoss", "version": "7", "consequences": "a b", "at": "2026-03-02T01:00:00Z",
+	}, record)
+	for name, table := range tables(t) {
+		if _, told := table.Messages[registry.TopicCardStatus]; told {
+			_, err := table.Encode(registry.TopicCardStatus, record)
+			require.NoError(t, err, name)
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(`{"name":"x","new":{"a":[1]}}`), &record))
+	require.Equal(t, indicator.Record{"name": "x"}, record)
+	for _, wrong := range []string{`[]`, `{"name":{}}`, `{"name":[1]}`, `{"name":true}`} {
+		require.Error(t, json.Unmarshal([]byte(wrong), &record), wrong)
+	}
+}
+
 // TestTablesRefused: a table that can be read in two ways, or not at all, is not
 // taken.
 func TestTablesRefused(t *testing.T) {
@@ -173,6 +273,9 @@ func TestTablesRefused(t *testing.T) {
 		"a message of other fields": {"[name, sex]", "[name, birth]", "birth"},
 		"a field twice":             {"[name, sex]", "[name, name]", "twice"},
 		"codes of no field of them": {"bytes: 50", "bytes: 50, standard: true", "no field of codes"},
+		"a code cut":                {"bytes: 1,", "bytes: 1, cut: true,", "for texts"},
+		"cut to nothing":            {"bytes: 50", "bytes: 3, cut: true", "up to 4 bytes"},
+		"replaced in vain":          {"bytes: 50", "bytes: 50, replace: '?'", "with GBK alone"},
 		"an unknown key":            {"form: json", "form: json\ncolour: red", "colour"},
 	} {
 		text := strings.Replace(good, c[0], c[1], 1)
@@ -222,6 +325,10 @@ func TestThereAndBack(t *testing.T) {
 				}
 				back, err := table.Decode(topic, content)
 				require.NoError(t, err)
+				if rule := table.Fields["name"]; rule != nil && (rule.Cut || rule.Replace != "") && slices.Contains(table.Messages[topic], "name") {
+					require.LessOrEqual(t, len([]rune(back["name"])), len([]rune(record["name"])))
+					record["name"] = back["name"] // what it became: TestNameBytes
+				}
 				require.Equal(t, record, back)
 			}))
 		}

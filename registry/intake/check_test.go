@@ -42,6 +42,10 @@ func TestChecks(t *testing.T) {
 		require.Equal(t, 2, n)
 		require.Contains(t, asked.String(), ",111,11010519491231002X,\xd7\xbf\xc2\xea,2,19491231,630102\n", "the police's codes and encoding")
 		require.Equal(t, 3, strings.Count(asked.String(), "\n"))
+		names, err := db.PeerNamesAt(t.Context(), persons[0].ID, db.Now())
+		require.NoError(t, err)
+		require.Len(t, names, 1)
+		require.Equal(t, registry.PeerName{Peer: "police", Encoding: "GB 18030", Bytes: []byte("\xd7\xbf\xc2\xea"), Stamp: names[0].Stamp}, names[0], "the bytes of the file")
 
 		answer := "XXBH,GONGANSTATUS\n" + persons[0].ID.String() + ",02\n" +
 			persons[1].ID.String() + ",77\n" + uuid.NewString() + ",02\nx,02\n"
