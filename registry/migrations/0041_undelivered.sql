@@ -12,5 +12,8 @@ CREATE TABLE undelivered (
     PRIMARY KEY (message_id, peer)
 );
 
+-- Messages that wait name the status as the mapping tables do.
+UPDATE outbox SET body = replace(body, '"status":', '"cardStatus":') WHERE topic = 'card.status' AND handed_at IS NULL;
+
 -- +goose Down
 DROP TABLE undelivered;
