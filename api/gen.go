@@ -836,6 +836,16 @@ func (e UnmaskingFields) Valid() bool {
 	}
 }
 
+// AccountAt defines model for AccountAt.
+type AccountAt struct {
+	AccountMasked string `json:"accountMasked"`
+	Bank          string `json:"bank"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made  Made   `json:"made"`
+	State string `json:"state"`
+}
+
 // Address defines model for Address.
 type Address struct {
 	AddressMasked string `json:"addressMasked"`
@@ -1029,14 +1039,17 @@ type Card struct {
 
 // CardAt 卡的各个状态 each dimension of a card's state
 type CardAt struct {
-	By         string             `json:"by"`
-	Chip       string             `json:"chip"`
-	Custody    string             `json:"custody"`
-	From       time.Time          `json:"from"`
-	Id         openapi_types.UUID `json:"id"`
-	Ministry   string             `json:"ministry"`
-	Number     string             `json:"number"`
-	Production string             `json:"production"`
+	By      string             `json:"by"`
+	Chip    string             `json:"chip"`
+	Custody string             `json:"custody"`
+	From    time.Time          `json:"from"`
+	Id      openapi_types.UUID `json:"id"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made       Made   `json:"made"`
+	Ministry   string `json:"ministry"`
+	Number     string `json:"number"`
+	Production string `json:"production"`
 
 	// Status AAZ502
 	Status string `json:"status"`
@@ -1303,6 +1316,9 @@ type Insured struct {
 	// Kind 险种
 	Kind string `json:"kind"`
 
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made *Made `json:"made,omitempty"`
+
 	// Place 参保地
 	Place string       `json:"place"`
 	Since *string      `json:"since,omitempty"`
@@ -1332,6 +1348,14 @@ type InvalidCardList struct {
 
 	// Signed the same page with its time (issuedAt) and since, as a JWS signed by the province
 	Signed string `json:"signed"`
+}
+
+// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+type Made struct {
+	By     string    `json:"by"`
+	From   time.Time `json:"from"`
+	On     string    `json:"on"`
+	Reason string    `json:"reason"`
 }
 
 // Merge defines model for Merge.
@@ -1694,9 +1718,13 @@ type PersonLife string
 
 // PersonAt defines model for PersonAt.
 type PersonAt struct {
-	Cards   []CardAt  `json:"cards"`
-	Insured []Insured `json:"insured"`
-	Person  Person    `json:"person"`
+	Accounts []AccountAt `json:"accounts"`
+	Cards    []CardAt    `json:"cards"`
+	Insured  []Insured   `json:"insured"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made   Made   `json:"made"`
+	Person Person `json:"person"`
 }
 
 // PersonDetails defines model for PersonDetails.
@@ -1834,6 +1862,21 @@ type ResponseAPDU = string
 // Reversal defines model for Reversal.
 type Reversal struct {
 	Reason string `json:"reason"`
+}
+
+// Rule defines model for Rule.
+type Rule struct {
+	Content string `json:"content"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made    Made   `json:"made"`
+	Name    string `json:"name"`
+	Version int64  `json:"version"`
+}
+
+// RuleList defines model for RuleList.
+type RuleList struct {
+	Rules []Rule `json:"rules"`
 }
 
 // SignIn defines model for SignIn.
@@ -2438,6 +2481,12 @@ type PlacesParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// RulesParams defines parameters for Rules.
+type RulesParams struct {
+	// At default now
+	At *time.Time `form:"at,omitempty" json:"at,omitempty"`
+}
+
 // StockViewParams defines parameters for StockView.
 type StockViewParams struct {
 	// Place an institution
@@ -2731,6 +2780,9 @@ type ServerInterface interface {
 	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
 	// (GET /v1/places)
 	Places(ctx echo.Context, params PlacesParams) error
+	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
+	// (GET /v1/rules)
+	Rules(ctx echo.Context, params RulesParams) error
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx echo.Context) error
@@ -3797,6 +3849,24 @@ func (w *ServerInterfaceWrapper) Places(ctx echo.Context) error {
 	return err
 }
 
+// Rules converts echo context to params.
+func (w *ServerInterfaceWrapper) Rules(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RulesParams
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", ctx.QueryParams(), &params.At, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter at: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Rules(ctx, params)
+	return err
+}
+
 // SignIn converts echo context to params.
 func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
 	var err error
@@ -4395,6 +4465,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/stock/destructions", wrapper.DestroyCards, options.OperationMiddlewares["destroyCards"]...)
 	router.POST(options.BaseURL+"/v1/stock/days", wrapper.CloseDay, options.OperationMiddlewares["closeDay"]...)
 	router.POST(options.BaseURL+"/v1/stock/incidents/:id/closing", wrapper.CloseIncident, options.OperationMiddlewares["closeIncident"]...)
+	router.GET(options.BaseURL+"/v1/rules", wrapper.Rules, options.OperationMiddlewares["rules"]...)
 
 }
 
@@ -5788,6 +5859,45 @@ func (response PlacesdefaultApplicationProblemPlusJSONResponse) VisitPlacesRespo
 	return err
 }
 
+type RulesRequestObject struct {
+	Params RulesParams
+}
+
+type RulesResponseObject interface {
+	VisitRulesResponse(w http.ResponseWriter) error
+}
+
+type Rules200JSONResponse RuleList
+
+func (response Rules200JSONResponse) VisitRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RulesdefaultApplicationProblemPlusJSONResponse) VisitRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignInRequestObject struct {
 	Body *SignInJSONRequestBody
 }
@@ -6638,6 +6748,9 @@ type StrictServerInterface interface {
 	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
 	// (GET /v1/places)
 	Places(ctx context.Context, request PlacesRequestObject) (PlacesResponseObject, error)
+	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
+	// (GET /v1/rules)
+	Rules(ctx context.Context, request RulesRequestObject) (RulesResponseObject, error)
 	// SignIn 登录 an operator signs in at this workstation
 	// (POST /v1/sign-in)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -8027,6 +8140,31 @@ func (sh *strictHandler) Places(ctx echo.Context, params PlacesParams) error {
 		return err
 	} else if validResponse, ok := response.(PlacesResponseObject); ok {
 		return validResponse.VisitPlacesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Rules operation middleware
+func (sh *strictHandler) Rules(ctx echo.Context, params RulesParams) error {
+	var request RulesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Rules(ctx.Request().Context(), request.(RulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Rules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RulesResponseObject); ok {
+		return validResponse.VisitRulesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

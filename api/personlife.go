@@ -78,17 +78,53 @@ func (s *Server) PersonAt(ctx context.Context, request PersonAtRequestObject) (P
 	if err != nil {
 		return nil, err
 	}
-	answer := PersonAt200JSONResponse{Person: s.personView(person), Insured: make([]Insured, len(insured)), Cards: make([]CardAt, len(cards))}
+	accounts, err := s.db.AccountsAt(ctx, request.Id, at)
+	if err != nil {
+		return nil, err
+	}
+	answer := PersonAt200JSONResponse{
+		Person: s.personView(person), Made: made(person.Stamp), Insured: make([]Insured, len(insured)), Cards: make([]CardAt, len(cards)),
+		Accounts: make([]AccountAt, len(accounts)),
+	}
 	for i, in := range insured {
-		answer.Insured[i] = Insured{Kind: in.Kind, Place: in.Place, State: InsuredState(in.State), Since: optional(dateText(in.Since)), Until: optional(dateText(in.Until))}
+		answer.Insured[i] = Insured{Kind: in.Kind, Place: in.Place, State: InsuredState(in.State), Since: optional(dateText(in.Since)), Until: optional(dateText(in.Until)), Made: new(made(in.Stamp))}
 	}
 	for i, c := range cards {
 		answer.Cards[i] = CardAt{
 			Id: c.ID, Number: c.Number, Status: c.Status, Production: c.Production, Custody: c.Custody, Chip: c.Chip,
-			Ministry: c.Ministry, By: c.Stamp.By, From: c.Stamp.At.UTC(),
+			Ministry: c.Ministry, By: c.Stamp.By, From: c.Stamp.At.UTC(), Made: made(c.Stamp),
 		}
 	}
+	for i, a := range accounts {
+		answer.Accounts[i] = AccountAt{Bank: a.Bank, AccountMasked: maskAccount(a.Account), State: a.State, Made: made(a.Stamp)}
+	}
 	return answer, s.db.RecordRead(ctx, callerOf(ctx).actor(), purposeAt, request.Id)
+}
+
+// made says who made a row what it is.
+func made(stamp registry.Stamp) Made {
+	return Made{From: stamp.At.UTC(), By: stamp.By, On: stamp.On, Reason: stamp.Reason}
+}
+
+// maskAccount leaves the last four digits.
+func maskAccount(account string) string {
+	shown := max(0, len(account)-4)
+	return strings.Repeat("*", shown) + account[shown:]
+}
+
+// Rules implements StrictServerInterface (规则版本).
+func (s *Server) Rules(ctx context.Context, request RulesRequestObject) (RulesResponseObject, error) {
+	rules, err := s.db.RulesAt(ctx, deref(request.Params.At, s.db.Now()))
+	if err != nil {
+		return nil, err
+	}
+	answer := Rules200JSONResponse{Rules: make([]Rule, len(rules))}
+	for i, r := range rules {
+		answer.Rules[i] = Rule{
+			Name: r.Name, Version: r.Version, Content: r.Content, Made: Made{From: r.Since.UTC(), By: r.By, On: r.On, Reason: r.Reason},
+		}
+	}
+	return answer, nil
 }
 
 func dateText(date gb.Date) string {

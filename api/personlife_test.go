@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"onecard/registry"
 )
 
 // enter registers a resident of Xining's 城东区 and returns the answer.
@@ -18,6 +20,22 @@ func (w *world) enter(key, number, name, phone string) Person {
 	got := w.do(call{method: "POST", path: "/v1/persons", as: clerk, key: key, body: body})
 	require.Equal(w.t, http.StatusCreated, got.status, got.body)
 	return decode[Person](w.t, got)
+}
+
+var afar = registry.Actor{Operator: "op-9", Workstation: "ws-9", Place: "630102"}
+
+// insuredAs records how a resident is insured.
+func (w *world) insuredAs(person uuid.UUID, kind, state string) {
+	w.t.Helper()
+	require.NoError(w.t, w.db.InTx(w.t.Context(), afar, func(tx *registry.Tx) error {
+		return tx.Insure(person, registry.Insured{Kind: kind, Place: "630102", State: state}, state+" since today")
+	}))
+}
+
+func (w *world) keepRules(text string) {
+	w.t.Helper()
+	_, err := w.db.KeepRules(w.t.Context(), afar, "start", map[string]string{"issuance": text})
+	require.NoError(w.t, err)
 }
 
 func (w *world) look(text string) PersonList {
@@ -79,6 +97,32 @@ func TestPersonLife(t *testing.T) {
 		require.Equal(t, reviewer, history.Versions[1].By)
 		at := w.do(call{method: "GET", path: path + "/at?instant=" + url.QueryEscape(start.Format(time.RFC3339)), as: reviewer})
 		require.Equal(t, "桑杰卓玛", decode[PersonAt](t, at).Person.Name)
+		require.Equal(t, clerk, decode[PersonAt](t, at).Made.By)
+		w.insuredAs(first.Id, "medical", "insured")
+		w.clock.Advance(time.Minute)
+		between := w.clock.Now()
+		w.clock.Advance(time.Minute)
+		w.insuredAs(first.Id, "medical", "suspended")
+		for instant, want := range map[time.Time]string{between: "insured", w.clock.Now(): "suspended"} {
+			at = w.do(call{method: "GET", path: path + "/at?instant=" + url.QueryEscape(instant.Format(time.RFC3339)), as: reviewer})
+			stood := decode[PersonAt](t, at).Insured
+			require.Len(t, stood, 1)
+			require.EqualValues(t, want, stood[0].State)
+			require.Equal(t, Made{From: stood[0].Made.From, By: "op-9", On: "ws-9", Reason: want + " since today"}, *stood[0].Made)
+		}
+		w.keepRules("one")
+		w.clock.Advance(time.Minute)
+		past := w.clock.Now()
+		w.clock.Advance(time.Minute)
+		w.keepRules("two")
+		for query, want := range map[string]string{"": "two", "?at=" + url.QueryEscape(past.Format(time.RFC3339)): "one"} {
+			rules := decode[RuleList](t, w.do(call{method: "GET", path: "/v1/rules" + query, as: reviewer})).Rules
+			require.Len(t, rules, 1)
+			require.Equal(t, want, rules[0].Content)
+			require.Equal(t, "ws-9", rules[0].Made.On)
+		}
+		require.Equal(t, http.StatusForbidden, w.do(call{method: "GET", path: "/v1/rules", as: clerk}).status)
+		require.Equal(t, http.StatusBadRequest, w.do(call{method: "GET", path: "/v1/rules?at=yesterday", as: reviewer}).status)
 
 		queue := decode[DuplicateList](t, w.do(call{method: "GET", path: "/v1/duplicates", as: reviewer}))
 		require.Len(t, queue.Duplicates, 1)

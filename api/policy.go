@@ -96,6 +96,7 @@ var policy = map[string]access{
 	"closeDay":           {operator, keeper},
 	"closeIncident":      {operator, []string{registry.RoleSupervisor}},
 	// Who may use which service with which key says exchange/authentication/policy.yaml.
+	"rules":               {operator, []string{registry.RoleSupervisor}},
 	"authenticate":        {level: terminal},
 	"authenticateMessage": {level: terminal},
 }

@@ -19,6 +19,9 @@ import (
 //go:embed routes.yaml
 var defaultRoutes []byte
 
+// RoutesText returns the text of the routes as shipped.
+func RoutesText() []byte { return slices.Clone(defaultRoutes) }
+
 // DefaultRoutes returns the routes of the province as shipped.
 func DefaultRoutes() (*Routes, error) { return ParseRoutes(defaultRoutes) }
 

@@ -20,6 +20,9 @@ import (
 //go:embed policy.yaml
 var defaultPolicies []byte
 
+// DefaultPolicies returns the text of the parameters as shipped.
+func DefaultPolicies() []byte { return slices.Clone(defaultPolicies) }
+
 // Policy is the parameters of issuance for a place from a day on (发卡参数). The
 // number of attempts at the holder's PIN is the chip's and stands in its
 // profile.

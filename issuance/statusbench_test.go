@@ -144,9 +144,9 @@ UPDATE b_cards SET status = CASE status WHEN '1' THEN '4' ELSE '1' END, version 
 INSERT INTO b_log VALUES (gen_random_uuid(), gen_random_uuid(), 'reportTemporaryLoss', '1', '4', '', 'caiwang', 'W-1', now());
 UPDATE b_sequence SET next = next + 1 WHERE name = 'invalid';
 INSERT INTO b_invalid SELECT next, gen_random_uuid(), '00000000000000000000000000000001', 'X00000001', '4', now() FROM b_sequence WHERE name = 'invalid';
-INSERT INTO b_outbox VALUES (gen_random_uuid(), now(), 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","status":"4","event":"reportTemporaryLoss","at":"2026-03-02T01:00:00Z"}', NULL);
+INSERT INTO b_outbox VALUES (gen_random_uuid(), now(), 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","cardStatus":"4","event":"reportTemporaryLoss","at":"2026-03-02T01:00:00Z"}', NULL);
 INSERT INTO b_deliveries (id, peer, rank, topic, place, subject, body, state, at, next_at)
-  SELECT gen_random_uuid(), peer, rank, 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","status":"4","event":"reportTemporaryLoss","version":3,"at":"2026-03-02T01:00:00Z"}', 'waiting', now(), now()
+  SELECT gen_random_uuid(), peer, rank, 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","cardStatus":"4","event":"reportTemporaryLoss","version":3,"at":"2026-03-02T01:00:00Z"}', 'waiting', now(), now()
   FROM (VALUES ('bank', 3), ('ministry', 4), ('holder', 5)) peers (peer, rank);
 INSERT INTO b_audit SELECT chain, seq + 1, now(), 'caiwang', 'W-1', '630102', 'card.reportTemporaryLoss', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"from":"1","to":"4"}', seq, sha256('1'), sha256('2') FROM b_heads WHERE chain = lpad((:chain)::text, 6, '0') FOR UPDATE;
 UPDATE b_heads SET seq = seq + 1, hash = sha256('2'), proof = sha256('3') WHERE chain = lpad((:chain)::text, 6, '0');

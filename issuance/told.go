@@ -15,11 +15,11 @@ import (
 )
 
 // StatusMessage is what peers are told when a card's status (AAZ502) has
-// changed.
+// changed, under the field names of package indicator.
 type StatusMessage struct {
 	CardNumber   string    `json:"cardNumber"` // AAZ500
 	ChipID       string    `json:"chipId"`     // AAZ501
-	Status       string    `json:"status"`     // AAZ502
+	Status       string    `json:"cardStatus"` // AAZ502
 	Event        string    `json:"event"`
 	Version      int64     `json:"version"` // of the card: a later one is newer
 	Consequences []string  `json:"consequences,omitempty"`

@@ -11,6 +11,8 @@ import (
 type PeerCheck struct {
 	Name   string // for the audit log
 	Topic  string
+	Answer string // topic of the answer
+	Field  string // our name of the state in it
 	column string
 	first  string
 	// States are those that the answer may give, by code.
@@ -21,10 +23,10 @@ type PeerCheck struct {
 // comparison are those in use at another province; the ministry's interface is
 // not public, its states are this platform's own.
 var (
-	Police = PeerCheck{Name: "police", Topic: TopicPoliceCheck, column: "police_state", first: "00", States: map[string]string{
+	Police = PeerCheck{Name: "police", Topic: TopicPoliceCheck, Answer: TopicPoliceResult, Field: "policeState", column: "police_state", first: "00", States: map[string]string{
 		"01": "更新 updated", "02": "一致 the same", "03": "异常 differs", "04": "无数据 no data",
 	}}
-	Ministry = PeerCheck{Name: "ministry", Topic: TopicMinistryCheck, column: "ministry_state", first: "unsent", States: map[string]string{
+	Ministry = PeerCheck{Name: "ministry", Topic: TopicMinistryCheck, Answer: TopicMinistryResult, Field: "ministryState", column: "ministry_state", first: "unsent", States: map[string]string{
 		"accepted": "无重复 no other card", "duplicate": "他处有卡 has a card elsewhere", "rejected": "退回 rejected", "unknown": "未知 unknown",
 	}}
 )

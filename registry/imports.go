@@ -47,8 +47,8 @@ func (Import) TableName() string { return "imports" }
 // BeginImport begins to take over a file, or takes up again what was stopped.
 // The file is known by mapping and digest: what was done is done, and comes
 // back with State done. owner is this process; while another shows progress
-// the answer is ErrImporting.
-func (db *DB) BeginImport(ctx context.Context, actor Actor, mapping, place string, digest []byte, size int64, owner string) (Import, error) {
+// the answer is ErrImporting, unless gone says that it has ended.
+func (db *DB) BeginImport(ctx context.Context, actor Actor, mapping, place string, digest []byte, size int64, owner string, gone func(owner string) bool) (Import, error) {
 	persons, err := db.CountPersons(ctx)
 	if err != nil {
 		return Import{}, err
@@ -71,7 +71,7 @@ func (db *DB) BeginImport(ctx context.Context, actor Actor, mapping, place strin
 		if err := find.Take(&current).Error; err != nil {
 			return err
 		}
-		if current.State == "running" && current.LeaseOwner != owner && tx.now.Before(current.LeaseUntil) {
+		if current.State == "running" && current.LeaseOwner != owner && tx.now.Before(current.LeaseUntil) && (gone == nil || !gone(current.LeaseOwner)) {
 			return ErrImporting
 		}
 		take := tx.gorm.Model(&Import{}).Where("id = ?", current.ID).Updates(map[string]any{"lease_owner": owner, "lease_until": tx.now.Add(importLease)})

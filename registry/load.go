@@ -33,6 +33,7 @@ type BankAccount struct {
 	Bank    string // code of the bank
 	Account string
 	State   string // preopened, active, oral-loss, written-loss, frozen, closed
+	Stamp   Stamp  // of one that is on record
 }
 
 // Loaded says what became of a row.

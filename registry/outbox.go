@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 )
 
 // What peers are told of, and what they answer (消息主题).
@@ -79,7 +80,12 @@ type Incoming struct {
 	Peer  string
 	ID    uuid.UUID
 	Topic string
-	Body  []byte // JSON
+	// Record is what it says under our own field names; Unread why it could not be
+	// read as such.
+	Record map[string]string
+	Unread error
+	// Body is what it says as it was sent, for topics of other packages: see Taker.
+	Body []byte
 }
 
 // receivedRow is a row of received.
@@ -141,27 +147,79 @@ func (db *DB) Take(ctx context.Context, place string, m Incoming, takers map[str
 	return outcome, err
 }
 
-// comparison is the answer to a check of a person.
-type comparison struct {
-	Person uuid.UUID `json:"person"`
-	State  string    `json:"state"`
-}
-
 // receive does what a message says.
 func (tx *Tx) receive(m Incoming) error {
-	var check PeerCheck
-	switch m.Topic {
-	case TopicPoliceResult:
-		check = Police
-	case TopicMinistryResult:
-		check = Ministry
-	default:
-		return &FieldError{Field: "topic", ZH: "不是可接收的主题", EN: "not a topic that is taken"}
+	if m.Unread != nil {
+		return m.Unread
 	}
-	var answer comparison
-	if err := json.Unmarshal(m.Body, &answer); err != nil {
-		return &FieldError{Field: "body", ZH: "应为含 person 和 state 的 JSON", EN: "JSON with person and state"}
+	for _, check := range []PeerCheck{Police, Ministry} {
+		if check.Answer != m.Topic {
+			continue
+		}
+		person, err := uuid.Parse(m.Record["person"])
+		if err != nil {
+			return &FieldError{Field: "person", ZH: "应为所问人员的编号", EN: "the id of the person who was asked about"}
+		}
+		_, err = tx.RecordCheck(check, person, m.Record[check.Field], "peer:"+m.Peer)
+		return err
 	}
-	_, err := tx.RecordCheck(check, answer.Person, answer.State, "peer:"+m.Peer)
-	return err
+	return &FieldError{Field: "topic", ZH: "不是可接收的主题", EN: "not a topic that is taken"}
+}
+
+// Undelivered is a message that a peer could not be told: its mapping table has
+// no way to say it. It holds no value.
+type Undelivered struct {
+	Message uuid.UUID `gorm:"column:message_id;primaryKey"`
+	Peer    string    `gorm:"column:peer;primaryKey"`
+	Topic   string    `gorm:"column:topic"`
+	Subject string    `gorm:"column:subject"`
+	Why     string    `gorm:"column:why"`
+	At      time.Time `gorm:"column:at"`
+}
+
+// TableName implements gorm's schema.Tabler.
+func (Undelivered) TableName() string { return "undelivered" }
+
+// Withhold puts messages on record that peers could not be told.
+func (db *DB) Withhold(ctx context.Context, place string, messages []Undelivered) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	return db.InTx(ctx, Actor{Operator: "exchange", Place: place}, func(tx *Tx) error {
+		for _, m := range messages {
+			m.At = tx.now
+			made := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&m)
+			if made.Error != nil {
+				return made.Error
+			}
+			if err := tx.Audit("message.withheld", "message:"+m.Message.String(), map[string]string{"peer": m.Peer, "topic": m.Topic, "why": m.Why}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Withheld returns what peers could not be told, in the order of its making.
+func (db *DB) Withheld(ctx context.Context) (messages []Undelivered, err error) {
+	return messages, db.Read(ctx).Order("message_id, peer").Find(&messages).Error
+}
+
+// TellAgain lets all that peers could not be told be handed over once more, and
+// returns how many messages these are. Who has a message already does not get it
+// twice.
+func (db *DB) TellAgain(ctx context.Context, actor Actor) (n int64, err error) {
+	err = db.InTx(ctx, actor, func(tx *Tx) error {
+		waiting := tx.gorm.Model(&Undelivered{}).Distinct("message_id")
+		again := tx.gorm.Model(&Outgoing{}).Where("id IN (?)", waiting).Update("handed_at", nil)
+		if again.Error != nil {
+			return again.Error
+		}
+		n = again.RowsAffected
+		if err := tx.gorm.Where("1 = 1").Delete(&Undelivered{}).Error; err != nil {
+			return err
+		}
+		return tx.Audit("messages.again", "outbox", map[string]string{"messages": fmt.Sprint(n)})
+	})
+	return n, err
 }

@@ -837,6 +837,16 @@ func (e UnmaskingFields) Valid() bool {
 	}
 }
 
+// AccountAt defines model for AccountAt.
+type AccountAt struct {
+	AccountMasked string `json:"accountMasked"`
+	Bank          string `json:"bank"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made  Made   `json:"made"`
+	State string `json:"state"`
+}
+
 // Address defines model for Address.
 type Address struct {
 	AddressMasked string `json:"addressMasked"`
@@ -1030,14 +1040,17 @@ type Card struct {
 
 // CardAt 卡的各个状态 each dimension of a card's state
 type CardAt struct {
-	By         string             `json:"by"`
-	Chip       string             `json:"chip"`
-	Custody    string             `json:"custody"`
-	From       time.Time          `json:"from"`
-	Id         openapi_types.UUID `json:"id"`
-	Ministry   string             `json:"ministry"`
-	Number     string             `json:"number"`
-	Production string             `json:"production"`
+	By      string             `json:"by"`
+	Chip    string             `json:"chip"`
+	Custody string             `json:"custody"`
+	From    time.Time          `json:"from"`
+	Id      openapi_types.UUID `json:"id"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made       Made   `json:"made"`
+	Ministry   string `json:"ministry"`
+	Number     string `json:"number"`
+	Production string `json:"production"`
 
 	// Status AAZ502
 	Status string `json:"status"`
@@ -1304,6 +1317,9 @@ type Insured struct {
 	// Kind 险种
 	Kind string `json:"kind"`
 
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made *Made `json:"made,omitempty"`
+
 	// Place 参保地
 	Place string       `json:"place"`
 	Since *string      `json:"since,omitempty"`
@@ -1333,6 +1349,14 @@ type InvalidCardList struct {
 
 	// Signed the same page with its time (issuedAt) and since, as a JWS signed by the province
 	Signed string `json:"signed"`
+}
+
+// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+type Made struct {
+	By     string    `json:"by"`
+	From   time.Time `json:"from"`
+	On     string    `json:"on"`
+	Reason string    `json:"reason"`
 }
 
 // Merge defines model for Merge.
@@ -1695,9 +1719,13 @@ type PersonLife string
 
 // PersonAt defines model for PersonAt.
 type PersonAt struct {
-	Cards   []CardAt  `json:"cards"`
-	Insured []Insured `json:"insured"`
-	Person  Person    `json:"person"`
+	Accounts []AccountAt `json:"accounts"`
+	Cards    []CardAt    `json:"cards"`
+	Insured  []Insured   `json:"insured"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made   Made   `json:"made"`
+	Person Person `json:"person"`
 }
 
 // PersonDetails defines model for PersonDetails.
@@ -1835,6 +1863,21 @@ type ResponseAPDU = string
 // Reversal defines model for Reversal.
 type Reversal struct {
 	Reason string `json:"reason"`
+}
+
+// Rule defines model for Rule.
+type Rule struct {
+	Content string `json:"content"`
+
+	// Made 谁在何时何处为何 who made it so, when, at which workstation and why
+	Made    Made   `json:"made"`
+	Name    string `json:"name"`
+	Version int64  `json:"version"`
+}
+
+// RuleList defines model for RuleList.
+type RuleList struct {
+	Rules []Rule `json:"rules"`
 }
 
 // SignIn defines model for SignIn.
@@ -2437,6 +2480,12 @@ type PlacesParams struct {
 
 	// Limit default 50
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RulesParams defines parameters for Rules.
+type RulesParams struct {
+	// At default now
+	At *time.Time `form:"at,omitempty" json:"at,omitempty"`
 }
 
 // StockViewParams defines parameters for StockView.
@@ -3066,6 +3115,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/places (the `Places` operationId).
 	Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
+	//
+	// Corresponds with GET /v1/rules (the `Rules` operationId).
+	Rules(ctx context.Context, params *RulesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignInWithBody 登录 an operator signs in at this workstation
 	//
@@ -4182,6 +4236,21 @@ func (c *Client) Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, 
 // Corresponds with GET /v1/places (the `Places` operationId).
 func (c *Client) Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPlacesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Rules 规则版本 the rules as they stood at an instant, with who had made them so
+//
+// Corresponds with GET /v1/rules (the `Rules` operationId).
+func (c *Client) Rules(ctx context.Context, params *RulesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRulesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6636,6 +6705,60 @@ func NewPlacesRequest(server string, params *PlacesParams) (*http.Request, error
 	return req, nil
 }
 
+// NewRulesRequest constructs an http.Request for the Rules method
+func NewRulesRequest(server string, params *RulesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rules")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.At != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "at", *params.At, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSignInRequest calls the generic SignIn builder with application/json body
 func NewSignInRequest(server string, body SignInJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -8021,6 +8144,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/places (the `Places` operationId).
 	PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error)
+
+	// RulesWithResponse 规则版本 the rules as they stood at an instant, with who had made them so
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/rules (the `Rules` operationId).
+	RulesWithResponse(ctx context.Context, params *RulesParams, reqEditors ...RequestEditorFn) (*RulesResponse, error)
 
 	// SignInWithBodyWithResponse 登录 an operator signs in at this workstation
 	//
@@ -9917,6 +10047,54 @@ func (r PlacesResponse) ContentType() string {
 	return ""
 }
 
+type RulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RulesResponse) GetJSON200() *RuleList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RulesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RulesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SignInResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11539,6 +11717,19 @@ func (c *ClientWithResponses) PlacesWithResponse(ctx context.Context, params *Pl
 	return ParsePlacesResponse(rsp)
 }
 
+// RulesWithResponse 规则版本 the rules as they stood at an instant, with who had made them so
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/rules (the `Rules` operationId).
+func (c *ClientWithResponses) RulesWithResponse(ctx context.Context, params *RulesParams, reqEditors ...RequestEditorFn) (*RulesResponse, error) {
+	rsp, err := c.Rules(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRulesResponse(rsp)
+}
+
 // SignInWithBodyWithResponse 登录 an operator signs in at this workstation
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13083,6 +13274,39 @@ func ParsePlacesResponse(rsp *http.Response) (*PlacesResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest PlaceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRulesResponse parses an HTTP response from a RulesWithResponse call
+func ParseRulesResponse(rsp *http.Response) (*RulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

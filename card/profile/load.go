@@ -46,6 +46,30 @@ func LoadWith(directory string) ([]*Profile, error) {
 	return profiles, nil
 }
 
+// Texts returns the text of every file that [LoadWith] reads, and of the makers',
+// by name.
+func Texts(directory string) (map[string][]byte, error) {
+	texts := map[string][]byte{}
+	sources := []fs.FS{files, makerFiles}
+	if directory != "" {
+		sources = append(sources, os.DirFS(directory))
+	}
+	for _, source := range sources {
+		for _, pattern := range []string{"*.yaml", "*/*.yaml"} {
+			names, err := fs.Glob(source, pattern)
+			if err != nil {
+				return nil, fmt.Errorf("card profiles: %w", err)
+			}
+			for _, name := range names {
+				if texts[name], err = fs.ReadFile(source, name); err != nil {
+					return nil, fmt.Errorf("card profiles: %w", err)
+				}
+			}
+		}
+	}
+	return texts, nil
+}
+
 func load(from fs.FS, patterns ...string) (profiles []*Profile, err error) {
 	for _, pattern := range patterns {
 		if profiles, err = extend(profiles, from, pattern); err != nil {

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 	"onecard/api/pki"
 	"onecard/issuance/bank"
 	"onecard/registry"
+	"onecard/registry/indicator"
 	"onecard/registry/intake"
-	"onecard/registry/peername"
 	"onecard/registry/stores"
 )
 
@@ -28,6 +29,7 @@ import (
 type storesConfig struct {
 	Exchange string `koanf:"exchange"` // 交换库: sqlite:FILE or postgres://…
 	Decision string `koanf:"decision"` // 决策库
+	Tables   string `koanf:"tables"`   // directory of mapping tables that stand before those built in
 	Listen   string `koanf:"listen"`   // address of the peers' interface
 }
 
@@ -62,7 +64,9 @@ type exchangePeerCommand struct {
 	Topics []string `help:"What it is told: card.status, police.check, ministry.check. 可取的主题。"`
 	Sends  []string `help:"What it may send: police.result, ministry.result, bank.account. 可发的主题。"`
 	Places []string `help:"Of which places: codes or their beginnings; default all. 地区。"`
-	Out    string   `required:"" type:"path" placeholder:"DIR" help:"Directory for its certificate and key. 证书和私钥的存放目录。"`
+	// Mapping is the name of its mapping table.
+	Mapping string `help:"Its mapping table (onecard mapping lists them); default the one of its name. 对照表。"`
+	Out     string `required:"" type:"path" placeholder:"DIR" help:"Directory for its certificate and key. 证书和私钥的存放目录。"`
 }
 
 // Run enters a peer and makes its certificate, in place of any earlier one.
@@ -70,6 +74,19 @@ func (c *exchangePeerCommand) Run(ctx context.Context, out streams) error {
 	config, err := load(c.Config, os.Environ, c.given())
 	if err != nil {
 		return err
+	}
+	tables, err := config.tables()
+	if err != nil {
+		return err
+	}
+	table, err := tableNamed(tables, cmp.Or(c.Mapping, c.Name))
+	if err != nil {
+		return err
+	}
+	for _, topic := range slices.Concat(c.Topics, c.Sends) {
+		if _, err := table.Columns(topic); err != nil {
+			return err
+		}
 	}
 	authority, err := pki.Open(config.pkiDir(), config.Names, time.Now)
 	if err != nil {
@@ -92,7 +109,7 @@ func (c *exchangePeerCommand) Run(ctx context.Context, out streams) error {
 	if err := enrolment.WriteFiles(c.Out); err != nil {
 		return err
 	}
-	if err := exchange.PutPeer(ctx, stores.Peer{Name: c.Name, Certificate: certificate, Topics: c.Topics, Sends: c.Sends, Places: c.Places}); err != nil {
+	if err := exchange.PutPeer(ctx, stores.Peer{Name: c.Name, Certificate: certificate, Topics: c.Topics, Sends: c.Sends, Places: c.Places, Mapping: c.Mapping}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out.Out, "外部单位 %s 已登记，证书在 %s\npeer %s is entered, its certificate is in %s\n", c.Name, c.Out, c.Name, c.Out)
@@ -176,42 +193,33 @@ func (p *platform) carry(ctx context.Context, banks *bank.Service) error {
 		p.logger.WarnContext(ctx, "没有交换库，消息留在待发表 no exchange store, messages wait", "error", err)
 		return nil
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped while it was being opened
+	}
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
-	p.flow(exchange, banks).Run(ctx, exchangePause)
+	tables, err := p.config.tables()
+	if err != nil {
+		return errors.Join(err, exchange.Close())
+	}
+	p.flow(exchange, tables, banks).Run(ctx, exchangePause)
 	return exchange.Close()
 }
 
-func (p *platform) flow(exchange *stores.Exchange, banks *bank.Service) *stores.Flow {
+func (p *platform) flow(exchange *stores.Exchange, tables indicator.Tables, banks *bank.Service) *stores.Flow {
 	return &stores.Flow{
-		Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
+		Tables: tables, Production: p.db, Exchange: exchange, Province: province, Certificate: p.authority.Exchange, Logger: p.logger,
 		Takers: bankTakers(banks),
-		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
+		Bodies: map[string]stores.Compose{
 			registry.TopicPoliceCheck: p.askAbout, registry.TopicMinistryCheck: p.askAbout,
 		},
 	}
 }
 
-// about is what an authority is asked about a person.
-type about struct {
-	Person   uuid.UUID `json:"person"`
-	IDType   string    `json:"idType"`
-	IDNumber string    `json:"idNumber"` // AAC002 or AAC147
-	Name     string    `json:"name"`     // AAC003
-	// The name as the peer's record takes it.
-	NameEncoding string `json:"nameEncoding"`
-	NameBytes    []byte `json:"nameBytes"`
-	NameCut      bool   `json:"nameCut,omitempty"`
-
-	Sex   string `json:"sex"`   // AAC004
-	Birth string `json:"birth"` // AAC006
-	Place string `json:"place"` // AAB301
-}
-
 // askAbout makes the message about a person; that it was told, and under which
 // bytes, is on record before it leaves.
-func (p *platform) askAbout(ctx context.Context, peer string, m registry.Outgoing) ([]byte, error) {
+func (p *platform) askAbout(ctx context.Context, peer string, table *indicator.Table, m registry.Outgoing) ([]byte, error) {
 	_, text, _ := strings.Cut(m.Subject, ":")
 	id, err := uuid.Parse(text)
 	if err != nil {
@@ -221,24 +229,28 @@ func (p *platform) askAbout(ctx context.Context, peer string, m registry.Outgoin
 	if err != nil {
 		return nil, err
 	}
-	told, name, err := peername.For(peer, person.Name)
+	record := indicator.OfPerson(person)
+	body, err := table.Encode(m.Topic, record)
+	if err != nil {
+		return nil, err
+	}
+	name, named, err := table.NameBytes(m.Topic, peer, record)
 	if err != nil {
 		return nil, err
 	}
 	actor := registry.Actor{Operator: "exchange", Place: m.Place}
 	err = p.db.InTx(ctx, actor, func(tx *registry.Tx) error {
-		if err := tx.TellName(id, told, m.Topic+" "+m.ID.String()); err != nil {
-			return err
+		if named {
+			if err := tx.TellName(id, name, m.Topic+" "+m.ID.String()); err != nil {
+				return err
+			}
 		}
 		return tx.Audit("person.told", m.Subject, map[string]string{"topic": m.Topic, "message": m.ID.String(), "peer": peer})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(about{
-		Person: person.ID, IDType: person.IDType, IDNumber: person.Number(), Name: name, NameEncoding: told.Encoding, NameBytes: told.Bytes,
-		NameCut: told.Cut, Sex: string(person.Sex), Birth: person.Birth.String(), Place: person.Place,
-	})
+	return body, nil
 }
 
 // decide takes the facts of each day that is over into the decision store while
@@ -248,6 +260,9 @@ func (p *platform) decide(ctx context.Context) error {
 	if errors.Is(err, errNoStore) {
 		p.logger.WarnContext(ctx, "没有决策库 no decision store", "error", err)
 		return nil
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped while it was being opened
 	}
 	if err != nil {
 		return unlessStopped(ctx, err)
@@ -311,6 +326,8 @@ type checkCommand struct {
 	Out    string `xor:"way" required:"" type:"path" placeholder:"FILE" help:"Write who has not been checked. 导出待比对人员。"`
 	Result string `xor:"way" required:"" type:"existingfile" placeholder:"FILE" help:"Take the answers. 导入比对结果。"`
 	Place  string `default:"630000" help:"Division that it is done for. 地区。"`
+	// Mapping is the name of the mapping table.
+	Mapping string `help:"Mapping table of the file (onecard mapping lists them); default the one of that name. 对照表。"`
 }
 
 // Run gives residents out to be checked by another authority, or takes its
@@ -321,8 +338,16 @@ func (c *checkCommand) Run(ctx context.Context, out streams) error {
 		check = registry.Ministry
 	}
 	return c.withRecords(ctx, out, func(p *platform) error {
+		tables, err := p.config.tables()
+		if err != nil {
+			return err
+		}
+		table, err := tableNamed(tables, cmp.Or(c.Mapping, c.By))
+		if err != nil {
+			return err
+		}
 		if c.Result != "" {
-			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, c.Result, c.By+" "+time.Now().In(beijing).Format(time.DateOnly))
+			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, table, c.Result, c.By+" "+time.Now().In(beijing).Format(time.DateOnly))
 			for _, r := range refused {
 				fmt.Fprintf(out.Err, "第 %d 行 row: %v\n", r.Row, r.Err)
 			}
@@ -333,8 +358,11 @@ func (c *checkCommand) Run(ctx context.Context, out streams) error {
 		if err != nil {
 			return err
 		}
-		written, err := intake.WriteChecks(ctx, p.db, localActor(c.Place), check, file)
-		fmt.Fprintf(out.Out, "导出 %d 人 persons: %s\n", written, c.Out)
+		written, untold, err := intake.WriteChecks(ctx, p.db, localActor(c.Place), check, table, file)
+		for _, u := range untold {
+			fmt.Fprintf(out.Err, "未导出 not written: %s: %v\n", u.Person, u.Err)
+		}
+		fmt.Fprintf(out.Out, "导出 %d 人，未导出 %d 人 persons written, not written: %s\n", written, len(untold), c.Out)
 		return errors.Join(err, file.Close())
 	})
 }

@@ -21,6 +21,12 @@ var advice = []struct {
 }{
 	{syscall.EADDRINUSE, "地址已被占用", "the address is taken by another program",
 		"请停止占用它的程序，或用 --listen 换一个地址 stop that program, or choose another address with --listen"},
+	{registry.ErrDatabaseFull, "数据库空间已满", "the database has no space left",
+		"已导入的都在，未完成的一批没有写入；腾出空间后再次运行同一命令 what was taken over stays, the batch at hand was not written: make room and run the same command again"},
+	{syscall.ENOSPC, "磁盘已满", "the disk is full",
+		"已导入的都在，未完成的一批没有写入；腾出空间后再次运行同一命令 what was taken over stays, the batch at hand was not written: make room and run the same command again"},
+	{registry.ErrImporting, "同一文件正在导入", "the same file is being imported",
+		"请等它完成；如果那台机器已停，两分钟后再试 wait for it; if that machine has stopped, try again in two minutes"},
 	{syscall.EACCES, "没有权限", "permission denied",
 		"请检查目录的属主和权限 check who owns the directory"},
 	{registry.ErrDatabaseGone, "数据库连接不上", "the database cannot be reached",

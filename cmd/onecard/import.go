@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"onecard/registry"
@@ -20,7 +22,7 @@ type importCommand struct {
 	settings
 	File     string `arg:"" type:"existingfile" help:"CSV or .xlsx. 导出文件。"`
 	Mapping  string `required:"" help:"Layout of the system that the file is from: pension, medical, labour, talent, or a name in --mappings. 布局对照。"`
-	Mappings string `type:"existingdir" help:"Directory of further mappings with their tables.yaml. 布局对照目录。"`
+	Mappings string `type:"existingdir" help:"Directory of further mappings. 布局对照目录。"`
 	Rejects  string `help:"File for the rows that are refused (default: beside FILE). 拒收文件。"`
 	Sheet    string `help:"Sheet of an Excel file. 工作表。"`
 	Place    string `default:"630000" help:"Division that the import is made for. 导入地。"`
@@ -61,7 +63,7 @@ func (c *importCommand) Run(ctx context.Context, out streams) error {
 		host, _ := os.Hostname() // a name for the lease, whichever
 		run := intake.Run{
 			DB: p.db, Actor: localActor(c.Place), Mapping: mapping, Path: c.File, Rejects: rejects, Sheet: c.Sheet,
-			Temp: temp, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Report: reporter(out.Err),
+			Temp: temp, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Gone: gone(host), Report: reporter(out.Err),
 		}
 		done, err := run.Do(ctx)
 		switch {
@@ -75,6 +77,16 @@ func (c *importCommand) Run(ctx context.Context, out streams) error {
 		}
 		return summary(ctx, out.Out, p.db, done, rejects)
 	})
+}
+
+// gone says of an import's owner whether it was a process of this machine that
+// runs no more, such as one that was killed.
+func gone(host string) func(owner string) bool {
+	return func(owner string) bool {
+		where, number, _ := strings.Cut(owner, "/")
+		pid, err := strconv.Atoi(number)
+		return err == nil && where == host && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
 }
 
 func (c *importCommand) read() (map[string]*intake.Mapping, error) {

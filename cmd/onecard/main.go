@@ -61,6 +61,8 @@ type commands struct {
 	Exchange struct {
 		Serve exchangeServeCommand `cmd:"" help:"The peers' interface. 启动外部单位接口。"`
 		Peer  exchangePeerCommand  `cmd:"" help:"Enter a peer and make its certificate. 登记外部单位。"`
+
+		Undelivered exchangeUndeliveredCommand `cmd:"" help:"What peers could not be told. 未能转发的消息。"`
 	} `cmd:"" help:"The exchange store. 交换库。"`
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
@@ -84,6 +86,7 @@ type commands struct {
 		Peer      bankPeerCommand      `cmd:"" help:"The banks and their lines. 银行线路。"`
 	} `cmd:"" help:"Banks. 银行。"`
 	Inventory  inventoryCommand `cmd:"" help:"What every column holds, for how long, who reads it, how it is protected. 数据清单。"`
+	Mapping    mappingCommand   `cmd:"" help:"Print the mapping table of a peer: indicator codes and code values. 打印指标对照表。"`
 	Check      checkCommand     `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand    `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
 	Province   provinceCommand  `cmd:"" help:"Make up a province as the table of another system, for trials and measurements. 生成模拟全省数据。"`
@@ -94,6 +97,10 @@ type commands struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 		Face    faceCommand    `cmd:"" help:"The printed side of a card, as a PDF. 卡面。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Rules struct {
+		List rulesListCommand `cmd:"" default:"1" help:"List the versions of the rules. 列出规则版本。"`
+		At   rulesAtCommand   `cmd:"" help:"Print a rule as it stood at an instant. 打印某时点的规则。"`
+	} `cmd:"" help:"The rules by which the platform works, as they stood. 规则版本。"`
 	Batch    batchCommands   `cmd:"" help:"Cards made by a maker, in batches. 批量制卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may; or what has happened to a card or a person. 打印工作流程或办理经过。"`
 	Notices  noticesCommand  `cmd:"" help:"The messages to holders that wait for the short-message service. 待发短信。"`

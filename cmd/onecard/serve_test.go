@@ -19,6 +19,7 @@ import (
 	"onecard/api/client"
 	"onecard/api/pki"
 	"onecard/internal/pgtest"
+	"onecard/issuance"
 	"onecard/keys"
 	"onecard/registry"
 )
@@ -105,6 +106,14 @@ func TestServe(t *testing.T) {
 			out, printed := terminalWith("")
 			require.NoError(t, (&auditVerifyCommand{settings: s}).Run(t.Context(), out))
 			require.Contains(t, printed.String(), "审计记录完整")
+			out, printed = terminalWith("")
+			require.NoError(t, (&rulesListCommand{s}).Run(t.Context(), out))
+			require.Equal(t, 7, strings.Count(printed.String(), "平台启动"), "each rule once")
+			out, printed = terminalWith("")
+			require.NoError(t, (&rulesAtCommand{settings: s, Name: "issuance", Instant: time.Now()}).Run(t.Context(), out))
+			require.Equal(t, string(issuance.DefaultPolicies()), printed.String())
+			before := &rulesAtCommand{settings: s, Name: "issuance", Instant: time.Now().Add(-24 * time.Hour)}
+			require.ErrorIs(t, before.Run(t.Context(), out), registry.ErrNotFound)
 		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -60,6 +59,9 @@ func openPlatform(ctx context.Context, c config, logger *slog.Logger) (*platform
 	if err := p.assemble(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	if err := p.keepRules(ctx); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	return p, nil
 }
 
@@ -87,9 +89,9 @@ func (c config) issuancePolicies() (issuance.Policies, error) {
 	if c.Issuance == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(c.Issuance)
+	text, err := c.issuanceText()
 	if err != nil {
-		return nil, fmt.Errorf("%w: issuance: %w", errSetting, err)
+		return nil, err
 	}
 	policies, err := issuance.ParsePolicies(text)
 	if err != nil {

@@ -16,6 +16,9 @@ import (
 //go:embed policy.yaml
 var defaultPolicies []byte
 
+// PolicyText returns the text of the rights and limits as shipped.
+func PolicyText() []byte { return slices.Clone(defaultPolicies) }
+
 // Policy is who may ask for what and how often, for a place from a day on
 // (权限和限额).
 type Policy struct {

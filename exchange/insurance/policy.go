@@ -18,6 +18,9 @@ import (
 //go:embed policy.yaml
 var samplePolicies []byte
 
+// PolicyText returns the text of the parameters as shipped.
+func PolicyText() []byte { return slices.Clone(samplePolicies) }
+
 // SamplePolicies returns the parameters as shipped: sample values for trials.
 func SamplePolicies() (*Policies, error) { return ParsePolicies(samplePolicies) }
 

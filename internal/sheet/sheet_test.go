@@ -173,6 +173,47 @@ func TestLargeFile(t *testing.T) {
 	require.Equal(t, info.Size, r.Position())
 }
 
+// sparse is a table with two good rows and between them a line of so many bytes.
+func sparse(t testing.TB, size int64) string {
+	t.Helper()
+	const first, last = "姓名,号码\n扎西·多杰,1\n", "\n卓玛,2\n"
+	path := write(t, "sparse.csv", []byte(first))
+	require.NoError(t, os.Truncate(path, int64(len(first))+size))
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	_, err = file.WriteString(last)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	return path
+}
+
+// readSparse reads it, and says by how much the heap ever grew.
+func readSparse(t testing.TB, path string) int64 {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	rows, err := read(t, path, Options{})
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Equal(t, []string{"2:扎西·多杰|1", "3:too-long", "4:卓玛|2"}, rows)
+	return int64(after.HeapSys) - int64(before.HeapSys)
+}
+
+// TestEndlessLine: a line without end takes no more memory than a long one.
+func TestEndlessLine(t *testing.T) {
+	require.Less(t, readSparse(t, sparse(t, 64<<20)), int64(16<<20))
+}
+
+// BenchmarkTwoGigabytes: a file of 2 GB in constant memory.
+func BenchmarkTwoGigabytes(b *testing.B) {
+	path := sparse(b, 2<<30)
+	for b.Loop() {
+		require.Less(b, readSparse(b, path), int64(16<<20))
+	}
+	b.SetBytes(2 << 30)
+}
+
 func workbook(t testing.TB, fill func(f *excelize.File)) string {
 	t.Helper()
 	f := excelize.NewFile()

@@ -6,66 +6,105 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"onecard/internal/sheet"
 	"onecard/registry"
-)
-
-// The columns of a check as a file (比对文件): what is asked, and what the answer
-// must have. The file is UTF-8 with a mark at its beginning, as spreadsheets
-// want it; the answer may be of any encoding, or Excel.
-var (
-	askedColumns = []string{"人员编号", "证件类型", "证件号码", "姓名", "性别", "出生日期", "行政区划"}
-	answerID     = "人员编号"
-	answerState  = "结果"
+	"onecard/registry/indicator"
 )
 
 // checkBatch is how many persons go into one transaction.
 const checkBatch = 500
 
-// WriteChecks writes the residents whom a check has not been answered for, and
-// returns how many they are. That they were given out is on record for each.
-func WriteChecks(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, out io.Writer) (int, error) {
-	if _, err := io.WriteString(out, "\uFEFF"); err != nil {
-		return 0, err
+// WriteChecks writes a check as a file (比对文件): the residents whom it has not
+// been answered for, under the codes and in the encoding of the peer's mapping
+// table. It returns how many they are, and whom the table cannot tell of. That
+// they were given out is on record for each.
+func WriteChecks(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, table *indicator.Table, out io.Writer) (written int, untold []Untold, err error) {
+	columns, err := table.Columns(check.Topic)
+	if err != nil {
+		return 0, nil, err
 	}
-	lines := csv.NewWriter(out)
-	if err := lines.Write(askedColumns); err != nil {
-		return 0, err
+	text, err := table.Writer(out)
+	if err != nil {
+		return 0, nil, err
 	}
-	written, after := 0, uuid.Nil
-	for {
+	lines := csv.NewWriter(text)
+	if err := lines.Write(columns); err != nil {
+		return 0, nil, err
+	}
+	for after := uuid.Nil; ; {
 		persons, err := db.Unchecked(ctx, check, after, checkBatch)
 		if err != nil || len(persons) == 0 {
 			lines.Flush()
-			return written, errors.Join(err, lines.Error())
+			return written, untold, errors.Join(err, lines.Error(), text.Close())
 		}
-		err = db.InTx(ctx, actor, func(tx *registry.Tx) error {
-			for _, p := range persons {
-				if err := tx.Audit("person.told", "person:"+p.ID.String(), map[string]string{"to": check.Name}); err != nil {
-					return err
-				}
-				// The file is UTF-8, whatever the peer's own record takes.
-				if err := tx.TellName(p.ID, registry.PeerName{Peer: check.Name, Encoding: "UTF-8", Bytes: []byte(p.Name)}, "比对文件"); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return written, err
+		after = persons[len(persons)-1].ID
+		rows, told, not := tellOf(check, table, persons)
+		untold = append(untold, not...)
+		if err := recordTold(ctx, db, actor, check, told); err != nil {
+			return written, untold, err
 		}
-		for _, p := range persons {
-			row := []string{p.ID.String(), p.IDType, p.Number(), p.Name, string(p.Sex), p.Birth.String(), p.Place}
-			if err := lines.Write(row); err != nil {
-				return written, err
-			}
+		if err := lines.WriteAll(rows); err != nil {
+			return written, untold, err
 		}
-		written, after = written+len(persons), persons[len(persons)-1].ID
+		written += len(rows)
 	}
+}
+
+// Untold is a person of whom the peer's table cannot tell.
+type Untold struct {
+	Person uuid.UUID
+	Err    error
+}
+
+// told is a person whom the file tells of, and the name as it stands there.
+type told struct {
+	person uuid.UUID
+	name   registry.PeerName
+	named  bool
+}
+
+// tellOf makes the lines of a file.
+func tellOf(check registry.PeerCheck, table *indicator.Table, persons []registry.Person) (rows [][]string, all []told, untold []Untold) {
+	for _, p := range persons {
+		record := indicator.OfPerson(p)
+		row, err := table.Values(check.Topic, record)
+		one := told{person: p.ID}
+		if err == nil {
+			one.name, one.named, err = table.NameBytes(check.Topic, check.Name, record)
+		}
+		if err != nil {
+			untold = append(untold, Untold{p.ID, err})
+			continue
+		}
+		rows, all = append(rows, row), append(all, one)
+	}
+	return rows, all, untold
+}
+
+func recordTold(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, all []told) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return db.InTx(ctx, actor, func(tx *registry.Tx) error {
+		for _, one := range all {
+			if err := tx.Audit("person.told", "person:"+one.person.String(), map[string]string{"to": check.Name}); err != nil {
+				return err
+			}
+			if !one.named {
+				continue
+			}
+			if err := tx.TellName(one.person, one.name, "比对文件"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // CheckRefused is a row of an answer that was not taken.
@@ -74,10 +113,14 @@ type CheckRefused struct {
 	Err error
 }
 
-// ReadChecks takes the answers of a file and returns how many were taken and
-// which were not. The same file again changes nothing: an answer that is on
-// record already is passed over.
-func ReadChecks(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, path, reason string) (taken int, refused []CheckRefused, err error) {
+// ReadChecks takes the answers of a file, under the codes of the peer's mapping
+// table, and returns how many were taken and which were not. The same file again
+// changes nothing: an answer that is on record already is passed over.
+func ReadChecks(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, table *indicator.Table, path, reason string) (taken int, refused []CheckRefused, err error) {
+	columns, err := table.Columns(check.Answer)
+	if err != nil {
+		return 0, nil, err
+	}
 	info, err := sheet.Examine(path)
 	if err != nil {
 		return 0, nil, err
@@ -87,17 +130,11 @@ func ReadChecks(ctx context.Context, db *registry.DB, actor registry.Actor, chec
 		return 0, nil, err
 	}
 	defer func() { _ = rows.Close() }() // only read
-	id, state := -1, -1
-	for i, heading := range rows.Header() {
-		switch heading {
-		case answerID:
-			id = i
-		case answerState:
-			state = i
+	at := make([]int, len(columns))
+	for i, column := range columns {
+		if at[i] = slices.Index(rows.Header(), column); at[i] < 0 {
+			return 0, nil, &registry.FieldError{Field: "file", ZH: "须有列 " + strings.Join(columns, "、"), EN: "columns " + strings.Join(columns, ", ")}
 		}
-	}
-	if id < 0 || state < 0 {
-		return 0, nil, &registry.FieldError{Field: "file", ZH: "须有“" + answerID + "”和“" + answerState + "”两列", EN: "columns " + answerID + " and " + answerState}
 	}
 	for {
 		row, err := rows.Next()
@@ -107,9 +144,17 @@ func ReadChecks(ctx context.Context, db *registry.DB, actor registry.Actor, chec
 		if err != nil {
 			return taken, refused, err
 		}
-		changed, err := takeCheck(ctx, db, actor, check, row, id, state, reason+" 第 "+strconv.FormatInt(row.Number, 10)+" 行")
+		if row.Err != nil {
+			refused = append(refused, CheckRefused{row.Number, row.Err})
+			continue
+		}
+		values := make([]string, len(columns))
+		for i := range columns {
+			values[i] = row.Cells[at[i]]
+		}
+		changed, err := takeCheck(ctx, db, actor, check, table, values, reason+" 第 "+strconv.FormatInt(row.Number, 10)+" 行")
 		switch {
-		case errors.Is(err, registry.ErrInvalid) || errors.Is(err, registry.ErrNotFound) || row.Err != nil:
+		case errors.Is(err, registry.ErrInvalid) || errors.Is(err, registry.ErrNotFound):
 			refused = append(refused, CheckRefused{row.Number, err})
 		case err != nil:
 			return taken, refused, err
@@ -119,17 +164,18 @@ func ReadChecks(ctx context.Context, db *registry.DB, actor registry.Actor, chec
 	}
 }
 
-func takeCheck(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, row sheet.Row, id, state int, reason string) (changed bool, err error) {
-	if row.Err != nil {
-		return false, row.Err
-	}
-	person, err := uuid.Parse(row.Cells[id])
+func takeCheck(ctx context.Context, db *registry.DB, actor registry.Actor, check registry.PeerCheck, table *indicator.Table, values []string, reason string) (changed bool, err error) {
+	answer, err := table.Record(check.Answer, values)
 	if err != nil {
-		return false, &registry.FieldError{Field: answerID, ZH: "应为比对文件中的人员编号", EN: "the person's id of the file that was given out"}
+		return false, err
+	}
+	person, err := uuid.Parse(answer["person"])
+	if err != nil {
+		return false, &registry.FieldError{Field: "person", ZH: "应为比对文件中的人员编号", EN: "the person's id of the file that was given out"}
 	}
 	err = db.InTx(ctx, actor, func(tx *registry.Tx) error {
 		var err error
-		changed, err = tx.RecordCheck(check, person, row.Cells[state], reason)
+		changed, err = tx.RecordCheck(check, person, answer[check.Field], reason)
 		return err
 	})
 	if err != nil {

@@ -247,10 +247,13 @@ func TestFilesRefused(t *testing.T) {
 	_, err = missing.Do(t.Context())
 	require.ErrorIs(t, err, os.ErrNotExist)
 	f := put(t, pensionHeading+"\n"+row(t, 1, nil))
-	full := run(t, db, f)
-	full.Rejects = "/dev/full"
-	_, err = full.Do(t.Context())
-	require.Error(t, err)
+	// The file of rejected rows is another's, or is not what was left.
+	require.NoError(t, os.WriteFile(f.rejects, []byte("\xef\xbb\xbf行号,字段\n1,name\n"), 0o600))
+	_, err = run(t, db, f).Do(t.Context())
+	require.ErrorIs(t, err, intake.ErrRejects)
+	kept, err := os.ReadFile(f.rejects)
+	require.NoError(t, err)
+	require.Contains(t, string(kept), "1,name")
 	persons, err := db.CountPersons(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, persons, "nothing half loaded")
@@ -267,11 +270,15 @@ func TestMappings(t *testing.T) {
 		"unknown ours":  strings.Replace(good, "place:", "plaice: {column: e}, place:", 1),
 		"no name":       strings.Replace(good, "name: {column: b}, ", "", 1),
 		"no place":      strings.Replace(good, ", place: {column: d}", "", 1),
-		"no table":      strings.Replace(good, "{column: c}", "{column: c, table: none}", 1),
+		"no peer":       strings.Replace(good, "{column: c}", "{column: c, codes: [nobody]}", 1),
+		"not its codes": strings.Replace(good, "{column: c}", "{column: c, codes: [police]}", 1),
+		"no such value": strings.Replace(good, "place:", "sex: {column: e, words: {雄: male}}, place:", 1),
+		"two meanings":  strings.Replace(good, "place:", "sex: {column: e, words: {男: '2'}}, place:", 1),
+		"not of codes":  strings.Replace(good, "{column: b}", "{column: b, words: {甲: a}}", 1),
 	} {
-		_, err := intake.ReadMappings(fstest.MapFS{"tables.yaml": {Data: []byte("{}")}, "x.yaml": {Data: []byte(content)}})
+		_, err := intake.ReadMappings(fstest.MapFS{"x.yaml": {Data: []byte(content)}})
 		require.Error(t, err, name)
 	}
-	_, err = intake.ReadMappings(fstest.MapFS{"tables.yaml": {Data: []byte("{}")}, "x.yaml": {Data: []byte(good)}})
+	_, err = intake.ReadMappings(fstest.MapFS{"x.yaml": {Data: []byte(good)}})
 	require.NoError(t, err)
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"onecard/registry/indicator"
 )
 
 //go:embed mappings/*.yaml
@@ -29,16 +31,17 @@ type Mapping struct {
 	Fields  map[string]FieldRule // by our own field
 	Ignore  []string             // columns that are known and not taken over
 
-	tables map[string]map[string]string
+	words map[string]map[string]string // by field: the system's word → ours
 }
 
 // FieldRule says where a field comes from.
 type FieldRule struct {
 	Column   string // heading
 	Required bool
-	Table    string // of tables.yaml: the system's words to ours
-	Default  string // when the cell is empty
-	Month    bool   // the date may be a month
+	Codes    []string          // the peers whose codes of the field the system uses
+	Words    map[string]string // further words of the system: its word → our value
+	Default  string            // when the cell is empty
+	Month    bool              // the date may be a month
 }
 
 // The fields that a mapping may name.
@@ -52,8 +55,6 @@ var fieldNames = []string{
 // stand in for pool.
 var needed = []string{"idNumber", "name", "ethnic"}
 
-const tablesFile = "tables.yaml"
-
 var embedded = sync.OnceValues(func() (map[string]*Mapping, error) {
 	files, err := fs.Sub(mappingFiles, "mappings")
 	if err != nil {
@@ -65,11 +66,11 @@ var embedded = sync.OnceValues(func() (map[string]*Mapping, error) {
 // Mappings returns the mappings that the program brings, by their names.
 func Mappings() (map[string]*Mapping, error) { return embedded() }
 
-// ReadMappings reads a folder of mappings (*.yaml) with their tables of codes
-// (tables.yaml).
+// ReadMappings reads a folder of mappings (*.yaml). What a code means stands in
+// the mapping tables of the peers (package indicator), not in them.
 func ReadMappings(files fs.FS) (map[string]*Mapping, error) {
-	var tables map[string]map[string]string
-	if err := decode(files, tablesFile, &tables); err != nil {
+	tables, err := indicator.All()
+	if err != nil {
 		return nil, err
 	}
 	names, err := fs.Glob(files, "*.yaml")
@@ -78,14 +79,11 @@ func ReadMappings(files fs.FS) (map[string]*Mapping, error) {
 	}
 	mappings := map[string]*Mapping{}
 	for _, name := range names {
-		if name == tablesFile {
-			continue
-		}
-		m := &Mapping{tables: tables}
+		m := &Mapping{}
 		if err := decode(files, name, m); err != nil {
 			return nil, err
 		}
-		if err := m.check(); err != nil {
+		if err := m.check(tables); err != nil {
 			return nil, fmt.Errorf("intake: %s: %w", name, err)
 		}
 		mappings[strings.TrimSuffix(path.Base(name), ".yaml")] = m
@@ -107,7 +105,7 @@ func decode(files fs.FS, name string, into any) error {
 	return nil
 }
 
-func (m *Mapping) check() error {
+func (m *Mapping) check(tables indicator.Tables) error {
 	if m.System == "" || m.Title.ZH == "" {
 		return fmt.Errorf("system and title are needed")
 	}
@@ -119,6 +117,7 @@ func (m *Mapping) check() error {
 	if m.Fields["place"].Column == "" && m.Fields["pool"].Column == "" {
 		return fmt.Errorf("field place or pool is needed")
 	}
+	m.words = map[string]map[string]string{}
 	for _, field := range slices.Sorted(maps.Keys(m.Fields)) {
 		rule := m.Fields[field]
 		switch {
@@ -126,11 +125,51 @@ func (m *Mapping) check() error {
 			return fmt.Errorf("unknown field %s", field)
 		case rule.Column == "":
 			return fmt.Errorf("field %s: no column", field)
-		case rule.Table != "" && rule.Table != "ethnic" && m.tables[rule.Table] == nil:
-			return fmt.Errorf("field %s: no table %s", field, rule.Table)
+		}
+		var err error
+		if m.words[field], err = rule.words(field, tables); err != nil {
+			return fmt.Errorf("field %s: %w", field, err)
 		}
 	}
 	return nil
+}
+
+// words gathers what the system may write for each value of ours: what people
+// write, the codes of the peers named, and words of its own. A word has one
+// meaning. nil: the field is not one of codes.
+func (r FieldRule) words(field string, tables indicator.Tables) (map[string]string, error) {
+	own, _ := indicator.Own(field)
+	values := own.Values()
+	if values == nil && len(r.Codes)+len(r.Words) == 0 {
+		return nil, nil
+	}
+	words := map[string]string{}
+	add := func(more map[string]string) error {
+		for word, value := range more {
+			if _, known := values[value]; !known {
+				return fmt.Errorf("word %s: no value %s of ours", word, value)
+			}
+			if other, known := words[word]; known && other != value {
+				return fmt.Errorf("word %s: both %s and %s", word, other, value)
+			}
+			words[word] = value
+		}
+		return nil
+	}
+	all := []map[string]string{own.Words(), r.Words}
+	for _, peer := range r.Codes {
+		table := tables[peer]
+		if table == nil || table.Codes(field) == nil {
+			return nil, fmt.Errorf("the table of peer %q has no codes of it", peer)
+		}
+		all = append(all, table.Codes(field))
+	}
+	for _, more := range all {
+		if err := add(more); err != nil {
+			return nil, err
+		}
+	}
+	return words, nil
 }
 
 // layout is a mapping bound to the headings of a file.

@@ -3,10 +3,12 @@ package intake
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // rejects is the file of the rows that were not taken over (拒收文件): which, and
@@ -17,19 +19,19 @@ type rejects struct {
 	length int64
 }
 
-// openRejects opens the file, cut to what is recorded of it: what a stopped run
-// wrote beyond its last commit will come again.
-func openRejects(path string, length int64) (*rejects, error) {
-	flags := os.O_RDWR | os.O_CREATE
-	if length == 0 {
-		flags |= os.O_EXCL
-	}
-	file, err := os.OpenFile(path, flags, 0o600)
+// ErrRejects: the file of rejected rows is not the one of this import.
+var ErrRejects = errors.New("拒收文件不属于这次导入：请移走，或用 --rejects 指明 the file of rejected rows is not this import's: move it away, or name another with --rejects")
+
+// openRejects opens the file of an import, cut to what is recorded of it: what a
+// stopped run wrote beyond its last commit will come again. Another import's
+// file is left as it is.
+func openRejects(path, imported string, length int64) (*rejects, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("intake: %w", err)
 	}
 	r := &rejects{file: file, length: length}
-	if err := r.begin(); err != nil {
+	if err := r.begin(imported); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("intake: %w", err)
 	}
@@ -46,21 +48,42 @@ func (r *rejects) rewind(length int64) error {
 	return err
 }
 
-func (r *rejects) begin() error {
-	if err := r.rewind(r.length); err != nil {
+// begin sees that the file is this import's, or nobody's, and writes the heading.
+func (r *rejects) begin(imported string) error {
+	r.buffer.WriteString("\xef\xbb\xbf") // so that Excel reads it as UTF-8
+	if err := r.record("行号", "字段", "列名", "原因代码", "原因", "reason", "导入编号 "+imported); err != nil {
 		return err
 	}
-	if r.length > 0 {
-		return nil
+	heading := bytes.Clone(r.buffer.Bytes())
+	there := make([]byte, len(heading))
+	n, err := io.ReadFull(r.file, there)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
 	}
-	r.buffer.WriteString("\xef\xbb\xbf") // so that Excel reads it as UTF-8
-	if err := r.record("行号", "字段", "列名", "原因代码", "原因", "reason"); err != nil {
+	size, err := r.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(heading, there[:n]) || size < r.length {
+		return ErrRejects
+	}
+	if r.length > 0 {
+		r.buffer.Reset()
+	}
+	if err := r.rewind(r.length); err != nil {
 		return err
 	}
 	return r.flush()
 }
 
+// record writes a line. No cell begins as a formula does: the file is opened in
+// spreadsheets, and headings are another system's.
 func (r *rejects) record(cells ...string) error {
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cells[i] = "'" + cell
+		}
+	}
 	w := csv.NewWriter(&r.buffer)
 	if err := w.Write(cells); err != nil {
 		return err
@@ -70,7 +93,7 @@ func (r *rejects) record(cells ...string) error {
 }
 
 func (r *rejects) add(p Problem) error {
-	return r.record(strconv.FormatInt(p.Row, 10), p.Field, p.Column, p.Code, p.ZH, p.EN)
+	return r.record(strconv.FormatInt(p.Row, 10), p.Field, p.Column, p.Code, p.ZH, p.EN, "")
 }
 
 // flush writes what was added to the disk, before the database counts on it.

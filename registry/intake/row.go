@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,8 +68,12 @@ func (l *layout) take(row sheet.Row, today gb.Date) (registry.LoadRow, []Problem
 	return loaded, t.problems
 }
 
+// problem notes what is wrong with a field, once however often it is looked at.
 func (t *taker) problem(field, code, zh, en string) {
-	t.problems = append(t.problems, Problem{Row: t.row.Number, Field: field, Column: t.Fields[field].Column, Code: code, ZH: zh, EN: en})
+	p := Problem{Row: t.row.Number, Field: field, Column: t.Fields[field].Column, Code: code, ZH: zh, EN: en}
+	if !slices.Contains(t.problems, p) {
+		t.problems = append(t.problems, p)
+	}
 }
 
 // refuse turns what the registry says of a person into a problem of the row.
@@ -119,19 +124,22 @@ func (t *taker) text(field string) string {
 	if value == "" && t.Fields[field].Required {
 		t.problem(field, "empty", "不能为空", "must not be empty")
 	}
+	if strings.HasPrefix(value, "=") {
+		t.problem(field, "formula", "是公式，请粘贴为值", "a formula: paste the value")
+	}
 	return value
 }
 
-// word translates a cell by the field's table.
+// word translates a cell of a field of codes.
 func (t *taker) word(field string) string {
-	rule, value := t.Fields[field], t.text(field)
+	value := t.text(field)
 	if value == "" {
-		return rule.Default
+		return t.Fields[field].Default
 	}
-	if rule.Table == "" {
+	if t.words[field] == nil {
 		return value
 	}
-	ours, ok := t.tables[rule.Table][value]
+	ours, ok := t.words[field][value]
 	if !ok {
 		t.problem(field, "unknown-code", "不在代码表中", "not in the table of codes")
 	}
@@ -208,7 +216,7 @@ func (t *taker) insured(place string) []registry.Insured {
 	}
 	var insured []registry.Insured
 	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("、;；,， |/+", r) }) {
-		kind, ok := t.tables[t.Fields["insured"].Table][word]
+		kind, ok := t.words["insured"][word]
 		if !ok {
 			t.problem("insured", "unknown-code", "险种不在代码表中", "a kind of insurance that is not in the table of codes")
 			continue

@@ -25,8 +25,11 @@ type Run struct {
 	Sheet   string // of Excel; empty: the only one
 	Temp    string // directory for what Excel's reader cannot hold in memory
 	Owner   string // this process
-	Batch   int    // rows in a transaction; 0: 5,000
-	Report  func(Status)
+	// Gone says of the owner of an import that shows no progress whether it has
+	// ended for certain; nil: it is waited for.
+	Gone   func(owner string) bool
+	Batch  int // rows in a transaction; 0: 5,000
+	Report func(Status)
 }
 
 // Status is how far an import has come.
@@ -47,7 +50,7 @@ func (r *Run) Do(ctx context.Context) (registry.Import, error) {
 	if err != nil {
 		return registry.Import{}, err
 	}
-	progress, err := r.DB.BeginImport(ctx, r.Actor, r.Mapping.System, r.Actor.Place, info.Digest[:], info.Size, r.Owner)
+	progress, err := r.DB.BeginImport(ctx, r.Actor, r.Mapping.System, r.Actor.Place, info.Digest[:], info.Size, r.Owner, r.Gone)
 	if err != nil {
 		return progress, err
 	}
@@ -88,7 +91,7 @@ func (r *Run) take(ctx context.Context, info sheet.Info, progress registry.Impor
 	if err != nil {
 		return progress, err
 	}
-	rejects, err := openRejects(r.Rejects, progress.RejectLength)
+	rejects, err := openRejects(r.Rejects, progress.ID.String(), progress.RejectLength)
 	if err != nil {
 		return progress, err
 	}

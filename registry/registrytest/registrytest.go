@@ -63,16 +63,21 @@ func EachClock(t *testing.T, test func(t *testing.T, db *registry.DB, clock *Clo
 // database whose schema is up to date and which hold no facts yet.
 func EachDSN(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		content, err := prepared()
-		require.NoError(t, err)
-		path := filepath.Join(t.TempDir(), "registry.db")
-		require.NoError(t, os.WriteFile(path, content, 0o600))
-		test(t, "sqlite:"+path)
-	})
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLite(t)) })
 	t.Run("postgres", func(t *testing.T) {
 		test(t, copies(t))
 	})
+}
+
+// SQLite returns the address of a SQLite file as [EachDSN] gives it, for what
+// does not depend on the database.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	content, err := prepared()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "registry.db")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return "sqlite:" + path
 }
 
 // Bringing a schema up to date takes longer than most tests: it is done once

@@ -64,6 +64,7 @@ type Peer struct {
 	Topics      []string // what it is told
 	Sends       []string // what it may send
 	Places      []string // of which places, each with all below it; none: all
+	Mapping     string   // its mapping table; empty: the one of its name
 }
 
 // peerRow is a row of peers.
@@ -74,6 +75,7 @@ type peerRow struct {
 	Topics      string    `gorm:"column:topics"`
 	Sends       string    `gorm:"column:sends"`
 	Places      string    `gorm:"column:places"`
+	Mapping     string    `gorm:"column:mapping"`
 	ChangedAt   time.Time `gorm:"column:changed_at"`
 }
 
@@ -86,6 +88,7 @@ func (r peerRow) domain() (Peer, error) {
 	}
 	return Peer{
 		Name: r.Name, Certificate: certificate, Topics: strings.Fields(r.Topics), Sends: strings.Fields(r.Sends), Places: whole(r.Places),
+		Mapping: r.Mapping,
 	}, nil
 }
 
@@ -119,12 +122,12 @@ func (x *Exchange) PutPeer(ctx context.Context, p Peer) error {
 	}
 	row := peerRow{
 		Name: p.Name, Fingerprint: fingerprint(p.Certificate), Certificate: p.Certificate.Raw, ChangedAt: x.store.Now(),
-		Topics: strings.Join(p.Topics, " "), Sends: strings.Join(p.Sends, " "), Places: strings.Join(p.Places, " "),
+		Topics: strings.Join(p.Topics, " "), Sends: strings.Join(p.Sends, " "), Places: strings.Join(p.Places, " "), Mapping: p.Mapping,
 	}
 	return x.store.Change(ctx, func(tx *gorm.DB) error {
 		return tx.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "name"}},
-			DoUpdates: clause.AssignmentColumns([]string{"fingerprint", "certificate", "topics", "sends", "places", "changed_at"}),
+			DoUpdates: clause.AssignmentColumns([]string{"fingerprint", "certificate", "topics", "sends", "places", "mapping", "changed_at"}),
 		}).Create(&row).Error
 	})
 }

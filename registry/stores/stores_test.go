@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -21,6 +19,7 @@ import (
 	"onecard/internal/pgtest"
 	"onecard/internal/signed"
 	"onecard/registry"
+	"onecard/registry/indicator"
 	"onecard/registry/registrytest"
 	"onecard/registry/stores"
 )
@@ -49,7 +48,8 @@ func newWorld(t *testing.T, dsn string) *world {
 	if strings.HasPrefix(dsn, "postgres") {
 		other = pgtest.DSN(t)
 	}
-	var err error
+	tables, err := indicator.All()
+	require.NoError(t, err)
 	w.exchange, err = stores.OpenExchange(t.Context(), other, clock.Now)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.exchange.Close()) })
@@ -57,11 +57,15 @@ func newWorld(t *testing.T, dsn string) *world {
 	require.NoError(t, err)
 	w.flow = &stores.Flow{
 		Production: w.production, Exchange: w.exchange, Province: "630000", Certificate: w.authority.Exchange, Logger: slog.New(slog.DiscardHandler),
-		Bodies: map[string]func(context.Context, string, registry.Outgoing) ([]byte, error){
-			registry.TopicPoliceCheck: func(ctx context.Context, _ string, m registry.Outgoing) ([]byte, error) {
+		Tables: tables,
+		Bodies: map[string]stores.Compose{
+			registry.TopicPoliceCheck: func(ctx context.Context, _ string, table *indicator.Table, m registry.Outgoing) ([]byte, error) {
 				_, id, _ := strings.Cut(m.Subject, ":")
 				person, err := w.production.PersonByID(ctx, uuid.MustParse(id))
-				return fmt.Appendf(nil, `{"person":%q,"name":%q}`, person.ID, person.Name), err
+				if err != nil {
+					return nil, err
+				}
+				return table.Encode(m.Topic, indicator.OfPerson(person))
 			},
 		},
 	}
@@ -96,7 +100,7 @@ func (w *world) person(t *testing.T, name string, sequence int) registry.Person 
 
 func (w *world) tell(t *testing.T, place string) {
 	require.NoError(t, w.production.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
-		if err := tx.Tell(registry.TopicCardStatus, place, "card:1", map[string]string{"status": "2"}); err != nil {
+		if err := tx.Tell(registry.TopicCardStatus, place, "card:1", status("2")); err != nil {
 			return err
 		}
 		return tx.Audit("card.lost", "card:1", nil)
@@ -144,7 +148,7 @@ func TestHandOver(t *testing.T) {
 		require.EqualValues(t, 2, messages[1].Seq)
 		body, err := signed.Unseal(messages[0].Body, &w.bank.pair)
 		require.NoError(t, err)
-		require.JSONEq(t, `{"status":"2"}`, string(body))
+		require.Equal(t, "100000008|63|2|20260302090000", string(body))
 		_, err = signed.Unseal(messages[0].Body, &w.police.pair)
 		require.ErrorIs(t, err, signed.ErrSealed)
 
@@ -154,7 +158,8 @@ func TestHandOver(t *testing.T) {
 		require.NotContains(t, messages[0].Body, "扎西")
 		body, err = signed.Unseal(messages[0].Body, &w.police.pair)
 		require.NoError(t, err)
-		require.JSONEq(t, fmt.Sprintf(`{"person":%q,"name":"扎西"}`, person.ID), string(body))
+		// 扎西 in GB 18030, day and kind of document as the police have them.
+		require.Equal(t, person.ID.String()+"|111|"+person.Number()+"|\xd4\xfa\xce\xf7|1|19900102|630102", string(body))
 		messages, err = w.exchange.Fetch(t.Context(), "bank", 2, 100)
 		require.NoError(t, err)
 		require.Empty(t, messages)
@@ -167,9 +172,7 @@ func TestFetch(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		person := w.person(t, "扎西", 1)
 		answer := func(id uuid.UUID, state string) string {
-			text, err := json.Marshal(map[string]any{"person": id, "state": state})
-			require.NoError(t, err)
-			return string(text)
+			return id.String() + "|" + state
 		}
 		good := w.letter(t, registry.TopicPoliceResult, answer(person.ID, "02"))
 		cases := []struct {
@@ -177,7 +180,7 @@ func TestFetch(t *testing.T) {
 			want   string
 		}{
 			{good, registry.OutcomeTaken},
-			{w.letter(t, registry.TopicPoliceResult, answer(person.ID, "99")), "state"},
+			{w.letter(t, registry.TopicPoliceResult, answer(person.ID, "99")), "policeState (GONGANSTATUS)"},
 			{w.letter(t, registry.TopicPoliceResult, answer(uuid.New(), "02")), "not found"},
 			{w.letter(t, registry.TopicPoliceResult, "?"), "body"},
 			{stores.Letter{ID: uuid.New(), Topic: registry.TopicPoliceResult, Body: "x.y.z"}, "not sealed"},
@@ -208,7 +211,7 @@ func TestFetch(t *testing.T) {
 		require.Equal(t, "peer:police", changed.Stamp.By)
 
 		// Taken again, as after an interruption: the outcome is the first one's.
-		outcome, err := w.production.Take(t.Context(), "630000", registry.Incoming{Peer: "police", ID: good.ID, Topic: good.Topic, Body: []byte(answer(person.ID, "03"))}, nil)
+		outcome, err := w.production.Take(t.Context(), "630000", registry.Incoming{Peer: "police", ID: good.ID, Topic: good.Topic, Record: indicator.Record{"person": person.ID.String(), "policeState": "03"}}, nil)
 		require.NoError(t, err)
 		require.Equal(t, registry.OutcomeTaken, outcome)
 		changed, err = w.production.PersonByID(t.Context(), person.ID)
@@ -242,6 +245,70 @@ func TestDecision(t *testing.T) {
 		checks, err := decision.Facts(t.Context(), day, "checks", "630100")
 		require.NoError(t, err)
 		require.EqualValues(t, 12, checks[0].Number)
+	})
+}
+
+// status is what is told of a card's status.
+func status(value string) map[string]string {
+	return map[string]string{"cardNumber": "100000008", "chipId": "63", "cardStatus": value, "event": "x", "at": "2026-03-02T01:00:00Z"}
+}
+
+// TestTwoCodes: one change of a card reaches two peers each in its own codes; what
+// a peer's table cannot say is withheld from that peer alone, on record, and told
+// when it can be; a peer without a table stops the flow.
+func TestTwoCodes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		shandong := w.peer(t, stores.Peer{Name: "jinan", Mapping: "shandong", Topics: []string{registry.TopicCardStatus}})
+		tell := func(value string) {
+			require.NoError(t, w.production.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
+				if err := tx.Tell(registry.TopicCardStatus, "630102", "card:1", status(value)); err != nil {
+					return err
+				}
+				return tx.Audit("card.lost", "card:1", nil)
+			}))
+		}
+		tell("4")
+		tell("7") // no status of ours
+		_, err := w.flow.HandOver(t.Context())
+		require.NoError(t, err)
+		read := func(s side, after int64) []string {
+			messages, err := w.exchange.Fetch(t.Context(), s.Name, after, 100)
+			require.NoError(t, err)
+			var bodies []string
+			for _, m := range messages {
+				body, err := signed.Unseal(m.Body, &s.pair)
+				require.NoError(t, err)
+				bodies = append(bodies, string(body))
+			}
+			return bodies
+		}
+		require.Equal(t, []string{"100000008|63|4|20260302090000"}, read(w.bank, 0))
+		require.Equal(t, []string{"100000008|63|B|20260302090000"}, read(shandong, 0))
+		withheld, err := w.production.Withheld(t.Context())
+		require.NoError(t, err)
+		require.Len(t, withheld, 2)
+		require.Contains(t, withheld[0].Why, "cardStatus (AAZ502)")
+		require.Contains(t, withheld[1].Why, "cardStatus (sfzt)")
+
+		// The message is put right (as a corrected table would): told again.
+		_, err = rawExec(t, w, `UPDATE outbox SET body = replace(body, '"cardStatus":"7"', '"cardStatus":"9"')`)
+		require.NoError(t, err)
+		again, err := w.production.TellAgain(t.Context(), clerk)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, again)
+		_, err = w.flow.HandOver(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"100000008|63|9|20260302090000"}, read(w.bank, 1))
+		require.Equal(t, []string{"100000008|63|4|20260302090000"}, read(shandong, 1))
+		withheld, err = w.production.Withheld(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, withheld)
+
+		w.peer(t, stores.Peer{Name: "nobody", Topics: []string{registry.TopicCardStatus}})
+		tell("2")
+		_, err = w.flow.HandOver(t.Context())
+		require.ErrorIs(t, err, stores.ErrMapping)
+		require.NoError(t, w.production.VerifyAudit(t.Context()))
 	})
 }
 
