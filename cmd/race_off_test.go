@@ -2,4 +2,4 @@
 
 package cmd_test
 
-const raceFlag = "-race=false"
+var raceFlags = []string{"-race=false"}

@@ -2,5 +2,6 @@
 
 package cmd_test
 
-// raceFlag builds the programs with the race detector when the tests have it.
-const raceFlag = "-race"
+// raceFlags build the programs with the race detector when the tests have it,
+// and as the tests have it: see the Makefile.
+var raceFlags = []string{"-race", "-gcflags=modernc.org/...=-race=false"}

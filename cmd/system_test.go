@@ -28,7 +28,8 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", raceFlag, "-o", dir+"/", "./onecard", "./counter", "./cardsim", "./keeper").CombinedOutput()
+	arguments := append([]string{"build", "-o", dir + "/"}, raceFlags...)
+	out, err := exec.Command("go", append(arguments, "./onecard", "./counter", "./cardsim", "./keeper")...).CombinedOutput()
 	if err != nil {
 		return "", &buildError{out: string(out), err: err}
 	}
