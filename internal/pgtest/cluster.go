@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,7 +48,7 @@ func start(settings ...string) (*Cluster, error) {
 		}
 	}
 	// Short: the path of a Unix socket has at most 107 bytes.
-	if c.dir, err = os.MkdirTemp("/tmp", "pg"); err != nil {
+	if c.dir, err = os.MkdirTemp(root(settings), "pg"); err != nil {
 		return nil, err
 	}
 	if err := c.initialise(); err != nil {
@@ -57,6 +58,23 @@ func start(settings ...string) (*Cluster, error) {
 		return nil, errors.Join(err, os.RemoveAll(c.dir))
 	}
 	return c, nil
+}
+
+// memory is a file system without a disk, and room how much must be free there.
+const (
+	memory = "/dev/shm"
+	room   = 4 << 30
+)
+
+// root is where clusters lie: in memory where there is room, for most of what a
+// test waits for is the disk; but on the disk when it is asked that everything
+// reaches it.
+func root(settings []string) string {
+	var free syscall.Statfs_t
+	if slices.Contains(settings, "fsync=on") || syscall.Statfs(memory, &free) != nil || int64(free.Bavail)*free.Bsize < room {
+		return "/tmp"
+	}
+	return memory
 }
 
 func programs() (string, error) {

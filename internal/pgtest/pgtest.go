@@ -88,7 +88,7 @@ func Copies(prepare func(dsn string) error) func(t testing.TB) string {
 		if err != nil {
 			t.Fatalf("pgtest: %v", err)
 		}
-		return cluster.create(t, " TEMPLATE "+name)
+		return cluster.create(t, " TEMPLATE "+name+" STRATEGY FILE_COPY")
 	}
 }
 
