@@ -22,6 +22,8 @@ type Machine struct {
 	Rules  []Rule
 	// Table and Column are where the database keeps the state.
 	Table, Column string
+	// Refusals are what the database refuses besides.
+	Refusals []registry.Refusal
 }
 
 // State is one state of a machine. Nothing leads out of a final one.
@@ -89,7 +91,7 @@ func (m *Machine) State(name string) State {
 
 // Moves is what the database is to hold of the machine.
 func (m *Machine) Moves() registry.Moves {
-	moves := registry.Moves{Table: m.Table, Column: m.Column, Initial: append([]string{m.Initial}, m.Also...)}
+	moves := registry.Moves{Table: m.Table, Column: m.Column, Initial: append([]string{m.Initial}, m.Also...), Refusals: m.Refusals}
 	for _, r := range m.Rules {
 		moves.Pairs = append(moves.Pairs, [2]string{r.From, r.To})
 	}
@@ -154,10 +156,8 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 	if err != nil {
 		return Rule{}, Reason{}, err
 	}
-	for _, name := range rule.Needs {
-		if err := guards[name].holds(s, tx, about); err != nil {
-			return Rule{}, Reason{}, err
-		}
+	if err := s.guarded(tx, rule, about); err != nil {
+		return Rule{}, Reason{}, err
 	}
 	if reason.Has(ThenTwoSources) {
 		if err := recordedByAnother(tx, about); err != nil {
@@ -165,6 +165,16 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 		}
 	}
 	return rule, reason, nil
+}
+
+// guarded asks the guards of a rule.
+func (s *Service) guarded(tx *registry.Tx, rule Rule, about subject) error {
+	for _, name := range rule.Needs {
+		if err := guards[name].holds(s, tx, about); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // possible returns the rules that lead out of a state and that somebody with
