@@ -109,6 +109,10 @@ func (s *Service) Make(tx *registry.Tx, id uuid.UUID, made MadeCard, madeBy stri
 	if err != nil {
 		return Card{}, err
 	}
+	rule, _, err := s.byBatch(tx, application, Asked{Event: EventMake, Roles: roles})
+	if err != nil {
+		return Card{}, err
+	}
 	if application.CardNumber == nil || *application.CardNumber != made.Number {
 		return Card{}, ErrRecordDiffers
 	}
@@ -116,7 +120,7 @@ func (s *Service) Make(tx *registry.Tx, id uuid.UUID, made MadeCard, madeBy stri
 	if err != nil {
 		return Card{}, err
 	}
-	if _, err := s.fireByBatch(tx, id, Asked{Event: EventMake, Roles: roles}, map[string]any{"card_id": row.ID, "made_by": madeBy}); err != nil {
+	if err := s.moveApplication(tx, &application, rule, map[string]any{"card_id": row.ID, "made_by": madeBy}, ""); err != nil {
 		return Card{}, err
 	}
 	if err := tx.Audit("card.made", "card:"+row.ID.String(), map[string]string{"application": id.String(), "chip": row.ChipSerial, "maker": madeBy}); err != nil {
@@ -130,16 +134,22 @@ func (s *Service) fireByBatch(tx *registry.Tx, id uuid.UUID, ask Asked, changes 
 	if err != nil {
 		return applicationRow{}, err
 	}
-	ask.by = ByBatch
-	rule, reason, err := s.permitted(&Applications, tx, row.State, row.about(), ask)
+	rule, reason, err := s.byBatch(tx, row, ask)
 	if err != nil {
 		return applicationRow{}, err
-	}
-	if !rule.Allows(ask.Roles) {
-		return applicationRow{}, ErrNoRight
 	}
 	if rule.Reasons != "" {
 		changes["reason"] = reason.words(ask)
 	}
 	return row, s.moveApplication(tx, &row, rule, changes, ask.Code)
+}
+
+// byBatch finds the rule for what a batch asks of an application.
+func (s *Service) byBatch(tx *registry.Tx, row applicationRow, ask Asked) (Rule, Reason, error) {
+	ask.by = ByBatch
+	rule, reason, err := s.permitted(&Applications, tx, row.State, row.about(), ask)
+	if err == nil && !rule.Allows(ask.Roles) {
+		err = ErrNoRight
+	}
+	return rule, reason, err
 }

@@ -329,6 +329,14 @@ func (s *Service) changed(tx *registry.Tx, cardID uuid.UUID, event string) (card
 	if !ok {
 		return cardRow{}, ErrNotAllowed
 	}
+	// What was asked when the work began may hold no more.
+	about, err := aboutCard(tx, &row)
+	if err != nil {
+		return cardRow{}, err
+	}
+	if err := s.guarded(tx, rule, about); err != nil {
+		return cardRow{}, err
+	}
 	err = s.moveCard(tx, &row, rule, Reason{}, Asked{Event: event})
 	return row, err
 }

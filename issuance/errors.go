@@ -37,6 +37,7 @@ var (
 	ErrNotAllowed     = &Error{"not-allowed", profile.Text{ZH: "当前状态下不能办理此项", EN: "not possible in the present state"}, profile.Text{ZH: "请刷新后按可办事项办理。", EN: "Refresh and choose among what is possible."}}
 	ErrNoRight        = &Error{"no-right", profile.Text{ZH: "您的岗位不能办理此项", EN: "your role does not allow this"}, profile.Text{ZH: "请由有权限的人员办理。", EN: "Ask somebody who may."}}
 	ErrSamePerson     = &Error{"same-person", profile.Text{ZH: "录入人不能复核自己录入的申领", EN: "whoever entered an application may not review it"}, profile.Text{ZH: "请由另一人复核。", EN: "Let another person review it."}}
+	ErrOwnChange      = &Error{"own-change", profile.Text{ZH: "持卡人信息由您本人更正，不能由您复核或写卡", EN: "you changed the holder's data yourself: you may neither review them nor write them to the card"}, profile.Text{ZH: "请由另一人办理。", EN: "Let another person do it."}}
 	ErrNeedsReason    = &Error{"needs-reason", profile.Text{ZH: "请填写原因", EN: "a reason is needed"}, profile.Text{}}
 	ErrNeedsChip      = &Error{"needs-chip", profile.Text{ZH: "此项须插卡办理", EN: "this is done with the card in the reader"}, profile.Text{ZH: "请插入卡后点相应按钮。", EN: "Insert the card and press the button."}}
 	ErrUnknownCard    = &Error{"unknown-card", profile.Text{ZH: "本省没有此卡的记录", EN: "the province has no record of this card"}, profile.Text{ZH: "请核对卡面；外省卡请按跨省流程办理。", EN: "Check the card; cards of other provinces take another way."}}

@@ -3,6 +3,7 @@ package issuance
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,7 @@ type guard struct {
 // The guards.
 const (
 	NeedsOtherPerson   = "otherPerson"
+	NeedsOtherHand     = "otherHand"
 	NeedsAlive         = "alive"
 	NeedsUnchanged     = "unchanged"
 	NeedsNoReplacement = "noReplacement"
@@ -40,6 +42,7 @@ func init() { // the guards read the tables that name them
 			}
 			return nil
 		}},
+		NeedsOtherHand: {Text{"非更正人本人", "not by whoever changed the holder's data since"}, otherHand},
 		NeedsAlive: {Text{"持卡人健在", "the holder is alive"}, func(_ *Service, tx *registry.Tx, about subject) error {
 			person, err := tx.PersonByID(about.person)
 			if err != nil {
@@ -104,6 +107,29 @@ func (s *Service) holderIndex(tx *registry.Tx, personID uuid.UUID) ([]byte, erro
 		return nil, err
 	}
 	return index[:holderIndexLength], nil
+}
+
+// otherHand refuses to review what one has put into the holder's record since
+// the application was entered: whoever entered it has not seen that.
+func otherHand(_ *Service, tx *registry.Tx, about subject) error {
+	row, ok := about.row.(*applicationRow)
+	if !ok {
+		return nil
+	}
+	return ownChange(tx, row.PersonID, row.CreatedAt)
+}
+
+// ownChange is ErrOwnChange if the actor has changed what is recorded of a
+// person since an instant.
+func ownChange(tx *registry.Tx, person uuid.UUID, since time.Time) error {
+	own, err := tx.HasChanged(person, since)
+	if err != nil {
+		return fmt.Errorf("holder: %w", err)
+	}
+	if own {
+		return ErrOwnChange
+	}
+	return nil
 }
 
 // noReplacement refuses to take a lost card back into use once another is on

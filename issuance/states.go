@@ -24,6 +24,8 @@ type Machine struct {
 	Guards map[string]Text
 	// Table and Column are where the database keeps the state.
 	Table, Column string
+	// Refusals are what the database refuses besides.
+	Refusals []registry.Refusal
 }
 
 // State is one state of a machine. Nothing leads out of a final one.
@@ -91,7 +93,7 @@ func (m *Machine) State(name string) State {
 
 // Moves is what the database is to hold of the machine.
 func (m *Machine) Moves() registry.Moves {
-	moves := registry.Moves{Table: m.Table, Column: m.Column, Initial: append([]string{m.Initial}, m.Also...)}
+	moves := registry.Moves{Table: m.Table, Column: m.Column, Initial: append([]string{m.Initial}, m.Also...), Refusals: m.Refusals}
 	for _, r := range m.Rules {
 		moves.Pairs = append(moves.Pairs, [2]string{r.From, r.To})
 	}
@@ -156,10 +158,8 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 	if err != nil {
 		return Rule{}, Reason{}, err
 	}
-	for _, name := range rule.Needs {
-		if err := guards[name].holds(s, tx, about); err != nil {
-			return Rule{}, Reason{}, err
-		}
+	if err := s.guarded(tx, rule, about); err != nil {
+		return Rule{}, Reason{}, err
 	}
 	if reason.Has(ThenTwoSources) {
 		if err := recordedByAnother(tx, about); err != nil {
@@ -167,6 +167,16 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 		}
 	}
 	return rule, reason, nil
+}
+
+// guarded asks the guards of a rule.
+func (s *Service) guarded(tx *registry.Tx, rule Rule, about subject) error {
+	for _, name := range rule.Needs {
+		if err := guards[name].holds(s, tx, about); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // possible returns the rules that lead out of a state and that somebody with

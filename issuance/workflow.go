@@ -84,7 +84,7 @@ var (
 
 // Applications is the workflow of an application (申领流程).
 var Applications = Machine{
-	Name: "application", Title: Text{"申领", "application"}, Initial: StateApplied, Also: []string{StateDraft}, Table: "applications", Column: "state",
+	Name: "application", Title: Text{"申领", "application"}, Initial: StateApplied, Also: []string{StateDraft}, Table: "applications", Column: "state", Refusals: applicationRefusals,
 	States: []State{
 		{StateDraft, Text{"草稿", "draft"}, false},
 		{StateApplied, Text{"已申请，待复核", "applied"}, false},
@@ -100,7 +100,7 @@ var Applications = Machine{
 	Rules: []Rule{
 		{From: StateDraft, Event: EventSubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Text: Text{"提交", "submit"}},
 		{From: StateDraft, Event: "withdraw", To: "withdrawn", Roles: clerks, Reasons: "withdraw", Text: Text{"撤销", "withdraw"}},
-		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsAlive}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
+		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsOtherHand, NeedsAlive}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
 		{From: StateApplied, Event: "return", To: StateReturned, Roles: reviewers, Needs: []string{NeedsOtherPerson}, Reasons: "return", Tell: toHolder, Text: Text{"退回", "return"}},
 		{From: StateApplied, Event: "withdraw", To: "withdrawn", Roles: clerks, Reasons: "withdraw", Text: Text{"撤销", "withdraw"}},
 		{From: StateReturned, Event: EventResubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Text: Text{"补正后重新提交", "submit again"}},
@@ -131,7 +131,7 @@ var (
 // Cards is the workflow of the card's status AAZ502 (卡应用状态). The code set is the
 // national one; other provinces' sets are mapped at the interface to them.
 var Cards = Machine{
-	Name: "card", Title: Text{"卡应用状态 AAZ502", "card status AAZ502"}, Initial: StatusSealed, Table: "cards", Column: "status",
+	Name: "card", Title: Text{"卡应用状态 AAZ502", "card status AAZ502"}, Initial: StatusSealed, Table: "cards", Column: "status", Refusals: cardRefusals,
 	States: []State{
 		{StatusSealed, Text{"封存", "sealed"}, false},
 		{StatusNormal, Text{"正常", "normal"}, false},

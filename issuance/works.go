@@ -2,8 +2,10 @@ package issuance
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -130,6 +132,11 @@ func (s *Service) beside(ctx context.Context, w Work, b beginning, o OpenSession
 		if !slices.Contains(w.Status, row.Status) {
 			return ErrNotAllowed
 		}
+		if w.Name == WorkRefresh {
+			if err := refreshable(tx, &row); err != nil {
+				return err
+			}
+		}
 		if b.movement != nil {
 			if err := s.beginMovement(tx, c.ID, *b.movement); err != nil {
 				return err
@@ -175,6 +182,19 @@ func byHand(w Work, p *profile.Profile, items []card.Item) error {
 		}
 	}
 	return nil
+}
+
+// refreshable refuses to write to a card what one has put into the record
+// oneself since it was applied for: nobody else has seen that.
+func refreshable(tx *registry.Tx, row *cardRow) error {
+	var since time.Time // whenever it was, for a card from before
+	if row.ApplicationID != nil {
+		err := tx.DB().Model(&applicationRow{}).Where("id = ?", row.ApplicationID).Select("created_at").Take(&since).Error
+		if err != nil {
+			return fmt.Errorf("application of the card: %w", err)
+		}
+	}
+	return ownChange(tx, row.PersonID, since)
 }
 
 // refresh writes the holder's data as the record has them now.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -89,6 +90,19 @@ func (tx *Tx) CorrectPerson(id uuid.UUID, version int64, reason string, change f
 // called while the platform is put together, before anything changes.
 func (db *DB) OnPersonChanged(follow func(tx *Tx, before, after Person) error) {
 	db.follow = append(db.follow, follow)
+}
+
+// HasChanged says whether the actor has entered or changed what is recorded of a
+// person at an instant or after it.
+func (tx *Tx) HasChanged(person uuid.UUID, since time.Time) (bool, error) {
+	for _, table := range []string{"persons", "persons_history"} {
+		var n int64
+		err := tx.gorm.Table(table).Where("id = ? AND changed_by = ? AND changed_at >= ?", person, tx.actor.Operator, since.UTC()).Count(&n).Error
+		if err != nil || n > 0 {
+			return n > 0, err
+		}
+	}
+	return false, nil
 }
 
 func checkReason(reason string) error {

@@ -14,6 +14,10 @@ import (
 // ErrTwoCards: both files have a card in force; one has to be cancelled first.
 var ErrTwoCards = fmt.Errorf("%w: 两份档案都有有效的卡，请先注销一张 both files have a card in force: cancel one first", ErrConflict)
 
+// ErrOwnFile: whoever merges has entered or changed the file to which a card in
+// force would go.
+var ErrOwnFile = fmt.Errorf("%w: 保留的档案由您登记或更正过，带卡的合并请由另一人办理 you entered or changed the file that is kept: let another merge them, for there is a card", ErrConflict)
+
 // mergeRow is a row of merges.
 type mergeRow struct {
 	ID          uuid.UUID  `gorm:"column:id"`
@@ -45,8 +49,10 @@ func (moveRow) TableName() string { return "merge_moves" }
 // MergePersons makes two files of one person one (合并档案): the cards, accounts,
 // insured kinds and numbers of the absorbed file go over to the kept one;
 // whoever is found by the absorbed file's number is shown the kept one. Both
-// histories stay, and it can be undone. Errors: ErrNotFound, ErrTwoCards,
-// ErrConflict for a file that was merged already.
+// histories stay, and it can be undone. A card in force goes to no file that
+// whoever merges has entered or changed: nobody alone says whose card it is.
+// Errors: ErrNotFound, ErrTwoCards, ErrOwnFile, ErrConflict for a file that was
+// merged already.
 func (tx *Tx) MergePersons(kept, absorbed uuid.UUID, reason string) (uuid.UUID, error) {
 	if err := checkReason(reason); err != nil {
 		return uuid.Nil, err
@@ -55,6 +61,9 @@ func (tx *Tx) MergePersons(kept, absorbed uuid.UUID, reason string) (uuid.UUID, 
 		return uuid.Nil, &FieldError{Field: "absorbed", ZH: "不能与自身合并", EN: "another file than the one that is kept"}
 	}
 	if err := tx.lockPair(kept, absorbed); err != nil {
+		return uuid.Nil, err
+	}
+	if err := tx.otherHand(kept, absorbed); err != nil {
 		return uuid.Nil, err
 	}
 	id, err := tx.NewID()
@@ -76,6 +85,19 @@ func (tx *Tx) MergePersons(kept, absorbed uuid.UUID, reason string) (uuid.UUID, 
 		tx.Audit("person.merged", "person:"+absorbed.String(), map[string]string{"into": kept.String(), "merge": id.String()}),
 		tx.Audit("person.absorbed", "person:"+kept.String(), map[string]string{"from": absorbed.String(), "merge": id.String()}),
 	)
+}
+
+// otherHand refuses that a card in force goes to a file of one's own.
+func (tx *Tx) otherHand(kept, absorbed uuid.UUID) error {
+	var cards int64
+	if err := tx.gorm.Table("cards").Where("person_id = ? AND status <> '9'", absorbed).Count(&cards).Error; err != nil || cards == 0 {
+		return err
+	}
+	own, err := tx.HasChanged(kept, time.Time{})
+	if err == nil && own {
+		err = ErrOwnFile
+	}
+	return err
 }
 
 // lockPair holds two files, always in the same order, and makes sure that both

@@ -18,6 +18,14 @@ type Moves struct {
 	Table, Column string
 	Initial       []string
 	Pairs         [][2]string // from, to
+	Refusals      []Refusal
+}
+
+// Refusal is a write to the table that the database refuses besides.
+type Refusal struct {
+	Write string // INSERT, or UPDATE OF columns
+	When  string // a condition on NEW and OLD, in words of both databases
+	Text  string
 }
 
 // HoldMoves puts moves into the database as triggers. What is right already is
@@ -74,12 +82,16 @@ func (m Moves) triggers(dialect goose.Dialect) []string {
 	begins := fmt.Sprintf("NEW.%s NOT IN (%s)", m.Column, quoted(m.Initial))
 	moves := fmt.Sprintf("NEW.%[1]s <> OLD.%[1]s AND OLD.%[1]s || '>' || NEW.%[1]s NOT IN (%[2]s)", m.Column, quoted(slices.Compact(pairs)))
 	if dialect != goose.DialectPostgres {
-		return []string{
+		statements := []string{
 			fmt.Sprintf("CREATE TRIGGER $MARK BEFORE INSERT ON %[1]s WHEN %[2]s BEGIN SELECT RAISE(ABORT, '%[1]s: not a state to begin with'); END", m.Table, begins),
 			fmt.Sprintf("CREATE TRIGGER $MARK_moved BEFORE UPDATE OF %[3]s ON %[1]s WHEN %[2]s BEGIN SELECT RAISE(ABORT, '%[1]s: no such move'); END", m.Table, moves, m.Column),
 		}
+		for i, r := range m.Refusals {
+			statements = append(statements, fmt.Sprintf("CREATE TRIGGER $MARK_refusal%[1]d BEFORE %[2]s ON %[3]s WHEN %[4]s BEGIN SELECT RAISE(ABORT, '%[3]s: %[5]s'); END", i, r.Write, m.Table, r.When, r.Text))
+		}
+		return statements
 	}
-	return []string{
+	statements := []string{
 		fmt.Sprintf(`CREATE OR REPLACE FUNCTION move_%[1]s() RETURNS trigger AS $body$
 BEGIN
 	RAISE EXCEPTION '%[1]s: no such move' USING ERRCODE = 'restrict_violation', TABLE = '%[1]s';
@@ -88,4 +100,17 @@ $body$ LANGUAGE plpgsql`, m.Table),
 		fmt.Sprintf("CREATE TRIGGER $MARK BEFORE INSERT ON %[1]s FOR EACH ROW WHEN (%[2]s) EXECUTE FUNCTION move_%[1]s()", m.Table, begins),
 		fmt.Sprintf("CREATE TRIGGER $MARK_moved BEFORE UPDATE OF %[3]s ON %[1]s FOR EACH ROW WHEN (%[2]s) EXECUTE FUNCTION move_%[1]s()", m.Table, moves, m.Column),
 	}
+	for i, r := range m.Refusals {
+		// The condition of a trigger looks at no other table here, a function's does.
+		statements = append(statements, fmt.Sprintf(`CREATE OR REPLACE FUNCTION refuse_%[3]s_%[1]d() RETURNS trigger AS $body$
+BEGIN
+	IF %[4]s THEN
+		RAISE EXCEPTION '%[3]s: %[5]s' USING ERRCODE = 'restrict_violation', TABLE = '%[3]s';
+	END IF;
+	RETURN NEW;
+END
+$body$ LANGUAGE plpgsql`, i, r.Write, m.Table, r.When, r.Text),
+			fmt.Sprintf("CREATE TRIGGER $MARK_refusal%[1]d BEFORE %[2]s ON %[3]s FOR EACH ROW EXECUTE FUNCTION refuse_%[3]s_%[1]d()", i, r.Write, m.Table))
+	}
+	return statements
 }

@@ -44,5 +44,8 @@ func (l queryLog) Trace(ctx context.Context, begin time.Time, statement func() (
 			err = nil
 		}
 	}
+	if err == nil && time.Since(begin) <= slowQuery {
+		return // gorm would write out each statement that nobody is to read
+	}
 	l.Interface.Trace(ctx, begin, statement, err)
 }

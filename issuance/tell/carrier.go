@@ -47,8 +47,8 @@ func (c *Carrier) Run(ctx context.Context, pause time.Duration) {
 				if err != nil && ctx.Err() == nil {
 					c.Logger.ErrorContext(ctx, "通知未能投递 messages could not be handed over", "peer", peer, "error", err)
 				}
-				if n == batch && err == nil {
-					continue
+				if n > 0 && err == nil {
+					continue // what follows those that went, or did not fit in, is due now
 				}
 				select {
 				case <-ctx.Done():
