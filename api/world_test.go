@@ -197,7 +197,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w})
+	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w, Demands: issuance.NoDemands})
 	require.NoError(w.t, err)
 	zero, err := keys.Create(filepath.Join(w.t.TempDir(), "zero.json"), kek, []keys.Spec{
 		{Name: "IRK", Usage: keys.Authentication, Algorithm: keys.SM4}, {Name: "RKSSSE", Usage: keys.Authentication, Algorithm: keys.SM4},

@@ -56,18 +56,28 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, e
 // words are those of a reason for the record: its own where nothing was said.
 func (r Reason) words(ask Asked) string { return cmp.Or(ask.Reason, r.Text.ZH) }
 
-// mayStill asks again what was asked when the application was entered.
+// mayStill asks again what was asked when the application was entered, and for
+// all that a draft may lack.
 func (s *Service) mayStill(tx *registry.Tx, row applicationRow) error {
 	person, err := tx.PersonByID(row.PersonID)
 	if err != nil {
 		return err
 	}
-	_, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now())
-	return err
+	if _, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now()); err != nil {
+		return err
+	}
+	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	if err != nil {
+		return err
+	}
+	return s.demanded(tx, demand, person, row)
 }
 
 // approve draws the card's number and notes what of the holder was reviewed.
 func (s *Service) approve(tx *registry.Tx, row applicationRow, changes map[string]any) (err error) {
+	if err := confirmed(tx, row); err != nil {
+		return err
+	}
 	changes["reviewed_by"] = tx.Actor().Operator
 	if row.CardNumber == nil {
 		if changes["card_number"], err = nextCardNumber(tx); err != nil {

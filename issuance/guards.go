@@ -91,7 +91,11 @@ func (s *Service) holderIndex(tx *registry.Tx, personID uuid.UUID) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("holder: %w", err)
 	}
-	text := fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth)
+	brought, err := tx.Brought(personID)
+	if err != nil {
+		return nil, fmt.Errorf("photograph: %w", err)
+	}
+	text := fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s\x00%x", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth, brought.PhotoDigest)
 	index, err := s.db.Index(tx.Context(), "applications.holder", []byte(text))
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type Config struct {
 	Keeper   card.Keeper
 	Signer   Signer   // of receipts
 	Policies Policies // default: those built in
+	Demands  Demands  // default: those built in
 }
 
 // Service issues cards. It may be used by several goroutines.
@@ -30,6 +31,7 @@ type Service struct {
 	db       *registry.DB
 	profiles []*profile.Profile
 	policies Policies
+	demands  Demands
 	sessions *session.Store
 	signer   Signer
 }
@@ -51,6 +53,12 @@ func New(c Config) (*Service, error) {
 			return nil, err
 		}
 	}
+	if c.Demands == nil {
+		var err error
+		if c.Demands, err = ParseDemands(defaultDemands); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range c.Policies {
 		for _, version := range p.SpecVersions {
 			if _, err := profile.ByVersion(c.Profiles, version); err != nil {
@@ -58,7 +66,7 @@ func New(c Config) (*Service, error) {
 			}
 		}
 	}
-	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer}
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, demands: c.Demands, signer: c.Signer}
 	if err := c.DB.HoldMoves(context.Background(), Applications.Moves(), Cards.Moves()); err != nil {
 		return nil, err
 	}

@@ -154,6 +154,9 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 	if err != nil {
 		return Rule{}, Reason{}, err
 	}
+	if err := s.throughChannel(tx, ask); err != nil {
+		return Rule{}, Reason{}, err
+	}
 	for _, name := range rule.Needs {
 		if err := guards[name].holds(s, tx, about); err != nil {
 			return Rule{}, Reason{}, err
