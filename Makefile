@@ -26,6 +26,7 @@ build: ## the programs, into bin/
 	CGO_ENABLED=1 $(GO) build -o bin/counter ./cmd/counter
 	CGO_ENABLED=1 $(GO) build -o bin/keeper ./cmd/keeper
 	CGO_ENABLED=0 $(GO) build -o bin/cardsim ./cmd/cardsim
+	CGO_ENABLED=0 $(GO) build -o bin/partnersim ./cmd/partnersim
 
 lint: packages-run ## go vet, staticcheck, formatting, generated code
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run: make fmt" >&2; exit 1; }

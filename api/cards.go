@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"onecard/internal/gb"
 	"onecard/issuance"
+	"onecard/issuance/prints"
 	"onecard/registry"
 )
 
@@ -80,7 +82,8 @@ func (s *Server) cardView(who caller, c issuance.Card) Card {
 		Status: c.Status, StatusText: statusText(c.Status), SpecVersion: c.SpecVersion,
 		IssuedOn: c.IssuedOn.String(), ExpiresOn: c.ExpiresOn.String(), Kind: optional(c.Kind), Production: optional(c.Production),
 		Custody: optional(c.Custody), ChipState: optional(c.Chip), LossEnds: c.LossEnds,
-		Events: append(allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)), allowedWorks(s.issuance.CardWorks(c, who.operator.Roles))...),
+		Printable: optionalTrue(prints.Printable(c) && slices.ContainsFunc(printers, who.operator.Has)),
+		Events:    append(allowedEvents(s.issuance.CardEvents(c, who.operator.Roles)), allowedWorks(s.issuance.CardWorks(c, who.operator.Roles))...),
 	}
 }
 
@@ -88,4 +91,12 @@ func (s *Server) cardView(who caller, c issuance.Card) Card {
 func statusText(status string) Text {
 	state := issuance.Cards.State(status)
 	return Text{Zh: state.Text.ZH, En: state.Text.EN}
+}
+
+// optionalTrue leaves out what is false.
+func optionalTrue(yes bool) *bool {
+	if !yes {
+		return nil
+	}
+	return &yes
 }

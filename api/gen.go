@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -76,6 +77,24 @@ func (e BillItemCategory) Valid() bool {
 	case B:
 		return true
 	case Own:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CardPrintOutcome.
+const (
+	CardPrintOutcomeFailed  CardPrintOutcome = "failed"
+	CardPrintOutcomePrinted CardPrintOutcome = "printed"
+)
+
+// Valid indicates whether the value is a known member of the CardPrintOutcome enum.
+func (e CardPrintOutcome) Valid() bool {
+	switch e {
+	case CardPrintOutcomeFailed:
+		return true
+	case CardPrintOutcomePrinted:
 		return true
 	default:
 		return false
@@ -598,6 +617,24 @@ func (e NewPersonSex) Valid() bool {
 	}
 }
 
+// Defines values for NewPrintOutcome.
+const (
+	NewPrintOutcomeFailed  NewPrintOutcome = "failed"
+	NewPrintOutcomePrinted NewPrintOutcome = "printed"
+)
+
+// Valid indicates whether the value is a known member of the NewPrintOutcome enum.
+func (e NewPrintOutcome) Valid() bool {
+	switch e {
+	case NewPrintOutcomeFailed:
+		return true
+	case NewPrintOutcomePrinted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTransactionBusiness.
 const (
 	OutpatientSettle NewTransactionBusiness = "outpatient.settle"
@@ -937,6 +974,9 @@ type Card struct {
 	Number   string             `json:"number"`
 	PersonId openapi_types.UUID `json:"personId"`
 
+	// Printable 卡面可打印 whoever makes cards may print its face now
+	Printable *bool `json:"printable,omitempty"`
+
 	// Production 制作状态
 	Production  *string `json:"production,omitempty"`
 	SpecVersion string  `json:"specVersion"`
@@ -961,6 +1001,31 @@ type CardAt struct {
 
 	// Status AAZ502
 	Status string `json:"status"`
+}
+
+// CardPrint defines model for CardPrint.
+type CardPrint struct {
+	At       time.Time        `json:"at"`
+	Attempt  int              `json:"attempt"`
+	Cause    *string          `json:"cause,omitempty"`
+	Operator string           `json:"operator"`
+	Outcome  CardPrintOutcome `json:"outcome"`
+	Printer  string           `json:"printer"`
+	Reason   *string          `json:"reason,omitempty"`
+}
+
+// CardPrintOutcome defines model for CardPrint.Outcome.
+type CardPrintOutcome string
+
+// CardPrints defines model for CardPrints.
+type CardPrints struct {
+	Attempts []CardPrint `json:"attempts"`
+
+	// Offered it may be printed now
+	Offered bool `json:"offered"`
+
+	// Printed it was printed well: printed again it needs a reason
+	Printed bool `json:"printed"`
 }
 
 // ChipAnswers defines model for ChipAnswers.
@@ -1494,6 +1559,22 @@ type NewPersonIdType string
 // NewPersonSex 性别, GB/T 2261.1
 type NewPersonSex string
 
+// NewPrint defines model for NewPrint.
+type NewPrint struct {
+	// Cause why it failed
+	Cause *string `json:"cause,omitempty"`
+
+	// Outcome 打印完好 or 打印失败
+	Outcome NewPrintOutcome `json:"outcome"`
+	Printer string          `json:"printer"`
+
+	// Reason why it is printed again after it was printed well
+	Reason *string `json:"reason,omitempty"`
+}
+
+// NewPrintOutcome 打印完好 or 打印失败
+type NewPrintOutcome string
+
 // NewTransaction defines model for NewTransaction.
 type NewTransaction struct {
 	Business NewTransactionBusiness `json:"business"`
@@ -1885,6 +1966,12 @@ type FireCardParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RecordPrintParams defines parameters for RecordPrint.
+type RecordPrintParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // OpenChipSessionParams defines parameters for OpenChipSession.
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -2029,6 +2116,9 @@ type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
+// RecordPrintJSONRequestBody defines body for RecordPrint for application/json ContentType.
+type RecordPrintJSONRequestBody = NewPrint
+
 // OpenChipSessionJSONRequestBody defines body for OpenChipSession for application/json ContentType.
 type OpenChipSessionJSONRequestBody = NewChipSession
 
@@ -2103,6 +2193,15 @@ type ServerInterface interface {
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
+	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+	// (GET /v1/cards/{id}/face)
+	CardFace(ctx echo.Context, id Id) error
+	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
+	// (GET /v1/cards/{id}/prints)
+	CardPrints(ctx echo.Context, id Id) error
+	// RecordPrint 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	// (POST /v1/cards/{id}/prints)
+	RecordPrint(ctx echo.Context, id Id, params RecordPrintParams) error
 	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
 	// (GET /v1/cards/{id}/told)
 	CardTold(ctx echo.Context, id Id) error
@@ -2413,6 +2512,76 @@ func (w *ServerInterfaceWrapper) FireCard(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireCard(ctx, id, params)
+	return err
+}
+
+// CardFace converts echo context to params.
+func (w *ServerInterfaceWrapper) CardFace(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardFace(ctx, id)
+	return err
+}
+
+// CardPrints converts echo context to params.
+func (w *ServerInterfaceWrapper) CardPrints(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardPrints(ctx, id)
+	return err
+}
+
+// RecordPrint converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordPrint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecordPrintParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordPrint(ctx, id, params)
 	return err
 }
 
@@ -3294,6 +3463,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/persons/:id/attachments", wrapper.Attach, options.OperationMiddlewares["attach"]...)
 	router.GET(options.BaseURL+"/v1/persons/:id/attachments/:attachment", wrapper.Attachment, options.OperationMiddlewares["attachment"]...)
 	router.POST(options.BaseURL+"/v1/persons/:id/attachments/:attachment/refusal", wrapper.RefuseAttachment, options.OperationMiddlewares["refuseAttachment"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/face", wrapper.CardFace, options.OperationMiddlewares["cardFace"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/prints", wrapper.CardPrints, options.OperationMiddlewares["cardPrints"]...)
+	router.POST(options.BaseURL+"/v1/cards/:id/prints", wrapper.RecordPrint, options.OperationMiddlewares["recordPrint"]...)
 
 }
 
@@ -3588,6 +3760,131 @@ type FireCarddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireCarddefaultApplicationProblemPlusJSONResponse) VisitFireCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardFaceRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardFaceResponseObject interface {
+	VisitCardFaceResponse(w http.ResponseWriter) error
+}
+
+type CardFace200ApplicationpdfResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response CardFace200ApplicationpdfResponse) VisitCardFaceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CardFacedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardFacedefaultApplicationProblemPlusJSONResponse) VisitCardFaceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardPrintsRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardPrintsResponseObject interface {
+	VisitCardPrintsResponse(w http.ResponseWriter) error
+}
+
+type CardPrints200JSONResponse CardPrints
+
+func (response CardPrints200JSONResponse) VisitCardPrintsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardPrintsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardPrintsdefaultApplicationProblemPlusJSONResponse) VisitCardPrintsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordPrintRequestObject struct {
+	Id     Id `json:"id"`
+	Params RecordPrintParams
+	Body   *RecordPrintJSONRequestBody
+}
+
+type RecordPrintResponseObject interface {
+	VisitRecordPrintResponse(w http.ResponseWriter) error
+}
+
+type RecordPrint201JSONResponse CardPrint
+
+func (response RecordPrint201JSONResponse) VisitRecordPrintResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordPrintdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecordPrintdefaultApplicationProblemPlusJSONResponse) VisitRecordPrintResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4778,6 +5075,15 @@ type StrictServerInterface interface {
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
+	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+	// (GET /v1/cards/{id}/face)
+	CardFace(ctx context.Context, request CardFaceRequestObject) (CardFaceResponseObject, error)
+	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
+	// (GET /v1/cards/{id}/prints)
+	CardPrints(ctx context.Context, request CardPrintsRequestObject) (CardPrintsResponseObject, error)
+	// RecordPrint 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	// (POST /v1/cards/{id}/prints)
+	RecordPrint(ctx context.Context, request RecordPrintRequestObject) (RecordPrintResponseObject, error)
 	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
 	// (GET /v1/cards/{id}/told)
 	CardTold(ctx context.Context, request CardToldRequestObject) (CardToldResponseObject, error)
@@ -5186,6 +5492,105 @@ func (sh *strictHandler) FireCard(ctx echo.Context, id Id, params FireCardParams
 		return err
 	} else if validResponse, ok := response.(FireCardResponseObject); ok {
 		return validResponse.VisitFireCardResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardFace operation middleware
+func (sh *strictHandler) CardFace(ctx echo.Context, id Id) error {
+	var request CardFaceRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardFace(ctx.Request().Context(), request.(CardFaceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardFace")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardFaceResponseObject); ok {
+		return validResponse.VisitCardFaceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardPrints operation middleware
+func (sh *strictHandler) CardPrints(ctx echo.Context, id Id) error {
+	var request CardPrintsRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardPrints(ctx.Request().Context(), request.(CardPrintsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardPrints")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardPrintsResponseObject); ok {
+		return validResponse.VisitCardPrintsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordPrint operation middleware
+func (sh *strictHandler) RecordPrint(ctx echo.Context, id Id, params RecordPrintParams) error {
+	var request RecordPrintRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body RecordPrintJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordPrint(ctx.Request().Context(), request.(RecordPrintRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordPrint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordPrintResponseObject); ok {
+		return validResponse.VisitRecordPrintResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

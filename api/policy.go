@@ -35,6 +35,8 @@ var (
 	chip   = append([]string{registry.RoleCashier}, agency...)
 	// keepers change what is recorded of a resident.
 	keepers = []string{registry.RoleClerk, registry.RoleSupervisor}
+	// Who makes cards prints them.
+	printers = []string{registry.RoleClerk, registry.RoleIssuer}
 )
 
 // policy is the whole of who may call what, by operationId. An operation
@@ -69,6 +71,9 @@ var policy = map[string]access{
 	"fireApplication":    {operator, agency},
 	"fireCard":           {operator, agency},
 	"cardTold":           {operator, agency},
+	"cardFace":           {operator, printers},
+	"cardPrints":         {operator, agency},
+	"recordPrint":        {operator, printers},
 	"invalidCards":       {operator, chip},
 	"openChipSession":    {operator, chip},
 	"stepChipSession":    {operator, chip},

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/api/pki"
+	"onecard/card/face"
 	"onecard/card/profile"
 	"onecard/exchange"
 	"onecard/exchange/authentication"
@@ -31,6 +32,7 @@ import (
 	"onecard/internal/gb"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/prints"
 	"onecard/keys"
 	"onecard/registry"
 	"onecard/registry/registrytest"
@@ -185,6 +187,9 @@ func (w *world) exchangeService() *exchange.Service {
 	return service
 }
 
+// fonts are read once for all tests.
+var fonts = face.NewFonts("")
+
 func (w *world) newServer(transactions *exchange.Service) *Server {
 	profiles, err := profile.Load()
 	require.NoError(w.t, err)
@@ -205,7 +210,10 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	require.NoError(w.t, err)
 	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w.chips, Keeper: flat{zero}, NoKey: keys.ErrNoKey, Profiles: profiles})
 	require.NoError(w.t, err)
-	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	layout, err := face.BuiltIn()
+	require.NoError(w.t, err)
+	printing := &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}
+	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Prints: printing, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

@@ -33,6 +33,11 @@ var allowed = map[string]struct {
 	"apdu/pcsc":               {[]string{"apdu"}, "the only user of the PC/SC library"},
 	"card/profile":            {[]string{"apdu"}, "a chip as data; what ISO 7816 says of an answer to reset it need not say again"},
 	"card":                    {[]string{"apdu", "card/profile", "internal/gb"}, "operations are scripts without I/O, without keys and without a database"},
+	"card/face":               {[]string{"internal/gb"}, "the printed side of a card: a layout, fonts, a document; without a database"},
+	"issuance/ministry":       {[]string{"issuance", "registry"}, "what the ministry is told; HTTP is its transport"},
+	"internal/sim/ministry":   {[]string{"internal/signed"}, "a stand-in for the ministry, with its own reading of the messages"},
+	"cmd/partnersim":          {[]string{"internal/sim/ministry"}, "stand-ins for partners; no part of the product"},
+	"issuance/prints":         {[]string{"card/face", "card/profile", "issuance", "registry"}, "what is printed on a card, and the journal of it"},
 	"card/order":              {[]string{"apdu", "card", "internal/signed"}, "a script on its way from the province to a counter; both ends use it"},
 	"card/psam":               {[]string{"apdu", "card/profile"}, "a terminal's security module: the second card in the second slot"},
 	"card/trace":              {[]string{"apdu", "card", "card/profile"}, "decodes what passed between reader and chip; without I/O"},
@@ -61,13 +66,13 @@ var allowed = map[string]struct {
 	"exchange/insurance":      {[]string{"exchange", "registry", "internal/gb"}, "a back end behind the same interface as any other"},
 	"api/client":              {nil, "generated; what a counter links must stay small"},
 	"api/pki":                 {nil, "certificates of the platform and of workstations"},
-	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/order", "card/profile", "apdu", "internal/gb"}, "HTTP in, domain out"},
+	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/order", "card/profile", "apdu", "internal/gb", "issuance/prints"}, "HTTP in, domain out"},
 	"terminal":                {[]string{"card", "card/order", "card/profile", "apdu", "api/client", "internal/gb", "internal/signed"}, "what runs at a counter: neither keys nor database"},
 	"terminal/driver":         {[]string{"apdu", "card", "card/profile"}, "the national driver's steps: work on the card alone, without a connection"},
 	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb", "card"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername"}, "wires the province; with cmd/keeper the only importer of keys"},
+	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername", "card/face", "issuance/ministry", "issuance/prints"}, "wires the province; with cmd/keeper the only importer of keys"},
 	"cmd/counter":             {[]string{"card/psam", "terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/order", "card/profile", "card/trace", "terminal/driver"}, "wires a counter"},
 	"cmd/cardsim":             {[]string{"keys/keyblock", "card/chip", "card/profile", "card/chip/hostile"}, "virtual chips"},
 	"keys/pkcs11":             {[]string{"keys"}, "the keeper over a token; cgo"},
@@ -84,22 +89,24 @@ var reserved = map[string][]string{
 	"github.com/ebfe/scard":        {"apdu/pcsc"},
 	"github.com/miekg/pkcs11":      {"keys/pkcs11"},
 	"github.com/labstack/echo/v4":  {"api", "api/peers"},
-	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "issuance/tell", "exchange", "exchange/insurance", "exchange/authentication", "registry/stores"},
+	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "issuance/tell", "exchange", "exchange/insurance", "exchange/authentication", "registry/stores", "issuance/prints", "issuance/ministry"},
 	"github.com/emmansun/gmsm":     {"keys", "keys/keyblock", "keys/keystest", "card/chip", "registry", "registry/audit"},
-	"net/http":                     {"api", "api/peers", "api/client", "api/pki", "terminal", "terminal/desk", "keys/remote", "cmd/onecard", "cmd/counter"},
+	"net/http":                     {"api", "api/peers", "api/client", "api/pki", "terminal", "terminal/desk", "keys/remote", "cmd/onecard", "cmd/counter", "issuance/ministry", "internal/sim/ministry", "cmd/partnersim"},
 	"github.com/glebarez/sqlite":   {"registry"},
 	"github.com/jackc/pgx/v5":      {"registry", "internal/pgtest"},
 	"github.com/pressly/goose/v3":  {"registry"},
+	"codeberg.org/go-pdf/fpdf":     {"card/face"},
 	"github.com/chromedp/chromedp": {},
 }
 
 // linked lists what the finished programs must not contain, with all that
 // they import.
 var linked = map[string][]string{
-	"cmd/counter": {"github.com/miekg/pkcs11", module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
-	"cmd/onecard": {"github.com/miekg/pkcs11", "github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
-	"cmd/keeper":  {module + "/registry", module + "/issuance", module + "/exchange", module + "/api", module + "/card", "gorm.io/gorm", "github.com/labstack/echo/v4", "github.com/ebfe/scard"},
-	"cmd/cardsim": {module + "/card", module + "/keys", module + "/registry", "github.com/ebfe/scard"},
+	"cmd/counter":    {"github.com/miekg/pkcs11", module + "/keys", module + "/registry", module + "/issuance", module + "/exchange", module + "/card/chip", "gorm.io/gorm"},
+	"cmd/onecard":    {"github.com/miekg/pkcs11", "github.com/ebfe/scard", module + "/card/chip", module + "/apdu/pcsc"},
+	"cmd/keeper":     {module + "/registry", module + "/issuance", module + "/exchange", module + "/api", module + "/card", "gorm.io/gorm", "github.com/labstack/echo/v4", "github.com/ebfe/scard"},
+	"cmd/partnersim": {module + "/registry", module + "/issuance", module + "/keys", module + "/api"},
+	"cmd/cardsim":    {module + "/card", module + "/keys", module + "/registry", "github.com/ebfe/scard"},
 }
 
 type goPackage struct {

@@ -131,14 +131,15 @@ func TestCounterPage(t *testing.T) {
 	s := start(t, t.TempDir(), nil, "--no-journey")
 	chip := s.blankChip("0000A001")
 	b := openBrowser(t, s.running.Pages["counter"])
-	const holder, number = "韩玉龙", "63010219900307001X"
+	// A small child, whose card has no photograph.
+	const holder, number = "韩玉龙", "630102202103070011"
 
 	b.signIn("zhangying", s.running.Logins["zhangying"])
 	b.see("#card-state", "无卡")
 
 	// A resident whom nobody has entered yet; the first number is mistyped.
 	b.do(chromedp.Click(chromedp.CSS("#new-person")), chromedp.WaitVisible(chromedp.CSS("#person-form")),
-		chromedp.SendKeys(chromedp.CSS("#person-form [name=idNumber]"), "630102199003070010"),
+		chromedp.SendKeys(chromedp.CSS("#person-form [name=idNumber]"), "630102202103070010"),
 		chromedp.SendKeys(chromedp.CSS("#person-form [name=name]"), holder),
 		chromedp.SendKeys(chromedp.CSS("#person-form [name=ethnic]"), "撒拉"))
 	b.shot("0-enter")
@@ -189,6 +190,15 @@ func TestCounterPage(t *testing.T) {
 	b.see("#card-state", "社会保障卡")
 	require.Greater(t, len(b.progress()), 10, "the progress was visible")
 	b.shot("4-personalised")
+
+	// The face is printed when the chip is made, and is printed when somebody says so.
+	b.do(chromedp.Click(chromedp.CSS(`#cards [data-print]`)), chromedp.WaitVisible(chromedp.CSS("#print")),
+		chromedp.SendKeys(chromedp.CSS("#print [name=printer]"), "P1"))
+	b.shot("4-print")
+	b.do(chromedp.Click(chromedp.CSS(`#print [value="failed"]`)))
+	b.see("#problem", "打印失败须说明原因")
+	b.do(chromedp.Click(chromedp.CSS(`#print [value="printed"]`)))
+	b.see("#result-verdict", "第 1 次，打印完好")
 
 	b.do(
 		chromedp.Click(chromedp.CSS(`#cards [data-event="activate"]`)),

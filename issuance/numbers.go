@@ -3,8 +3,6 @@ package issuance
 import (
 	"fmt"
 
-	"gorm.io/gorm"
-
 	"onecard/internal/gb"
 	"onecard/registry"
 )
@@ -18,15 +16,15 @@ const (
 // next draws a number from a sequence. The row stays locked until the
 // transaction ends, so numbers are in the order of the commits.
 func next(tx *registry.Tx, sequence string) (int64, error) {
-	result := tx.DB().Model(&sequenceRow{}).Where("name = ?", sequence).Update("next", gorm.Expr("next + 1"))
-	if result.Error != nil {
+	var drawn int64
+	result := tx.DB().Raw("UPDATE card_number_sequence SET next = next + 1 WHERE name = ? RETURNING next - 1", sequence).Scan(&drawn)
+	switch {
+	case result.Error != nil:
 		return 0, fmt.Errorf("draw from sequence %s: %w", sequence, result.Error)
+	case result.RowsAffected != 1:
+		return 0, fmt.Errorf("draw from sequence %s: %w", sequence, registry.ErrNotFound)
 	}
-	var row sequenceRow
-	if err := tx.DB().Where("name = ?", sequence).Take(&row).Error; err != nil {
-		return 0, fmt.Errorf("draw from sequence %s: %w", sequence, err)
-	}
-	return row.Next - 1, nil
+	return drawn, nil
 }
 
 // lastBody is the last card number's body of eight digits.

@@ -243,12 +243,3 @@ type invalidRow struct {
 
 // TableName implements gorm's schema.Tabler.
 func (invalidRow) TableName() string { return "invalid_cards" }
-
-// sequenceRow is a row of card_number_sequence.
-type sequenceRow struct {
-	Name string `gorm:"column:name"`
-	Next int64  `gorm:"column:next"`
-}
-
-// TableName implements gorm's schema.Tabler.
-func (sequenceRow) TableName() string { return "card_number_sequence" }

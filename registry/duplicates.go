@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
-
 )
 
 // Rules by which two files, or a file and a row of another system, are taken

@@ -84,6 +84,24 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for CardPrintOutcome.
+const (
+	CardPrintOutcomeFailed  CardPrintOutcome = "failed"
+	CardPrintOutcomePrinted CardPrintOutcome = "printed"
+)
+
+// Valid indicates whether the value is a known member of the CardPrintOutcome enum.
+func (e CardPrintOutcome) Valid() bool {
+	switch e {
+	case CardPrintOutcomeFailed:
+		return true
+	case CardPrintOutcomePrinted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChipFindingFinding.
 const (
 	Altered    ChipFindingFinding = "altered"
@@ -600,6 +618,24 @@ func (e NewPersonSex) Valid() bool {
 	}
 }
 
+// Defines values for NewPrintOutcome.
+const (
+	NewPrintOutcomeFailed  NewPrintOutcome = "failed"
+	NewPrintOutcomePrinted NewPrintOutcome = "printed"
+)
+
+// Valid indicates whether the value is a known member of the NewPrintOutcome enum.
+func (e NewPrintOutcome) Valid() bool {
+	switch e {
+	case NewPrintOutcomeFailed:
+		return true
+	case NewPrintOutcomePrinted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTransactionBusiness.
 const (
 	OutpatientSettle NewTransactionBusiness = "outpatient.settle"
@@ -939,6 +975,9 @@ type Card struct {
 	Number   string             `json:"number"`
 	PersonId openapi_types.UUID `json:"personId"`
 
+	// Printable 卡面可打印 whoever makes cards may print its face now
+	Printable *bool `json:"printable,omitempty"`
+
 	// Production 制作状态
 	Production  *string `json:"production,omitempty"`
 	SpecVersion string  `json:"specVersion"`
@@ -963,6 +1002,31 @@ type CardAt struct {
 
 	// Status AAZ502
 	Status string `json:"status"`
+}
+
+// CardPrint defines model for CardPrint.
+type CardPrint struct {
+	At       time.Time        `json:"at"`
+	Attempt  int              `json:"attempt"`
+	Cause    *string          `json:"cause,omitempty"`
+	Operator string           `json:"operator"`
+	Outcome  CardPrintOutcome `json:"outcome"`
+	Printer  string           `json:"printer"`
+	Reason   *string          `json:"reason,omitempty"`
+}
+
+// CardPrintOutcome defines model for CardPrint.Outcome.
+type CardPrintOutcome string
+
+// CardPrints defines model for CardPrints.
+type CardPrints struct {
+	Attempts []CardPrint `json:"attempts"`
+
+	// Offered it may be printed now
+	Offered bool `json:"offered"`
+
+	// Printed it was printed well: printed again it needs a reason
+	Printed bool `json:"printed"`
 }
 
 // ChipAnswers defines model for ChipAnswers.
@@ -1496,6 +1560,22 @@ type NewPersonIdType string
 // NewPersonSex 性别, GB/T 2261.1
 type NewPersonSex string
 
+// NewPrint defines model for NewPrint.
+type NewPrint struct {
+	// Cause why it failed
+	Cause *string `json:"cause,omitempty"`
+
+	// Outcome 打印完好 or 打印失败
+	Outcome NewPrintOutcome `json:"outcome"`
+	Printer string          `json:"printer"`
+
+	// Reason why it is printed again after it was printed well
+	Reason *string `json:"reason,omitempty"`
+}
+
+// NewPrintOutcome 打印完好 or 打印失败
+type NewPrintOutcome string
+
 // NewTransaction defines model for NewTransaction.
 type NewTransaction struct {
 	Business NewTransactionBusiness `json:"business"`
@@ -1887,6 +1967,12 @@ type FireCardParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RecordPrintParams defines parameters for RecordPrint.
+type RecordPrintParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // OpenChipSessionParams defines parameters for OpenChipSession.
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -2030,6 +2116,9 @@ type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
+
+// RecordPrintJSONRequestBody defines body for RecordPrint for application/json ContentType.
+type RecordPrintJSONRequestBody = NewPrint
 
 // OpenChipSessionJSONRequestBody defines body for OpenChipSession for application/json ContentType.
 type OpenChipSessionJSONRequestBody = NewChipSession
@@ -2251,6 +2340,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 	FireCard(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+	//
+	// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
+	CardFace(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
+	//
+	// Corresponds with GET /v1/cards/{id}/prints (the `CardPrints` operationId).
+	CardPrints(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecordPrintWithBody 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+	RecordPrintWithBody(ctx context.Context, id Id, params *RecordPrintParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecordPrint 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+	RecordPrint(ctx context.Context, id Id, params *RecordPrintParams, body RecordPrintJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CardTold 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
 	//
@@ -2773,6 +2886,70 @@ func (c *Client) FireCardWithBody(ctx context.Context, id Id, params *FireCardPa
 // Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 func (c *Client) FireCard(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFireCardRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+//
+// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
+func (c *Client) CardFace(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCardFaceRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
+//
+// Corresponds with GET /v1/cards/{id}/prints (the `CardPrints` operationId).
+func (c *Client) CardPrints(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCardPrintsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RecordPrintWithBody 打印结果 what the operator saw on the card; nothing is taken for printed without it
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+func (c *Client) RecordPrintWithBody(ctx context.Context, id Id, params *RecordPrintParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecordPrintRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RecordPrint 打印结果 what the operator saw on the card; nothing is taken for printed without it
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+func (c *Client) RecordPrint(ctx context.Context, id Id, params *RecordPrintParams, body RecordPrintJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecordPrintRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3913,6 +4090,134 @@ func NewFireCardRequestWithBody(server string, id Id, params *FireCardParams, co
 	}
 
 	operationPath := fmt.Sprintf("/v1/cards/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCardFaceRequest constructs an http.Request for the CardFace method
+func NewCardFaceRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/face", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCardPrintsRequest constructs an http.Request for the CardPrints method
+func NewCardPrintsRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/prints", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRecordPrintRequest calls the generic RecordPrint builder with application/json body
+func NewRecordPrintRequest(server string, id Id, params *RecordPrintParams, body RecordPrintJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRecordPrintRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewRecordPrintRequestWithBody constructs an http.Request for the RecordPrint method, with any body, and a specified content type
+func NewRecordPrintRequestWithBody(server string, id Id, params *RecordPrintParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/prints", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5664,6 +5969,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cards/{id}/events (the `FireCard` operationId).
 	FireCardWithResponse(ctx context.Context, id Id, params *FireCardParams, body FireCardJSONRequestBody, reqEditors ...RequestEditorFn) (*FireCardResponse, error)
 
+	// CardFaceWithResponse 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
+	CardFaceWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardFaceResponse, error)
+
+	// CardPrintsWithResponse 打印情况 whether a card may be printed, and what became of each attempt
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cards/{id}/prints (the `CardPrints` operationId).
+	CardPrintsWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardPrintsResponse, error)
+
+	// RecordPrintWithBodyWithResponse 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+	RecordPrintWithBodyWithResponse(ctx context.Context, id Id, params *RecordPrintParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecordPrintResponse, error)
+
+	// RecordPrintWithResponse 打印结果 what the operator saw on the card; nothing is taken for printed without it
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+	RecordPrintWithResponse(ctx context.Context, id Id, params *RecordPrintParams, body RecordPrintJSONRequestBody, reqEditors ...RequestEditorFn) (*RecordPrintResponse, error)
+
 	// CardToldWithResponse 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6363,6 +6696,143 @@ func (r FireCardResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireCardResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CardFaceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CardFaceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CardFaceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CardFaceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CardFaceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CardFaceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CardPrintsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CardPrints
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CardPrintsResponse) GetJSON200() *CardPrints {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CardPrintsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CardPrintsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CardPrintsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CardPrintsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CardPrintsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RecordPrintResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CardPrint
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RecordPrintResponse) GetJSON201() *CardPrint {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RecordPrintResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RecordPrintResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RecordPrintResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RecordPrintResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RecordPrintResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7937,6 +8407,58 @@ func (c *ClientWithResponses) FireCardWithResponse(ctx context.Context, id Id, p
 	return ParseFireCardResponse(rsp)
 }
 
+// CardFaceWithResponse 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
+func (c *ClientWithResponses) CardFaceWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardFaceResponse, error) {
+	rsp, err := c.CardFace(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCardFaceResponse(rsp)
+}
+
+// CardPrintsWithResponse 打印情况 whether a card may be printed, and what became of each attempt
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cards/{id}/prints (the `CardPrints` operationId).
+func (c *ClientWithResponses) CardPrintsWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardPrintsResponse, error) {
+	rsp, err := c.CardPrints(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCardPrintsResponse(rsp)
+}
+
+// RecordPrintWithBodyWithResponse 打印结果 what the operator saw on the card; nothing is taken for printed without it
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+func (c *ClientWithResponses) RecordPrintWithBodyWithResponse(ctx context.Context, id Id, params *RecordPrintParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecordPrintResponse, error) {
+	rsp, err := c.RecordPrintWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecordPrintResponse(rsp)
+}
+
+// RecordPrintWithResponse 打印结果 what the operator saw on the card; nothing is taken for printed without it
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{id}/prints (the `RecordPrint` operationId).
+func (c *ClientWithResponses) RecordPrintWithResponse(ctx context.Context, id Id, params *RecordPrintParams, body RecordPrintJSONRequestBody, reqEditors ...RequestEditorFn) (*RecordPrintResponse, error) {
+	rsp, err := c.RecordPrint(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecordPrintResponse(rsp)
+}
+
 // CardToldWithResponse 通知情况 whom a card's changes were told to, and who has acknowledged, the latest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8778,6 +9300,98 @@ func ParseFireCardResponse(rsp *http.Response) (*FireCardResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCardFaceResponse parses an HTTP response from a CardFaceWithResponse call
+func ParseCardFaceResponse(rsp *http.Response) (*CardFaceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CardFaceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCardPrintsResponse parses an HTTP response from a CardPrintsWithResponse call
+func ParseCardPrintsResponse(rsp *http.Response) (*CardPrintsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CardPrintsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CardPrints
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRecordPrintResponse parses an HTTP response from a RecordPrintWithResponse call
+func ParseRecordPrintResponse(rsp *http.Response) (*RecordPrintResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RecordPrintResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CardPrint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

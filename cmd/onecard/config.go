@@ -37,13 +37,15 @@ type config struct {
 	Shares   []string `koanf:"shares"`   // instead of kek: the two files of its shares
 	// Addresses are those of keys that no profile gives one, each NAME=ADDRESS
 	// (密钥地址).
-	Addresses []string     `koanf:"addresses"`
-	Trial     bool         `koanf:"trial"`    // sample data, embedded database, software keys
-	Log       string       `koanf:"log"`      // debug, info, warn or error
-	Issuance  string       `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
-	Profiles  string       `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
-	Keeper    keeper       `koanf:"keeper"`   // keys in a process of their own
-	Stores    storesConfig `koanf:"stores"`   // the databases beside production
+	Addresses []string       `koanf:"addresses"`
+	Trial     bool           `koanf:"trial"`    // sample data, embedded database, software keys
+	Log       string         `koanf:"log"`      // debug, info, warn or error
+	Issuance  string         `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Profiles  string         `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
+	Keeper    keeper         `koanf:"keeper"`   // keys in a process of their own
+	Fonts     string         `koanf:"fonts"`    // directory of the fonts of the card's face (卡面字库); default that of the system
+	Stores    storesConfig   `koanf:"stores"`   // the databases beside production
+	Ministry  ministryConfig `koanf:"ministry"` // 部级持卡库
 }
 
 // profiles returns the card profiles that the platform knows.

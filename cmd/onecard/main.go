@@ -65,6 +65,14 @@ type commands struct {
 	Decision struct {
 		Take decisionTakeCommand `cmd:"" help:"Take the facts of a day now. 立即生成每日快照。"`
 	} `cmd:"" help:"The decision store. 决策库。"`
+	Ministry struct {
+		Certificate ministryCertificateCommand `cmd:"" help:"Make the certificate that the province shows the ministry. 生成省级证书。"`
+		State       ministryStateCommand       `cmd:"" help:"How the ministry's copies of our cards stand. 上传情况。"`
+		Resend      ministryResendCommand      `cmd:"" help:"Tell the ministry of the cards that are due, or of one. 补传。"`
+		Query       ministryQueryCommand       `cmd:"" help:"Ask for cards in other provinces. 重卡查询。"`
+		Statistics  ministryStatisticsCommand  `cmd:"" help:"Send a month's statistics. 月度统计。"`
+		Compare     ministryCompareCommand     `cmd:"" help:"Compare the ministry's copies with ours. 核对。"`
+	} `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`
 	Inventory  inventoryCommand `cmd:"" help:"What every column holds, for how long, who reads it, how it is protected. 数据清单。"`
 	Check      checkCommand     `cmd:"" help:"Residents to be checked by another authority, and its answers, as files. 公安比对、部级查重。"`
 	Import     importCommand    `cmd:"" help:"Take over residents from a file of another system. 导入存量数据。"`
@@ -74,6 +82,7 @@ type commands struct {
 	} `cmd:"" help:"Residents registered twice. 疑似重复。"`
 	Card struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
+		Face    faceCommand    `cmd:"" help:"The printed side of a card, as a PDF. 卡面。"`
 	} `cmd:"" help:"Cards. 卡。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may; or what has happened to a card or a person. 打印工作流程或办理经过。"`
 	Notices  noticesCommand  `cmd:"" help:"The messages to holders that wait for the short-message service. 待发短信。"`

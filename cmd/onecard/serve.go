@@ -118,6 +118,7 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error { return p.carry(ctx) })
 	group.Go(func() error { return p.decide(ctx) })
+	group.Go(func() error { return p.tellMinistry(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)

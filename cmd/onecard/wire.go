@@ -186,7 +186,11 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Orders: p.authority.Orders, Logger: p.logger})
+	printing, err := p.prints()
+	if err != nil {
+		return err
+	}
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
 	return err
 }
 

@@ -40,6 +40,7 @@ CREATE TABLE applications_new (
     handed_by   TEXT      CHECK (length(handed_by) > 0),
     stage_since TIMESTAMP,
     due_at      TIMESTAMP,
+    locality    TEXT      REFERENCES localities (code),
     CONSTRAINT applications_four_eyes CHECK (reviewed_by <> entered_by),
     CONSTRAINT applications_reviewed CHECK (state IN ('draft', 'applied', 'returned', 'withdrawn') OR (reviewed_by IS NOT NULL AND card_number IS NOT NULL)),
     CONSTRAINT applications_made CHECK ((state IN ('made', 'handed', 'cancelled')) = (card_id IS NOT NULL)),
@@ -48,13 +49,15 @@ CREATE TABLE applications_new (
     -- handed over has passed through two at least, whoever made it (无人可独自发卡).
     CONSTRAINT applications_alone CHECK (handed_by IS NULL OR (reviewed_by IS NOT NULL AND made_by IS NOT NULL))
 );
-INSERT INTO applications_new (id, person_id, kind, place, state, card_number, card_id, entered_by, reviewed_by, reason, created_at, changed_at, stage_since)
-    SELECT id, person_id, kind, place, state, card_number, card_id, entered_by, reviewed_by, reason, created_at, changed_at, changed_at FROM applications;
+INSERT INTO applications_new (id, person_id, kind, place, state, card_number, card_id, entered_by, reviewed_by, reason, created_at, changed_at, stage_since, locality)
+    SELECT id, person_id, kind, place, state, card_number, card_id, entered_by, reviewed_by, reason, created_at, changed_at, changed_at, locality FROM applications;
 DROP TABLE applications;
 ALTER TABLE applications_new RENAME TO applications;
 CREATE UNIQUE INDEX applications_running ON applications (person_id) WHERE state IN ('applied', 'numbered', 'batched', 'personalising', 'made');
 CREATE INDEX applications_queue ON applications (state, place, due_at, id);
 CREATE INDEX applications_person ON applications (person_id, id);
+CREATE INDEX applications_place ON applications (place, id);
+CREATE INDEX applications_locality ON applications (locality, id) WHERE locality IS NOT NULL;
 
 ALTER TABLE cards ADD COLUMN kind TEXT NOT NULL DEFAULT 'permanent' CHECK (kind IN ('permanent', 'temporary'));
 ALTER TABLE cards ADD COLUMN application_id UUID REFERENCES applications (id);

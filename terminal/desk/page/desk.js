@@ -75,7 +75,7 @@ function signedOut() {
   for (const form of document.forms) form.reset();
   for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict', 'details']) $(id).replaceChildren();
   showPhoto(null);
-  for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'element', 'result']) $(id).hidden = true;
+  for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'element', 'print', 'result']) $(id).hidden = true;
   $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
   $('operator').textContent = '';
   $('sign-in').login.focus();
@@ -353,7 +353,46 @@ function cardItem(card) {
       : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reasonCode: asked?.code, reason: asked?.reason })));
   }
   if (works.children.length > 1) item.append(works);
+  if (card.printable) item.append(printButton(card));
   return item;
+}
+
+// ---- printing the face
+
+function printButton(card) {
+  const button = el('button', '打印卡面 print');
+  button.type = 'button';
+  button.dataset.print = card.id;
+  button.addEventListener('click', guard(() => printFace(card)));
+  return button;
+}
+
+// printFace opens the face and asks how it came out: only what the person at the
+// desk says counts. What cannot be printed says so before a window opens.
+async function printFace(card) {
+  const prints = `/platform/v1/cards/${card.id}/prints`;
+  const state = await call('GET', prints);
+  const face = `/platform/v1/cards/${card.id}/face`;
+  const answer = await fetch(face);
+  if (!answer.ok) throw new Problem(await answer.json().catch(() => ({ title: '应答无法识别', titleEn: 'unreadable answer' })));
+  // By its address: the page's own rules for content keep a viewer from a blob.
+  window.open(face, '_blank', 'noopener');
+  const form = $('print');
+  form.reset();
+  form.printer.value = localStorage.getItem('printer') || '';
+  $('print-reason-label').hidden = !state.printed;
+  form.reason.required = state.printed;
+  form.hidden = false;
+  form.scrollIntoView({ block: 'nearest' });
+  form.onsubmit = guard(async (event) => {
+    const body = { printer: form.printer.value, outcome: event.submitter?.value || 'printed' };
+    for (const name of ['cause', 'reason']) if (form[name].value) body[name] = form[name].value;
+    const done = await call('POST', prints, body);
+    localStorage.setItem('printer', form.printer.value);
+    form.hidden = true;
+    showMessage('卡面打印 print', done.outcome === 'printed' ? `✔ 第 ${done.attempt} 次，打印完好` : `✘ 第 ${done.attempt} 次，打印失败：${done.cause}`);
+    if (done.outcome !== 'printed') $('result-verdict').className = 'big bad';
+  });
 }
 
 // workButtons are those of a line of chip work; reading and writing has one for
