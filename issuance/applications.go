@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -141,13 +142,27 @@ type Filter struct {
 	PersonID uuid.UUID
 	After    uuid.UUID // the last id of the page before
 	Limit    int       // default 50
+	Kind     string
+	Method   string
+	// Due asks for a queue, in the order in which they are to be over: State is
+	// one of [QueueStates]. AfterDue is then the Due of the last of the page
+	// before, beside After.
+	Due      bool
+	AfterDue *time.Time
+	Overdue  bool // those of the queue whose time is over
 }
 
 const defaultLimit = 50
 
 // Applications returns applications, oldest first (the ids are in the order of
-// time).
+// time), or a queue.
 func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, error) {
+	if f.Limit == 0 {
+		f.Limit = defaultLimit
+	}
+	if f.Due {
+		return s.queued(ctx, f)
+	}
 	query := s.db.Read(ctx).Order("id")
 	if f.State != "" {
 		query = query.Where("state = ?", f.State)
@@ -165,8 +180,10 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 	if f.After != uuid.Nil {
 		query = query.Where("id > ?", f.After)
 	}
-	if f.Limit == 0 {
-		f.Limit = defaultLimit
+	for column, value := range map[string]string{"kind": f.Kind, "method": f.Method} {
+		if value != "" {
+			query = query.Where(column+" = ?", value)
+		}
 	}
 	var rows []applicationRow
 	if err := query.Limit(f.Limit).Find(&rows).Error; err != nil {
