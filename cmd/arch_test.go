@@ -59,6 +59,8 @@ var allowed = map[string]struct {
 	"registry/sample":         {[]string{"registry", "internal/gb"}, "the sample province"},
 	"registry/registrytest":   {[]string{"registry", "internal/pgtest"}, "a database for each test"},
 	"issuance/session":        {[]string{"registry", "card", "apdu", "card/profile"}, "chip work between two scripts"},
+	"issuance/collective":     {[]string{"issuance", "registry", "card", "internal/gb", "internal/sheet"}, "lists of employers, schools and villages: each row an application"},
+	"registry/portrait":       {nil, "what is wrong with a photograph; no database"},
 	"issuance/notice":         {[]string{"issuance", "issuance/tell", "registry", "internal/signed"}, "the words for holders and the way to their telephones"},
 	"issuance/tell":           {[]string{"registry"}, "what peers must know, and whether they do"},
 	"issuance":                {[]string{"issuance/session", "issuance/tell", "registry", "card", "card/profile", "apdu", "internal/gb"}, "the life of an application and of a card; keys come in as an interface"},
