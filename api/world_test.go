@@ -32,6 +32,7 @@ import (
 	"onecard/internal/gb"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/collective"
 	"onecard/issuance/prints"
 	"onecard/keys"
 	"onecard/registry"
@@ -213,7 +214,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	layout, err := face.BuiltIn()
 	require.NoError(w.t, err)
 	printing := &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}
-	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Prints: printing, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	server, err := New(Config{DB: w.db, Issuance: cards, Exchange: transactions, Authentication: authenticating, Prints: printing, Collective: &collective.Service{DB: w.db, Issuance: cards}, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

@@ -68,13 +68,13 @@ var allowed = map[string]struct {
 	"exchange/insurance":      {[]string{"exchange", "registry", "internal/gb"}, "a back end behind the same interface as any other"},
 	"api/client":              {nil, "generated; what a counter links must stay small"},
 	"api/pki":                 {nil, "certificates of the platform and of workstations"},
-	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/order", "card/profile", "apdu", "internal/gb", "issuance/prints"}, "HTTP in, domain out"},
+	"api":                     {[]string{"api/pki", "issuance", "issuance/session", "exchange", "exchange/authentication", "registry", "card", "card/order", "card/profile", "apdu", "internal/gb", "issuance/prints", "issuance/collective", "registry/portrait"}, "HTTP in, domain out"},
 	"terminal":                {[]string{"card", "card/order", "card/profile", "apdu", "api/client", "internal/gb", "internal/signed"}, "what runs at a counter: neither keys nor database"},
 	"terminal/driver":         {[]string{"apdu", "card", "card/profile"}, "the national driver's steps: work on the card alone, without a connection"},
 	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb", "card"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername", "card/face", "issuance/ministry", "issuance/prints"}, "wires the province; with cmd/keeper the only importer of keys"},
+	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername", "card/face", "issuance/ministry", "issuance/prints", "issuance/collective"}, "wires the province; with cmd/keeper the only importer of keys"},
 	"cmd/counter":             {[]string{"card/psam", "terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/order", "card/profile", "card/trace", "terminal/driver"}, "wires a counter"},
 	"cmd/cardsim":             {[]string{"keys/keyblock", "card/chip", "card/profile", "card/chip/hostile"}, "virtual chips"},
 	"keys/pkcs11":             {[]string{"keys"}, "the keeper over a token; cgo"},
@@ -91,7 +91,7 @@ var reserved = map[string][]string{
 	"github.com/ebfe/scard":        {"apdu/pcsc"},
 	"github.com/miekg/pkcs11":      {"keys/pkcs11"},
 	"github.com/labstack/echo/v4":  {"api", "api/peers"},
-	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "issuance/tell", "exchange", "exchange/insurance", "exchange/authentication", "registry/stores", "issuance/prints", "issuance/ministry"},
+	"gorm.io/gorm":                 {"registry", "registry/sample", "issuance", "issuance/session", "issuance/tell", "exchange", "exchange/insurance", "exchange/authentication", "registry/stores", "issuance/prints", "issuance/ministry", "issuance/collective"},
 	"github.com/emmansun/gmsm":     {"keys", "keys/keyblock", "keys/keystest", "card/chip", "registry", "registry/audit"},
 	"net/http":                     {"api", "api/peers", "api/client", "api/pki", "terminal", "terminal/desk", "keys/remote", "cmd/onecard", "cmd/counter", "issuance/ministry", "internal/sim/ministry", "cmd/partnersim"},
 	"github.com/glebarez/sqlite":   {"registry"},
@@ -99,6 +99,7 @@ var reserved = map[string][]string{
 	"github.com/pressly/goose/v3":  {"registry"},
 	"codeberg.org/go-pdf/fpdf":     {"card/face"},
 	"github.com/chromedp/chromedp": {},
+	"github.com/esimov/pigo":       {"registry/portrait"},
 }
 
 // linked lists what the finished programs must not contain, with all that

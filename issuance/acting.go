@@ -159,18 +159,16 @@ func (s *Service) Amend(tx *registry.Tx, id uuid.UUID, to Amendment, roles []str
 }
 
 // AgentOf returns who acts for the holder, or nil. Who asked is on record.
-func (s *Service) AgentOf(ctx context.Context, actor registry.Actor, id uuid.UUID) (agent *Agent, err error) {
-	err = s.db.InTx(ctx, actor, func(tx *registry.Tx) error {
-		var row applicationRow
-		if err := tx.DB().Where("id = ?", id).Take(&row).Error; err != nil {
-			return err
-		}
-		if agent, err = s.agent(ctx, row); err != nil || agent == nil {
-			return errors.Join(err, tx.Audit("application.read", "application:"+id.String(), nil))
-		}
-		return tx.Audit("application.agent", "application:"+id.String(), nil)
-	})
-	return agent, err
+func (s *Service) AgentOf(tx *registry.Tx, id uuid.UUID) (*Agent, error) {
+	var row applicationRow
+	if err := tx.DB().Where("id = ?", id).Take(&row).Error; err != nil {
+		return nil, err
+	}
+	agent, err := s.agent(tx.Context(), row)
+	if err != nil {
+		return nil, err
+	}
+	return agent, tx.Audit("application.read", "application:"+id.String(), map[string]string{"agent": fmt.Sprint(agent != nil)})
 }
 
 func (s *Service) agent(ctx context.Context, row applicationRow) (*Agent, error) {

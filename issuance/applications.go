@@ -135,6 +135,16 @@ func (s *Service) Application(ctx context.Context, id uuid.UUID) (Application, e
 	return row.domain(), nil
 }
 
+// ApplicationIn returns an application as the transaction sees it, or
+// registry.ErrNotFound.
+func (s *Service) ApplicationIn(tx *registry.Tx, id uuid.UUID) (Application, error) {
+	var row applicationRow
+	if err := tx.DB().Where("id = ?", id).Take(&row).Error; err != nil {
+		return Application{}, err
+	}
+	return row.domain(), nil
+}
+
 // Filter chooses applications; zero fields choose all.
 type Filter struct {
 	State    string

@@ -59,12 +59,16 @@ func (r Request) withDefaults() Request {
 	return r
 }
 
+// CheckKind refuses what is no kind of application or no way of making a card.
+func CheckKind(kind, method string) error {
+	return errors.Join(
+		oneOf("kind", kind, KindFirst, KindReplacement, KindExchange, KindTemporary),
+		oneOf("method", method, MethodInstant, MethodBatch))
+}
+
 // check refuses a request that is not of the form asked for.
 func (r Request) check() error {
-	err := errors.Join(
-		oneOf("kind", r.Kind, KindFirst, KindReplacement, KindExchange, KindTemporary),
-		oneOf("method", r.Method, MethodInstant, MethodBatch),
-		oneOf("applicant", r.Applicant, applicants...))
+	err := errors.Join(CheckKind(r.Kind, r.Method), oneOf("applicant", r.Applicant, applicants...))
 	if err != nil || r.Kind == KindFirst {
 		return err
 	}

@@ -117,8 +117,11 @@ func TestDemanded(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, issuance.StateApplied, draft.State)
 		require.ErrorIs(t, amend(w.clerk(), to), issuance.ErrNotAllowed)
-		told, err := w.AgentOf(t.Context(), w.reviewer().actor, draft.ID)
-		require.NoError(t, err)
+		var told *issuance.Agent
+		require.NoError(t, w.db.InTx(t.Context(), w.reviewer().actor, func(tx *registry.Tx) (err error) {
+			told, err = w.AgentOf(tx, draft.ID)
+			return err
+		}))
 		require.Equal(t, "才仁 11010519491231002X 委字 7 号", told.Name+" "+told.Number+" "+told.Authorisation)
 		require.Zero(t, w.count(t, "applications", "agent_sealed LIKE ?", "%才仁%"))
 

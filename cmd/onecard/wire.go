@@ -20,6 +20,7 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/collective"
 	"onecard/keys"
 	"onecard/keys/remote"
 	"onecard/registry"
@@ -190,7 +191,7 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Collective: &collective.Service{DB: p.db, Issuance: p.issuance}, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
 	return err
 }
 

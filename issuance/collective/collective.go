@@ -115,8 +115,12 @@ func (outcomeRow) TableName() string { return "collective_rows" }
 // ends it stops between two rows. Errors: a *registry.FieldError for what is no
 // list, and for an institution outside the actor's place or that brings no lists.
 func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Order, error) {
+	list.Kind, list.Method = cmp.Or(list.Kind, issuance.KindFirst), cmp.Or(list.Method, issuance.MethodBatch)
 	institution, err := s.institution(ctx, actor, list.Institution)
 	if err != nil {
+		return Order{}, err
+	}
+	if err := issuance.CheckKind(list.Kind, list.Method); err != nil {
 		return Order{}, err
 	}
 	if len(list.Content) == 0 || len(list.Content) > MaxSize {
@@ -182,14 +186,13 @@ func fileProblem(err error) error {
 
 // begin finds the order of a list, or enters it.
 func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, digest []byte) (order orderRow, err error) {
-	kind, method := cmp.Or(list.Kind, issuance.KindFirst), cmp.Or(list.Method, issuance.MethodBatch)
 	err = s.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
 		id, err := tx.NewID()
 		if err != nil {
 			return err
 		}
 		order = orderRow{
-			ID: id, Institution: list.Institution, Digest: digest, Kind: kind, Method: method, Place: actor.Place, State: Open, Pass: 1,
+			ID: id, Institution: list.Institution, Digest: digest, Kind: list.Kind, Method: list.Method, Place: actor.Place, State: Open, Pass: 1,
 			EnteredBy: actor.Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
 		}
 		entered := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&order)
@@ -197,10 +200,10 @@ func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, di
 			return entered.Error
 		}
 		if entered.RowsAffected == 1 {
-			return tx.Audit("collective.begun", order.subject(), map[string]string{"institution": list.Institution, "kind": kind})
+			return tx.Audit("collective.begun", order.subject(), map[string]string{"institution": list.Institution, "kind": list.Kind})
 		}
 		order = orderRow{}
-		if err := tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("institution = ? AND digest = ? AND kind = ?", list.Institution, digest, kind).Take(&order).Error; err != nil {
+		if err := tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("institution = ? AND digest = ? AND kind = ?", list.Institution, digest, list.Kind).Take(&order).Error; err != nil {
 			return err
 		}
 		if order.State == Done {

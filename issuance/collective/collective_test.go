@@ -208,6 +208,7 @@ func TestListsRefused(t *testing.T) {
 		"column twice":     {clerk, collective.List{Institution: "school-1", Content: []byte("姓名,身份证号,证件号码\n")}, true},
 		"half an excel":    {clerk, collective.List{Institution: "school-1", Content: excel.Bytes()[:900]}, true},
 		"an old excel":     {clerk, collective.List{Institution: "school-1", Content: []byte{0xd0, 0xcf, 0x11, 0xe0, 1}}, true},
+		"no kind":          {clerk, collective.List{Institution: "school-1", Kind: "second", Content: excel.Bytes()}, true},
 		"another kind":     {clerk, collective.List{Institution: "school-1", Kind: "first", Content: []byte("姓名,身份证号\n")}, false},
 	} {
 		_, err := w.Run(t.Context(), c.actor, c.list)
