@@ -2141,10 +2141,10 @@ type FindApplicationsParams struct {
 	// Queue 待办队列 a state with a service time; those whose time is over come first
 	Queue *string `form:"queue,omitempty" json:"queue,omitempty"`
 
-	// AfterDue of a queue
+	// AfterDue of a queue beside after
 	AfterDue *time.Time `form:"afterDue,omitempty" json:"afterDue,omitempty"`
 
-	// Overdue of a queue
+	// Overdue those of a queue whose time is over
 	Overdue *bool   `form:"overdue,omitempty" json:"overdue,omitempty"`
 	Kind    *string `form:"kind,omitempty" json:"kind,omitempty"`
 	Method  *string `form:"method,omitempty" json:"method,omitempty"`

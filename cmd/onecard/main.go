@@ -84,6 +84,9 @@ type commands struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 		Face    faceCommand    `cmd:"" help:"The printed side of a card, as a PDF. 卡面。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Apply struct {
+		List applyListCommand `cmd:"" help:"Take the list of an employer, a school or a village; again, it goes on. 集体申领。"`
+	} `cmd:"" help:"Applications. 申领。"`
 	Workflow workflowCommand `cmd:"" help:"Print the workflow: states, events, who may; or what has happened to a card or a person. 打印工作流程或办理经过。"`
 	Notices  noticesCommand  `cmd:"" help:"The messages to holders that wait for the short-message service. 待发短信。"`
 	Version  versionCommand  `cmd:"" help:"What was built. 版本。"`

@@ -97,6 +97,26 @@ func (c config) issuancePolicies() (issuance.Policies, error) {
 	return policies, nil
 }
 
+// issuanceDemands reads the file of what applications must bring (申领要求); nil
+// stands for what is built in. A trial asks for nothing unless it is told to.
+func (c config) issuanceDemands() (issuance.Demands, error) {
+	if c.Demands == "" {
+		if c.Trial {
+			return issuance.NoDemands, nil
+		}
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Demands)
+	if err != nil {
+		return nil, fmt.Errorf("%w: demands: %w", errSetting, err)
+	}
+	demands, err := issuance.ParseDemands(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Demands, err)
+	}
+	return demands, nil
+}
+
 // databaseError says which database an error is about.
 type databaseError struct {
 	where string
@@ -163,7 +183,11 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters})
+	demands, err := p.config.issuanceDemands()
+	if err != nil {
+		return err
+	}
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters, Demands: demands})
 	if err != nil {
 		return err
 	}
