@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -18,10 +19,11 @@ const pageLimit = 50
 // read.
 func (s *Server) FindApplications(ctx context.Context, request FindApplicationsRequestObject) (FindApplicationsResponseObject, error) {
 	who := callerOf(ctx)
+	asked := request.Params
 	found, err := s.issuance.Applications(ctx, issuance.Filter{
-		Place: who.operator.Reach(),
-		State: deref(request.Params.State, ""), After: deref(request.Params.After, uuid.Nil),
-		Limit: deref(request.Params.Limit, pageLimit),
+		Place: who.operator.Reach(), State: cmp.Or(deref(asked.Queue, ""), deref(asked.State, "")), After: deref(asked.After, uuid.Nil),
+		Limit: deref(asked.Limit, pageLimit), Kind: deref(asked.Kind, ""), Method: deref(asked.Method, ""),
+		Due: asked.Queue != nil, AfterDue: asked.AfterDue, Overdue: deref(asked.Overdue, false),
 	})
 	if err != nil {
 		return nil, err
@@ -46,10 +48,15 @@ func (s *Server) FindApplications(ctx context.Context, request FindApplicationsR
 
 // Apply implements StrictServerInterface (申领).
 func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyResponseObject, error) {
+	body := request.Body
+	bringing, err := acting(body.Agent, body.Institution, body.ValidFrom, body.ValidUntil)
+	if err != nil {
+		return nil, err
+	}
 	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
 		application, err := s.issuance.Apply(tx, issuance.Request{
-			Person: request.Body.PersonId, Kind: string(request.Body.Kind), Ground: deref(request.Body.Ground, ""),
-			Method: string(deref(request.Body.Method, "")), Applicant: string(deref(request.Body.Applicant, "")), Draft: deref(request.Body.Draft, false),
+			Person: body.PersonId, Kind: string(body.Kind), Ground: deref(body.Ground, ""), Channel: deref(body.Channel, ""),
+			Method: string(deref(body.Method, "")), Applicant: string(deref(body.Applicant, "")), Draft: deref(body.Draft, false), Acting: bringing,
 		})
 		if err != nil {
 			return Application{}, err
@@ -64,16 +71,8 @@ func (s *Server) Apply(ctx context.Context, request ApplyRequestObject) (ApplyRe
 
 // FireApplication implements StrictServerInterface (办理).
 func (s *Server) FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error) {
-	who := callerOf(ctx)
-	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (Application, error) {
-		if err := s.ownApplication(tx, who, request.Id); err != nil {
-			return Application{}, err
-		}
-		application, err := s.issuance.Fire(tx, request.Id, asked(request.Body, who))
-		if err != nil {
-			return Application{}, err
-		}
-		return s.applicationIn(tx, application)
+	answer, err := s.changeApplication(ctx, request.Id, request.Params.IdempotencyKey, func(tx *registry.Tx, who caller) (issuance.Application, error) {
+		return s.issuance.Fire(tx, request.Id, asked(request.Body, who))
 	})
 	if err != nil {
 		return nil, err
@@ -109,6 +108,8 @@ func (s *Server) applicationView(who caller, a issuance.Application, name string
 	return Application{
 		Id: a.ID, PersonId: a.PersonID, PersonName: name, Kind: a.Kind, State: a.State, Method: optional(a.Method), Applicant: optional(a.Applicant),
 		Ground: optional(a.Ground), PreviousCardId: a.PreviousID, Since: new(a.Since.UTC()), Due: a.Due,
+		Overdue: new(a.Due != nil && a.Due.Before(s.db.Now())), Channel: optional(a.Channel), Institution: optional(a.Institution),
+		HasAgent: &a.HasAgent, ConfirmedAt: a.ConfirmedAt,
 		StateText:  Text{Zh: state.Text.ZH, En: state.Text.EN},
 		CardNumber: optional(a.CardNumber), CardId: a.CardID, EnteredBy: a.EnteredBy, EnteredAt: a.CreatedAt.UTC(),
 		ReviewedBy: optional(a.ReviewedBy), Reason: optional(a.Reason),

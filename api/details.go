@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -10,6 +11,7 @@ import (
 
 	"onecard/internal/gb"
 	"onecard/registry"
+	"onecard/registry/portrait"
 )
 
 const purposeDetails = "details"
@@ -184,11 +186,35 @@ func (s *Server) Attach(ctx context.Context, request AttachRequestObject) (Attac
 	if err != nil {
 		return nil, err
 	}
+	findings, err := photoFindings(string(request.Body.Kind), request.Body.Content)
+	if err != nil {
+		return nil, err
+	}
 	made, err := changeFile(ctx, s, request.Id, request.Params.IdempotencyKey, func(tx *registry.Tx) (Attachment, error) {
 		made, err := tx.Attach(request.Id, content, request.Body.Reason)
-		return attachmentView(made), err
+		view := attachmentView(made)
+		view.Findings = findings
+		return view, err
 	})
 	return Attach201JSONResponse(made), err
+}
+
+// photoFindings looks at a photograph for a card: what is told to the clerk, or
+// the first finding that refuses it.
+func photoFindings(kind string, content []byte) (*[]PhotoFinding, error) {
+	if kind != "photo" {
+		return nil, nil
+	}
+	findings, err := portrait.CheckFile(content)
+	if err != nil {
+		return nil, fmt.Errorf("photograph: %w", err)
+	}
+	for _, f := range findings {
+		if f.Level == portrait.Refuse {
+			return nil, &registry.FieldError{Field: "content", ZH: f.ZH, EN: f.EN}
+		}
+	}
+	return new(photoView(findings)), nil
 }
 
 // Attachment implements StrictServerInterface (查看附件).

@@ -868,6 +868,19 @@ type Address struct {
 // AddressKind 户籍、居住、单位、收件
 type AddressKind string
 
+// Agent who acts for the holder 代办人
+type Agent struct {
+	// Authorisation 委托书编号
+	Authorisation *string `json:"authorisation,omitempty"`
+	IdType        *string `json:"idType,omitempty"`
+	Name          string  `json:"name"`
+	Number        string  `json:"number"`
+	Phone         *string `json:"phone,omitempty"`
+
+	// Relation 与持卡人关系
+	Relation *string `json:"relation,omitempty"`
+}
+
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
 	// Chip the chip-session operation that carries it out, or empty
@@ -888,11 +901,30 @@ type AllowedEvent struct {
 	Work *bool `json:"work,omitempty"`
 }
 
+// Amendment defines model for Amendment.
+type Amendment struct {
+	// Agent who acts for the holder 代办人
+	Agent *Agent `json:"agent,omitempty"`
+
+	// Applicant as of a new application
+	Applicant   *string `json:"applicant,omitempty"`
+	Institution *string `json:"institution,omitempty"`
+
+	// Method as of a new application
+	Method     *string `json:"method,omitempty"`
+	ValidFrom  *string `json:"validFrom,omitempty"`
+	ValidUntil *string `json:"validUntil,omitempty"`
+}
+
 // Application defines model for Application.
 type Application struct {
 	Applicant  *string             `json:"applicant,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
+	Channel    *string             `json:"channel,omitempty"`
+
+	// ConfirmedAt 校样确认 when the applicant confirmed the photograph
+	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
 
 	// Due 办理时限 when this stage is to be over
 	Due       *time.Time `json:"due,omitempty"`
@@ -900,11 +932,18 @@ type Application struct {
 	EnteredBy string     `json:"enteredBy"`
 
 	// Events what the signed-in operator may do now
-	Events     []AllowedEvent     `json:"events"`
-	Ground     *string            `json:"ground,omitempty"`
-	Id         openapi_types.UUID `json:"id"`
-	Kind       string             `json:"kind"`
-	Method     *string            `json:"method,omitempty"`
+	Events []AllowedEvent `json:"events"`
+	Ground *string        `json:"ground,omitempty"`
+
+	// HasAgent somebody who acts for the holder was named
+	HasAgent    *bool              `json:"hasAgent,omitempty"`
+	Id          openapi_types.UUID `json:"id"`
+	Institution *string            `json:"institution,omitempty"`
+	Kind        string             `json:"kind"`
+	Method      *string            `json:"method,omitempty"`
+
+	// Overdue its time is over
+	Overdue    *bool              `json:"overdue,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
 	PersonName string             `json:"personName"`
 
@@ -921,6 +960,18 @@ type Application struct {
 	StateText Text `json:"stateText"`
 }
 
+// ApplicationFile defines model for ApplicationFile.
+type ApplicationFile struct {
+	// Agent who acts for the holder 代办人
+	Agent       *Agent      `json:"agent,omitempty"`
+	Application Application `json:"application"`
+
+	// Missing what it lacks
+	Missing    []Text  `json:"missing"`
+	ValidFrom  *string `json:"validFrom,omitempty"`
+	ValidUntil *string `json:"validUntil,omitempty"`
+}
+
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
@@ -930,6 +981,9 @@ type ApplicationList struct {
 type Attachment struct {
 	// By 经办人
 	By string `json:"by"`
+
+	// Findings 照片检查 what was found of a photograph that was just taken
+	Findings *[]PhotoFinding `json:"findings,omitempty"`
 
 	// From since when it has been recorded so
 	From      time.Time          `json:"from"`
@@ -997,6 +1051,30 @@ type BillItem struct {
 
 // BillItemCategory 甲类 乙类 自费
 type BillItemCategory string
+
+// BulkEvent defines model for BulkEvent.
+type BulkEvent struct {
+	Event      string               `json:"event"`
+	Ids        []openapi_types.UUID `json:"ids"`
+	Reason     *string              `json:"reason,omitempty"`
+	ReasonCode *string              `json:"reasonCode,omitempty"`
+}
+
+// BulkItem defines model for BulkItem.
+type BulkItem struct {
+	Id openapi_types.UUID `json:"id"`
+
+	// Problem RFC 9457; never repeats a submitted value
+	Problem *Problem `json:"problem,omitempty"`
+
+	// State the application's state after the event; left out it did not happen
+	State *string `json:"state,omitempty"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []BulkItem `json:"outcomes"`
+}
 
 // Card defines model for Card.
 type Card struct {
@@ -1162,6 +1240,47 @@ type ChipResult struct {
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`
+}
+
+// CollectiveFile defines model for CollectiveFile.
+type CollectiveFile struct {
+	Order CollectiveOrder `json:"order"`
+	Rows  []CollectiveRow `json:"rows"`
+}
+
+// CollectiveOrder defines model for CollectiveOrder.
+type CollectiveOrder struct {
+	Applied     int                `json:"applied"`
+	Draft       int                `json:"draft"`
+	EnteredAt   time.Time          `json:"enteredAt"`
+	EnteredBy   string             `json:"enteredBy"`
+	Id          openapi_types.UUID `json:"id"`
+	Institution string             `json:"institution"`
+	Kind        string             `json:"kind"`
+	Method      string             `json:"method"`
+	Refused     int                `json:"refused"`
+
+	// State open or done
+	State string `json:"state"`
+}
+
+// CollectiveRow defines model for CollectiveRow.
+type CollectiveRow struct {
+	Application *openapi_types.UUID `json:"application,omitempty"`
+	Code        *string             `json:"code,omitempty"`
+
+	// Outcome applied, draft or refused
+	Outcome string `json:"outcome"`
+	Row     int64  `json:"row"`
+
+	// Text words for people, Chinese first
+	Text *Text `json:"text,omitempty"`
+}
+
+// Confirmation defines model for Confirmation.
+type Confirmation struct {
+	// Digest of the photograph that was shown
+	Digest string `json:"digest"`
 }
 
 // Correction what is left out stays as it is
@@ -1425,8 +1544,14 @@ type NewAddressKind string
 
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
+	// Agent who acts for the holder 代办人
+	Agent *Agent `json:"agent,omitempty"`
+
 	// Applicant 申领人
 	Applicant *NewApplicationApplicant `json:"applicant,omitempty"`
+
+	// Channel 渠道; left out it is the counter
+	Channel *string `json:"channel,omitempty"`
 
 	// Draft 草稿; not to be reviewed yet
 	Draft *bool `json:"draft,omitempty"`
@@ -1434,12 +1559,21 @@ type NewApplication struct {
 	// Ground 补换卡原因代码; left out it is other
 	Ground *string `json:"ground,omitempty"`
 
+	// Institution for which employer school village or bank
+	Institution *string `json:"institution,omitempty"`
+
 	// Kind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
 	Kind NewApplicationKind `json:"kind"`
 
 	// Method instant 即时制卡; batch 批量制卡
 	Method   *NewApplicationMethod `json:"method,omitempty"`
 	PersonId openapi_types.UUID    `json:"personId"`
+
+	// ValidFrom 证件有效期起
+	ValidFrom *string `json:"validFrom,omitempty"`
+
+	// ValidUntil 证件有效期止; 9999-12-31 is 长期
+	ValidUntil *string `json:"validUntil,omitempty"`
 }
 
 // NewApplicationApplicant 申领人
@@ -1578,6 +1712,22 @@ type NewGuardianProof string
 
 // NewGuardianRelation defines model for NewGuardian.Relation.
 type NewGuardianRelation string
+
+// NewList defines model for NewList.
+type NewList struct {
+	// Content CSV or Excel
+	Content     []byte `json:"content"`
+	Institution string `json:"institution"`
+
+	// Kind as of a new application; left out it is first
+	Kind *string `json:"kind,omitempty"`
+
+	// Method as of a new application; left out it is batch
+	Method *string `json:"method,omitempty"`
+
+	// Sheet of an Excel file with several sheets
+	Sheet *string `json:"sheet,omitempty"`
+}
 
 // NewMerge defines model for NewMerge.
 type NewMerge struct {
@@ -1784,6 +1934,17 @@ type PersonVersion struct {
 	Version int64      `json:"version"`
 }
 
+// PhotoFinding defines model for PhotoFinding.
+type PhotoFinding struct {
+	Code string `json:"code"`
+
+	// Level refuse or warn
+	Level string `json:"level"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // Place defines model for Place.
 type Place struct {
 	Code string `json:"code"`
@@ -1841,6 +2002,48 @@ type Progress struct {
 	Done  int    `json:"done"`
 	Label string `json:"label"`
 	Total int    `json:"total"`
+}
+
+// ProofPicture defines model for ProofPicture.
+type ProofPicture struct {
+	// ConfirmedAt this very photograph was confirmed
+	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
+	ConfirmedBy *string    `json:"confirmedBy,omitempty"`
+
+	// Digest by which the photograph is confirmed; left out there is none
+	Digest      *string        `json:"digest,omitempty"`
+	Findings    []PhotoFinding `json:"findings"`
+	IdNumber    string         `json:"idNumber"`
+	MediaType   *string        `json:"mediaType,omitempty"`
+	Name        string         `json:"name"`
+	NameTibetan *string        `json:"nameTibetan,omitempty"`
+	Photo       *[]byte        `json:"photo,omitempty"`
+}
+
+// QueueList defines model for QueueList.
+type QueueList struct {
+	Place  string       `json:"place"`
+	Queues []QueueState `json:"queues"`
+}
+
+// QueueState defines model for QueueState.
+type QueueState struct {
+	// DueSoon whose time is over within a day
+	DueSoon int `json:"dueSoon"`
+
+	// Most counts are exact up to this; a greater one means more
+	Most int `json:"most"`
+
+	// Oldest the earliest time at which one is or was to be over
+	Oldest *time.Time `json:"oldest,omitempty"`
+	Open   int        `json:"open"`
+
+	// Overdue whose time is over
+	Overdue int    `json:"overdue"`
+	State   string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
 }
 
 // Reason defines model for Reason.
@@ -2320,6 +2523,17 @@ type FindApplicationsParams struct {
 	// After the last id of the page before
 	After *openapi_types.UUID `form:"after,omitempty" json:"after,omitempty"`
 	Limit *int                `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Queue 待办队列 a state with a service time; those whose time is over come first
+	Queue *string `form:"queue,omitempty" json:"queue,omitempty"`
+
+	// AfterDue of a queue beside after
+	AfterDue *time.Time `form:"afterDue,omitempty" json:"afterDue,omitempty"`
+
+	// Overdue those of a queue whose time is over
+	Overdue *bool   `form:"overdue,omitempty" json:"overdue,omitempty"`
+	Kind    *string `form:"kind,omitempty" json:"kind,omitempty"`
+	Method  *string `form:"method,omitempty" json:"method,omitempty"`
 }
 
 // ApplyParams defines parameters for Apply.
@@ -2328,8 +2542,26 @@ type ApplyParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// FireApplicationsParams defines parameters for FireApplications.
+type FireApplicationsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AmendApplicationParams defines parameters for AmendApplication.
+type AmendApplicationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireApplicationParams defines parameters for FireApplication.
 type FireApplicationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ConfirmProofParams defines parameters for ConfirmProof.
+type ConfirmProofParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2362,6 +2594,18 @@ type RecordPrintParams struct {
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TakeListParams defines parameters for TakeList.
+type TakeListParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CollectiveOrderParams defines parameters for CollectiveOrder.
+type CollectiveOrderParams struct {
+	AfterRow *int64 `form:"afterRow,omitempty" json:"afterRow,omitempty"`
+	Limit    *int   `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // DuplicatesParams defines parameters for Duplicates.
@@ -2481,6 +2725,12 @@ type PlacesParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// QueuesParams defines parameters for Queues.
+type QueuesParams struct {
+	// Place within the operator's place; left out it is that
+	Place *string `form:"place,omitempty" json:"place,omitempty"`
+}
+
 // RulesParams defines parameters for Rules.
 type RulesParams struct {
 	// At default now
@@ -2580,8 +2830,17 @@ type ReverseTransactionParams struct {
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = NewApplication
 
+// FireApplicationsJSONRequestBody defines body for FireApplications for application/json ContentType.
+type FireApplicationsJSONRequestBody = BulkEvent
+
+// AmendApplicationJSONRequestBody defines body for AmendApplication for application/json ContentType.
+type AmendApplicationJSONRequestBody = Amendment
+
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
+
+// ConfirmProofJSONRequestBody defines body for ConfirmProof for application/json ContentType.
+type ConfirmProofJSONRequestBody = Confirmation
 
 // AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
 type AuthenticateJSONRequestBody = NewAuthentication
@@ -2600,6 +2859,9 @@ type OpenChipSessionJSONRequestBody = NewChipSession
 
 // StepChipSessionJSONRequestBody defines body for StepChipSession for application/json ContentType.
 type StepChipSessionJSONRequestBody = ChipAnswers
+
+// TakeListJSONRequestBody defines body for TakeList for application/json ContentType.
+type TakeListJSONRequestBody = NewList
 
 // DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
 type DecideDuplicateJSONRequestBody = Decision
@@ -2687,9 +2949,24 @@ type ServerInterface interface {
 	// Apply 申领 apply for a card
 	// (POST /v1/applications)
 	Apply(ctx echo.Context, params ApplyParams) error
+	// FireApplications 批量办理 let one event happen to several applications; each has an outcome of its own
+	// (POST /v1/applications/events)
+	FireApplications(ctx echo.Context, params FireApplicationsParams) error
+	// Application 申领详情 an application with who acts for the holder and what it lacks, on record
+	// (GET /v1/applications/{id})
+	Application(ctx echo.Context, id Id) error
+	// AmendApplication 补正 change what a draft or a returned application says; what is left out stays
+	// (PUT /v1/applications/{id})
+	AmendApplication(ctx echo.Context, id Id, params AmendApplicationParams) error
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx echo.Context, id Id, params FireApplicationParams) error
+	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+	// (GET /v1/applications/{id}/proof)
+	ProofPicture(ctx echo.Context, id Id) error
+	// ConfirmProof 校样确认 the applicant has looked at the proof and found it right
+	// (POST /v1/applications/{id}/proof)
+	ConfirmProof(ctx echo.Context, id Id, params ConfirmProofParams) error
 	// Authenticate 安全认证 a card's challenges in, authentication data out
 	// (POST /v1/authentications)
 	Authenticate(ctx echo.Context, params AuthenticateParams) error
@@ -2717,6 +2994,18 @@ type ServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx echo.Context, id Id, seq int) error
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// (POST /v1/collective-orders)
+	TakeList(ctx echo.Context, params TakeListParams) error
+	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
+	// (GET /v1/collective-orders/{id})
+	CollectiveOrder(ctx echo.Context, id Id, params CollectiveOrderParams) error
+	// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
+	// (GET /v1/collective-orders/{id}/handout)
+	CollectiveHandout(ctx echo.Context, id Id) error
+	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
+	// (GET /v1/collective-orders/{id}/result)
+	CollectiveResult(ctx echo.Context, id Id) error
 	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
 	// (GET /v1/duplicates)
 	Duplicates(ctx echo.Context, params DuplicatesParams) error
@@ -2780,6 +3069,9 @@ type ServerInterface interface {
 	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
 	// (GET /v1/places)
 	Places(ctx echo.Context, params PlacesParams) error
+	// Queues 待办统计 what waits in a place and below it, by state; counts stop at 1000
+	// (GET /v1/queues)
+	Queues(ctx echo.Context, params QueuesParams) error
 	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
 	// (GET /v1/rules)
 	Rules(ctx echo.Context, params RulesParams) error
@@ -2892,6 +3184,41 @@ func (w *ServerInterfaceWrapper) FindApplications(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
 	}
 
+	// ------------- Optional query parameter "queue" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "queue", ctx.QueryParams(), &params.Queue, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter queue: %s", err))
+	}
+
+	// ------------- Optional query parameter "afterDue" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "afterDue", ctx.QueryParams(), &params.AfterDue, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter afterDue: %s", err))
+	}
+
+	// ------------- Optional query parameter "overdue" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "overdue", ctx.QueryParams(), &params.Overdue, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter overdue: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FindApplications(ctx, params)
 	return err
@@ -2925,6 +3252,91 @@ func (w *ServerInterfaceWrapper) Apply(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Apply(ctx, params)
+	return err
+}
+
+// FireApplications converts echo context to params.
+func (w *ServerInterfaceWrapper) FireApplications(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FireApplicationsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FireApplications(ctx, params)
+	return err
+}
+
+// Application converts echo context to params.
+func (w *ServerInterfaceWrapper) Application(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Application(ctx, id)
+	return err
+}
+
+// AmendApplication converts echo context to params.
+func (w *ServerInterfaceWrapper) AmendApplication(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AmendApplicationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AmendApplication(ctx, id, params)
 	return err
 }
 
@@ -2963,6 +3375,60 @@ func (w *ServerInterfaceWrapper) FireApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireApplication(ctx, id, params)
+	return err
+}
+
+// ProofPicture converts echo context to params.
+func (w *ServerInterfaceWrapper) ProofPicture(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProofPicture(ctx, id)
+	return err
+}
+
+// ConfirmProof converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConfirmProofParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmProof(ctx, id, params)
 	return err
 }
 
@@ -3204,6 +3670,101 @@ func (w *ServerInterfaceWrapper) StepChipSession(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.StepChipSession(ctx, id, seq)
+	return err
+}
+
+// TakeList converts echo context to params.
+func (w *ServerInterfaceWrapper) TakeList(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeListParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TakeList(ctx, params)
+	return err
+}
+
+// CollectiveOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CollectiveOrderParams
+	// ------------- Optional query parameter "afterRow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "afterRow", ctx.QueryParams(), &params.AfterRow, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter afterRow: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveOrder(ctx, id, params)
+	return err
+}
+
+// CollectiveHandout converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveHandout(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveHandout(ctx, id)
+	return err
+}
+
+// CollectiveResult converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveResult(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveResult(ctx, id)
 	return err
 }
 
@@ -3849,6 +4410,24 @@ func (w *ServerInterfaceWrapper) Places(ctx echo.Context) error {
 	return err
 }
 
+// Queues converts echo context to params.
+func (w *ServerInterfaceWrapper) Queues(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params QueuesParams
+	// ------------- Optional query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "place", ctx.QueryParams(), &params.Place, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter place: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Queues(ctx, params)
+	return err
+}
+
 // Rules converts echo context to params.
 func (w *ServerInterfaceWrapper) Rules(ctx echo.Context) error {
 	var err error
@@ -4466,6 +5045,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/stock/days", wrapper.CloseDay, options.OperationMiddlewares["closeDay"]...)
 	router.POST(options.BaseURL+"/v1/stock/incidents/:id/closing", wrapper.CloseIncident, options.OperationMiddlewares["closeIncident"]...)
 	router.GET(options.BaseURL+"/v1/rules", wrapper.Rules, options.OperationMiddlewares["rules"]...)
+	router.GET(options.BaseURL+"/v1/applications/:id", wrapper.Application, options.OperationMiddlewares["application"]...)
+	router.PUT(options.BaseURL+"/v1/applications/:id", wrapper.AmendApplication, options.OperationMiddlewares["amendApplication"]...)
+	router.GET(options.BaseURL+"/v1/applications/:id/proof", wrapper.ProofPicture, options.OperationMiddlewares["proofPicture"]...)
+	router.POST(options.BaseURL+"/v1/applications/:id/proof", wrapper.ConfirmProof, options.OperationMiddlewares["confirmProof"]...)
+	router.POST(options.BaseURL+"/v1/applications/events", wrapper.FireApplications, options.OperationMiddlewares["fireApplications"]...)
+	router.GET(options.BaseURL+"/v1/queues", wrapper.Queues, options.OperationMiddlewares["queues"]...)
+	router.POST(options.BaseURL+"/v1/collective-orders", wrapper.TakeList, options.OperationMiddlewares["takeList"]...)
+	router.GET(options.BaseURL+"/v1/collective-orders/:id", wrapper.CollectiveOrder, options.OperationMiddlewares["collectiveOrder"]...)
+	router.GET(options.BaseURL+"/v1/collective-orders/:id/result", wrapper.CollectiveResult, options.OperationMiddlewares["collectiveResult"]...)
+	router.GET(options.BaseURL+"/v1/collective-orders/:id/handout", wrapper.CollectiveHandout, options.OperationMiddlewares["collectiveHandout"]...)
 
 }
 
@@ -4609,6 +5198,126 @@ func (response ApplydefaultApplicationProblemPlusJSONResponse) VisitApplyRespons
 	return err
 }
 
+type FireApplicationsRequestObject struct {
+	Params FireApplicationsParams
+	Body   *FireApplicationsJSONRequestBody
+}
+
+type FireApplicationsResponseObject interface {
+	VisitFireApplicationsResponse(w http.ResponseWriter) error
+}
+
+type FireApplications200JSONResponse BulkOutcome
+
+func (response FireApplications200JSONResponse) VisitFireApplicationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FireApplicationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FireApplicationsdefaultApplicationProblemPlusJSONResponse) VisitFireApplicationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApplicationRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type ApplicationResponseObject interface {
+	VisitApplicationResponse(w http.ResponseWriter) error
+}
+
+type Application200JSONResponse ApplicationFile
+
+func (response Application200JSONResponse) VisitApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApplicationdefaultApplicationProblemPlusJSONResponse) VisitApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendApplicationRequestObject struct {
+	Id     Id `json:"id"`
+	Params AmendApplicationParams
+	Body   *AmendApplicationJSONRequestBody
+}
+
+type AmendApplicationResponseObject interface {
+	VisitAmendApplicationResponse(w http.ResponseWriter) error
+}
+
+type AmendApplication200JSONResponse Application
+
+func (response AmendApplication200JSONResponse) VisitAmendApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendApplicationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AmendApplicationdefaultApplicationProblemPlusJSONResponse) VisitAmendApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FireApplicationRequestObject struct {
 	Id     Id `json:"id"`
 	Params FireApplicationParams
@@ -4639,6 +5348,86 @@ type FireApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireApplicationdefaultApplicationProblemPlusJSONResponse) VisitFireApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProofPictureRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type ProofPictureResponseObject interface {
+	VisitProofPictureResponse(w http.ResponseWriter) error
+}
+
+type ProofPicture200JSONResponse ProofPicture
+
+func (response ProofPicture200JSONResponse) VisitProofPictureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProofPicturedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProofPicturedefaultApplicationProblemPlusJSONResponse) VisitProofPictureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmProofRequestObject struct {
+	Id     Id `json:"id"`
+	Params ConfirmProofParams
+	Body   *ConfirmProofJSONRequestBody
+}
+
+type ConfirmProofResponseObject interface {
+	VisitConfirmProofResponse(w http.ResponseWriter) error
+}
+
+type ConfirmProof200JSONResponse Application
+
+func (response ConfirmProof200JSONResponse) VisitConfirmProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ConfirmProofdefaultApplicationProblemPlusJSONResponse) VisitConfirmProofResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5005,6 +5794,176 @@ type StepChipSessiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StepChipSessiondefaultApplicationProblemPlusJSONResponse) VisitStepChipSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeListRequestObject struct {
+	Params TakeListParams
+	Body   *TakeListJSONRequestBody
+}
+
+type TakeListResponseObject interface {
+	VisitTakeListResponse(w http.ResponseWriter) error
+}
+
+type TakeList200JSONResponse CollectiveOrder
+
+func (response TakeList200JSONResponse) VisitTakeListResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeListdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TakeListdefaultApplicationProblemPlusJSONResponse) VisitTakeListResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveOrderRequestObject struct {
+	Id     Id `json:"id"`
+	Params CollectiveOrderParams
+}
+
+type CollectiveOrderResponseObject interface {
+	VisitCollectiveOrderResponse(w http.ResponseWriter) error
+}
+
+type CollectiveOrder200JSONResponse CollectiveFile
+
+func (response CollectiveOrder200JSONResponse) VisitCollectiveOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveOrderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveOrderdefaultApplicationProblemPlusJSONResponse) VisitCollectiveOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveHandoutRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CollectiveHandoutResponseObject interface {
+	VisitCollectiveHandoutResponse(w http.ResponseWriter) error
+}
+
+type CollectiveHandout200TextcsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response CollectiveHandout200TextcsvResponse) VisitCollectiveHandoutResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CollectiveHandoutdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveHandoutdefaultApplicationProblemPlusJSONResponse) VisitCollectiveHandoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveResultRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CollectiveResultResponseObject interface {
+	VisitCollectiveResultResponse(w http.ResponseWriter) error
+}
+
+type CollectiveResult200TextcsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response CollectiveResult200TextcsvResponse) VisitCollectiveResultResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CollectiveResultdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveResultdefaultApplicationProblemPlusJSONResponse) VisitCollectiveResultResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5859,6 +6818,45 @@ func (response PlacesdefaultApplicationProblemPlusJSONResponse) VisitPlacesRespo
 	return err
 }
 
+type QueuesRequestObject struct {
+	Params QueuesParams
+}
+
+type QueuesResponseObject interface {
+	VisitQueuesResponse(w http.ResponseWriter) error
+}
+
+type Queues200JSONResponse QueueList
+
+func (response Queues200JSONResponse) VisitQueuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type QueuesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response QueuesdefaultApplicationProblemPlusJSONResponse) VisitQueuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RulesRequestObject struct {
 	Params RulesParams
 }
@@ -6655,9 +7653,24 @@ type StrictServerInterface interface {
 	// Apply 申领 apply for a card
 	// (POST /v1/applications)
 	Apply(ctx context.Context, request ApplyRequestObject) (ApplyResponseObject, error)
+	// FireApplications 批量办理 let one event happen to several applications; each has an outcome of its own
+	// (POST /v1/applications/events)
+	FireApplications(ctx context.Context, request FireApplicationsRequestObject) (FireApplicationsResponseObject, error)
+	// Application 申领详情 an application with who acts for the holder and what it lacks, on record
+	// (GET /v1/applications/{id})
+	Application(ctx context.Context, request ApplicationRequestObject) (ApplicationResponseObject, error)
+	// AmendApplication 补正 change what a draft or a returned application says; what is left out stays
+	// (PUT /v1/applications/{id})
+	AmendApplication(ctx context.Context, request AmendApplicationRequestObject) (AmendApplicationResponseObject, error)
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error)
+	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+	// (GET /v1/applications/{id}/proof)
+	ProofPicture(ctx context.Context, request ProofPictureRequestObject) (ProofPictureResponseObject, error)
+	// ConfirmProof 校样确认 the applicant has looked at the proof and found it right
+	// (POST /v1/applications/{id}/proof)
+	ConfirmProof(ctx context.Context, request ConfirmProofRequestObject) (ConfirmProofResponseObject, error)
 	// Authenticate 安全认证 a card's challenges in, authentication data out
 	// (POST /v1/authentications)
 	Authenticate(ctx context.Context, request AuthenticateRequestObject) (AuthenticateResponseObject, error)
@@ -6685,6 +7698,18 @@ type StrictServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error)
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// (POST /v1/collective-orders)
+	TakeList(ctx context.Context, request TakeListRequestObject) (TakeListResponseObject, error)
+	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
+	// (GET /v1/collective-orders/{id})
+	CollectiveOrder(ctx context.Context, request CollectiveOrderRequestObject) (CollectiveOrderResponseObject, error)
+	// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
+	// (GET /v1/collective-orders/{id}/handout)
+	CollectiveHandout(ctx context.Context, request CollectiveHandoutRequestObject) (CollectiveHandoutResponseObject, error)
+	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
+	// (GET /v1/collective-orders/{id}/result)
+	CollectiveResult(ctx context.Context, request CollectiveResultRequestObject) (CollectiveResultResponseObject, error)
 	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
 	// (GET /v1/duplicates)
 	Duplicates(ctx context.Context, request DuplicatesRequestObject) (DuplicatesResponseObject, error)
@@ -6748,6 +7773,9 @@ type StrictServerInterface interface {
 	// Places 行政区划 places of a day, for choosing an address - those directly below one, or those found by name or first digits
 	// (GET /v1/places)
 	Places(ctx context.Context, request PlacesRequestObject) (PlacesResponseObject, error)
+	// Queues 待办统计 what waits in a place and below it, by state; counts stop at 1000
+	// (GET /v1/queues)
+	Queues(ctx context.Context, request QueuesRequestObject) (QueuesResponseObject, error)
 	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
 	// (GET /v1/rules)
 	Rules(ctx context.Context, request RulesRequestObject) (RulesResponseObject, error)
@@ -6941,6 +7969,128 @@ func (sh *strictHandler) Apply(ctx echo.Context, params ApplyParams) error {
 	return nil
 }
 
+// FireApplications operation middleware
+func (sh *strictHandler) FireApplications(ctx echo.Context, params FireApplicationsParams) error {
+	var request FireApplicationsRequestObject
+
+	request.Params = params
+
+	var body FireApplicationsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FireApplications(ctx.Request().Context(), request.(FireApplicationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FireApplications")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FireApplicationsResponseObject); ok {
+		return validResponse.VisitFireApplicationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Application operation middleware
+func (sh *strictHandler) Application(ctx echo.Context, id Id) error {
+	var request ApplicationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Application(ctx.Request().Context(), request.(ApplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Application")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ApplicationResponseObject); ok {
+		return validResponse.VisitApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AmendApplication operation middleware
+func (sh *strictHandler) AmendApplication(ctx echo.Context, id Id, params AmendApplicationParams) error {
+	var request AmendApplicationRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body AmendApplicationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AmendApplication(ctx.Request().Context(), request.(AmendApplicationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AmendApplication")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AmendApplicationResponseObject); ok {
+		return validResponse.VisitAmendApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // FireApplication operation middleware
 func (sh *strictHandler) FireApplication(ctx echo.Context, id Id, params FireApplicationParams) error {
 	var request FireApplicationRequestObject
@@ -6984,6 +8134,80 @@ func (sh *strictHandler) FireApplication(ctx echo.Context, id Id, params FireApp
 		return err
 	} else if validResponse, ok := response.(FireApplicationResponseObject); ok {
 		return validResponse.VisitFireApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProofPicture operation middleware
+func (sh *strictHandler) ProofPicture(ctx echo.Context, id Id) error {
+	var request ProofPictureRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProofPicture(ctx.Request().Context(), request.(ProofPictureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProofPicture")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProofPictureResponseObject); ok {
+		return validResponse.VisitProofPictureResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ConfirmProof operation middleware
+func (sh *strictHandler) ConfirmProof(ctx echo.Context, id Id, params ConfirmProofParams) error {
+	var request ConfirmProofRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body ConfirmProofJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmProof(ctx.Request().Context(), request.(ConfirmProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmProofResponseObject); ok {
+		return validResponse.VisitConfirmProofResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -7350,6 +8574,130 @@ func (sh *strictHandler) StepChipSession(ctx echo.Context, id Id, seq int) error
 		return err
 	} else if validResponse, ok := response.(StepChipSessionResponseObject); ok {
 		return validResponse.VisitStepChipSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TakeList operation middleware
+func (sh *strictHandler) TakeList(ctx echo.Context, params TakeListParams) error {
+	var request TakeListRequestObject
+
+	request.Params = params
+
+	var body TakeListJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeList(ctx.Request().Context(), request.(TakeListRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeList")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TakeListResponseObject); ok {
+		return validResponse.VisitTakeListResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectiveOrder operation middleware
+func (sh *strictHandler) CollectiveOrder(ctx echo.Context, id Id, params CollectiveOrderParams) error {
+	var request CollectiveOrderRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveOrder(ctx.Request().Context(), request.(CollectiveOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveOrderResponseObject); ok {
+		return validResponse.VisitCollectiveOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectiveHandout operation middleware
+func (sh *strictHandler) CollectiveHandout(ctx echo.Context, id Id) error {
+	var request CollectiveHandoutRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveHandout(ctx.Request().Context(), request.(CollectiveHandoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveHandout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveHandoutResponseObject); ok {
+		return validResponse.VisitCollectiveHandoutResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectiveResult operation middleware
+func (sh *strictHandler) CollectiveResult(ctx echo.Context, id Id) error {
+	var request CollectiveResultRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveResult(ctx.Request().Context(), request.(CollectiveResultRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveResult")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveResultResponseObject); ok {
+		return validResponse.VisitCollectiveResultResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -8140,6 +9488,31 @@ func (sh *strictHandler) Places(ctx echo.Context, params PlacesParams) error {
 		return err
 	} else if validResponse, ok := response.(PlacesResponseObject); ok {
 		return validResponse.VisitPlacesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Queues operation middleware
+func (sh *strictHandler) Queues(ctx echo.Context, params QueuesParams) error {
+	var request QueuesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Queues(ctx.Request().Context(), request.(QueuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Queues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(QueuesResponseObject); ok {
+		return validResponse.VisitQueuesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

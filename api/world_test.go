@@ -32,6 +32,7 @@ import (
 	"onecard/internal/gb"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/collective"
 	"onecard/issuance/prints"
 	"onecard/issuance/stock"
 	"onecard/keys"
@@ -203,7 +204,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w})
+	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w, Demands: issuance.NoDemands})
 	require.NoError(w.t, err)
 	store, err := stock.New(stock.Config{DB: w.db, Lost: noneLost{}})
 	require.NoError(w.t, err)
@@ -216,7 +217,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	layout, err := face.BuiltIn()
 	require.NoError(w.t, err)
 	printing := &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}
-	server, err := New(Config{DB: w.db, Issuance: cards, Stock: store, Exchange: transactions, Authentication: authenticating, Prints: printing, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	server, err := New(Config{DB: w.db, Issuance: cards, Stock: store, Exchange: transactions, Authentication: authenticating, Prints: printing, Collective: &collective.Service{DB: w.db, Issuance: cards}, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

@@ -165,8 +165,14 @@ func TestCounterPage(t *testing.T) {
 		chromedp.SendKeys(chromedp.CSS("#guardian-form [name=reason]"), "户口簿\r"))
 	b.see("#details", "韩秀英")
 	b.shot("1-person")
-	b.do(chromedp.Click(chromedp.CSS(`#apply [data-apply="first"]`)))
+	b.do(chromedp.Click(chromedp.CSS(`#apply [data-apply="first"]`)), chromedp.WaitVisible(chromedp.CSS("#applying-form")),
+		chromedp.SetValue(chromedp.CSS("#applying-form [name=applicant]"), "guardian"),
+		chromedp.Click(chromedp.CSS("#applying-form button.primary")))
 	b.see("#applications", "已申请")
+	// The applicant looks at the proof and finds it right.
+	b.do(chromedp.Click(chromedp.CSS("#applications [data-proof]")), chromedp.WaitVisible(chromedp.CSS("#confirm-proof")),
+		chromedp.Click(chromedp.CSS("#confirm-proof")))
+	b.see("#result-verdict", "已确认")
 
 	// The clerk sees no button for the own application; the reviewer does.
 	b.signOut()

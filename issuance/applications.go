@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -56,18 +57,28 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, e
 // words are those of a reason for the record: its own where nothing was said.
 func (r Reason) words(ask Asked) string { return cmp.Or(ask.Reason, r.Text.ZH) }
 
-// mayStill asks again what was asked when the application was entered.
+// mayStill asks again what was asked when the application was entered, and for
+// all that a draft may lack.
 func (s *Service) mayStill(tx *registry.Tx, row applicationRow) error {
 	person, err := tx.PersonByID(row.PersonID)
 	if err != nil {
 		return err
 	}
-	_, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now())
-	return err
+	if _, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now()); err != nil {
+		return err
+	}
+	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	if err != nil {
+		return err
+	}
+	return s.demanded(tx, demand, person, row)
 }
 
 // approve draws the card's number and notes what of the holder was reviewed.
 func (s *Service) approve(tx *registry.Tx, row applicationRow, changes map[string]any) (err error) {
+	if err := confirmed(tx, row); err != nil {
+		return err
+	}
 	changes["reviewed_by"] = tx.Actor().Operator
 	if row.CardNumber == nil {
 		if changes["card_number"], err = nextCardNumber(tx); err != nil {
@@ -124,6 +135,16 @@ func (s *Service) Application(ctx context.Context, id uuid.UUID) (Application, e
 	return row.domain(), nil
 }
 
+// ApplicationIn returns an application as the transaction sees it, or
+// registry.ErrNotFound.
+func (s *Service) ApplicationIn(tx *registry.Tx, id uuid.UUID) (Application, error) {
+	var row applicationRow
+	if err := tx.DB().Where("id = ?", id).Take(&row).Error; err != nil {
+		return Application{}, err
+	}
+	return row.domain(), nil
+}
+
 // Filter chooses applications; zero fields choose all.
 type Filter struct {
 	State    string
@@ -131,13 +152,27 @@ type Filter struct {
 	PersonID uuid.UUID
 	After    uuid.UUID // the last id of the page before
 	Limit    int       // default 50
+	Kind     string
+	Method   string
+	// Due asks for a queue, in the order in which they are to be over: State is
+	// one of [QueueStates]. AfterDue is then the Due of the last of the page
+	// before, beside After.
+	Due      bool
+	AfterDue *time.Time
+	Overdue  bool // those of the queue whose time is over
 }
 
 const defaultLimit = 50
 
 // Applications returns applications, oldest first (the ids are in the order of
-// time).
+// time), or a queue.
 func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, error) {
+	if f.Limit == 0 {
+		f.Limit = defaultLimit
+	}
+	if f.Due {
+		return s.queued(ctx, f)
+	}
 	query := s.db.Read(ctx).Order("id")
 	if f.State != "" {
 		query = query.Where("state = ?", f.State)
@@ -155,8 +190,10 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 	if f.After != uuid.Nil {
 		query = query.Where("id > ?", f.After)
 	}
-	if f.Limit == 0 {
-		f.Limit = defaultLimit
+	for column, value := range map[string]string{"kind": f.Kind, "method": f.Method} {
+		if value != "" {
+			query = query.Where(column+" = ?", value)
+		}
 	}
 	var rows []applicationRow
 	if err := query.Limit(f.Limit).Find(&rows).Error; err != nil {

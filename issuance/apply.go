@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,7 +43,8 @@ type Request struct {
 	Method    string // empty: instant
 	Channel   string // empty: counter
 	Applicant string // empty: the holder
-	Draft     bool   // not to be reviewed yet
+	Draft     bool   // not to be reviewed yet: may miss what is demanded
+	Acting
 }
 
 func (r Request) withDefaults() Request {
@@ -60,19 +59,16 @@ func (r Request) withDefaults() Request {
 	return r
 }
 
+// CheckKind refuses what is no kind of application or no way of making a card.
+func CheckKind(kind, method string) error {
+	return errors.Join(
+		oneOf("kind", kind, KindFirst, KindReplacement, KindExchange, KindTemporary),
+		oneOf("method", method, MethodInstant, MethodBatch))
+}
+
 // check refuses a request that is not of the form asked for.
 func (r Request) check() error {
-	oneOf := func(field, value string, allowed ...string) error {
-		if slices.Contains(allowed, value) {
-			return nil
-		}
-		list := strings.Join(allowed, ", ")
-		return &registry.FieldError{Field: field, ZH: "应为以下之一：" + list, EN: "one of: " + list}
-	}
-	err := errors.Join(
-		oneOf("kind", r.Kind, KindFirst, KindReplacement, KindExchange, KindTemporary),
-		oneOf("method", r.Method, MethodInstant, MethodBatch),
-		oneOf("applicant", r.Applicant, "holder", "guardian", "agent", "employer", "school", "community", "bank"))
+	err := errors.Join(CheckKind(r.Kind, r.Method), oneOf("applicant", r.Applicant, applicants...))
 	if err != nil || r.Kind == KindFirst {
 		return err
 	}
@@ -87,7 +83,9 @@ func (r Request) check() error {
 // card (ErrHasCard), without a card that was formally reported lost for a
 // replacement or in use for an exchange (ErrNoCard), with a locked card
 // (ErrCardLocked), with an application under way (ErrRunning), dead (ErrDead),
-// too young (ErrTooYoung); and data that the chip cannot hold (a
+// too young (ErrTooYoung), a channel that does not take it (ErrChannel), a minor
+// without a guardian (ErrNeedsGuardian) and, unless it is a draft, what lacks
+// something that is demanded (ErrMissing names it all); and data that the chip cannot hold (a
 // *card.EncodeError that names the character).
 func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 	request = request.withDefaults()
@@ -114,8 +112,20 @@ func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 		Channel: request.Channel, Applicant: request.Applicant, Ground: request.Ground, PreviousID: may.previous,
 		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
 	}
+	if err := s.acting(tx, &row, request.Acting); err != nil {
+		return Application{}, err
+	}
+	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	if err != nil {
+		return Application{}, err
+	}
+	if err := demand.allows(row.Channel, EventApply, row.Method); err != nil {
+		return Application{}, err
+	}
 	if request.Draft {
 		row.State = StateDraft
+	} else if err := s.demanded(tx, demand, person, row); err != nil {
+		return Application{}, err
 	}
 	row.stage(row.State, may.policy, tx.Now())
 	if office := tx.Actor().Locality; office != "" {

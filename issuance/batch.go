@@ -41,9 +41,13 @@ func (s *Service) Intentions(ctx context.Context, p *profile.Profile, ids []uuid
 	if err != nil {
 		return nil, err
 	}
+	photos, err := s.db.PhotoDigests(ctx, people)
+	if err != nil {
+		return nil, err
+	}
 	texts := make([][]byte, len(rows))
 	for i, row := range rows {
-		texts[i] = []byte(reviewed(persons[row.PersonID]))
+		texts[i] = reviewed(persons[row.PersonID], photos[row.PersonID])
 	}
 	digests, err := s.db.IndexAll(ctx, columnHolder, texts)
 	if err != nil {

@@ -46,7 +46,7 @@ func eachBusy(t *testing.T, test func(t *testing.T, w world, keeper *busy)) {
 		shared, err := province.keeper()
 		require.NoError(t, err)
 		keeper := &busy{Keeper: shared}
-		w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer})
+		w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands})
 		require.NoError(t, err)
 		test(t, w, keeper)
 	})

@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"onecard/card/profile"
@@ -62,6 +63,11 @@ var (
 	ErrNoCard         = &Error{"no-card", profile.Text{ZH: "此人没有可补换的卡", EN: "this person has no card to be replaced"}, profile.Text{ZH: "补卡须先正式挂失；换卡须原卡正常。", EN: "Report the loss formally first; an exchange needs a card in use."}}
 	ErrNotYet         = &Error{"not-yet", profile.Text{ZH: "未到可换卡的日期", EN: "too early to exchange the card"}, profile.Text{ZH: "请在有效期届满前规定的天数内办理。", EN: "Come back nearer to the end of its validity."}}
 	ErrCardLocked     = &Error{"card-locked", profile.Text{ZH: "此人有被锁定的卡，不能办新卡", EN: "this person has a locked card"}, profile.Text{ZH: "请先处理锁定的卡。", EN: "Settle the locked card first."}}
+	ErrNeedsGuardian  = &Error{"needs-guardian", profile.Text{ZH: "未成年人须由监护人代为申领", EN: "a guardian applies for a minor"}, profile.Text{ZH: "请将申领人改为监护人，并登记监护人。", EN: "Name the guardian as the applicant, and record the guardian."}}
+	ErrMissing        = &Error{"missing", profile.Text{ZH: "申领材料不全", EN: "something is missing"}, profile.Text{ZH: "请补齐后提交，或先存为草稿。", EN: "Bring what is missing, or keep a draft."}}
+	ErrChannel        = &Error{"channel", profile.Text{ZH: "此渠道不能办理此项", EN: "this channel does not take this"}, profile.Text{ZH: "请到经办窗口办理。", EN: "Go to a counter."}}
+	ErrUnconfirmed    = &Error{"unconfirmed", profile.Text{ZH: "申领人尚未确认校样照片", EN: "the applicant has not confirmed the proof picture"}, profile.Text{ZH: "请申领人核对校样并确认；照片更换后须重新确认。", EN: "Let the applicant look at the proof and confirm it; a new photograph is confirmed anew."}}
+	ErrNoPhoto        = &Error{"no-photo", profile.Text{ZH: "此人没有照片，无须确认校样", EN: "there is no photograph to confirm"}, profile.Text{ZH: "请先上传照片。", EN: "Attach the photograph first."}}
 	ErrNumbersEnded   = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 
@@ -72,6 +78,33 @@ func otherChip(serial string) error {
 	e := *ErrOtherChip
 	e.Text = profile.Text{ZH: fmt.Sprintf("此申领正在芯片 %s 上制作，读卡器中的不是它", masked), EN: fmt.Sprintf("this application is being made on chip %s, which is not the one in the reader", masked)}
 	return &e
+}
+
+// missing is ErrMissing with all that is missing.
+func missing(things []Text) error {
+	zh, en := make([]string, len(things)), make([]string, len(things))
+	for i, t := range things {
+		zh[i], en[i] = t.ZH, t.EN
+	}
+	e := *ErrMissing
+	e.Text = profile.Text{ZH: "申领材料不全，缺少：" + strings.Join(zh, "、"), EN: "missing: " + strings.Join(en, ", ")}
+	return &e
+}
+
+// channelRefuses is ErrChannel with the channel's name.
+func channelRefuses(c Channel) error {
+	e := *ErrChannel
+	e.Text = profile.Text{ZH: fmt.Sprintf("渠道“%s”不能办理此项", c.ZH), EN: "not through this channel: " + c.EN}
+	return &e
+}
+
+// oneOf refuses a word that is not among those allowed.
+func oneOf(field, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	list := strings.Join(allowed, ", ")
+	return &registry.FieldError{Field: field, ZH: "应为以下之一：" + list, EN: "one of: " + list}
 }
 
 // noSuchReason says which codes a list of reasons has.

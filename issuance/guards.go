@@ -91,9 +91,10 @@ const holderIndexLength = 16
 // columnHolder is the purpose of the digest of what was reviewed.
 const columnHolder = "applications.holder"
 
-// reviewed is what a card will say of its holder.
-func reviewed(person registry.Person) string {
-	return fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth)
+// reviewed is what a card will say and show of its holder; photo is the digest
+// of the photograph, if there is one.
+func reviewed(person registry.Person, photo []byte) []byte {
+	return fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s\x00%x", person.Number(), person.Name, person.Sex, person.Ethnic, person.Birth, photo)
 }
 
 // holderIndex is a keyed digest of what a card will say of its holder.
@@ -102,7 +103,11 @@ func (s *Service) holderIndex(tx *registry.Tx, personID uuid.UUID) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("holder: %w", err)
 	}
-	index, err := s.db.Index(tx.Context(), columnHolder, []byte(reviewed(person)))
+	brought, err := tx.Brought(personID)
+	if err != nil {
+		return nil, fmt.Errorf("photograph: %w", err)
+	}
+	index, err := s.db.Index(tx.Context(), columnHolder, reviewed(person, brought.PhotoDigest))
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func newWorld(t testing.TB, db *registry.DB, clock *registrytest.Clock) world {
 	t.Helper()
 	keeper, err := province.keeper()
 	require.NoError(t, err)
-	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer})
+	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands})
 	require.NoError(t, err)
 	return world{service, db, clock}
 }

@@ -112,7 +112,7 @@ func TestConfig(t *testing.T) {
 		require.NoError(t, err)
 		unknown, err := issuance.ParsePolicies([]byte(strings.Replace(line, "3.00", "9.99", 1)))
 		require.NoError(t, err)
-		config := issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer}
+		config := issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands}
 		for name, spoil := range map[string]func(c *issuance.Config){
 			"database": func(c *issuance.Config) { c.DB = nil },
 			"keeper":   func(c *issuance.Config) { c.Keeper = nil },

@@ -20,18 +20,25 @@ type Application struct {
 	Applicant  string     // 申领人: holder, guardian, agent, employer, school, community, bank
 	Ground     string     // why another card: a reason code; empty for a first one
 	PreviousID *uuid.UUID // the card in whose place it is
-	Place      string     // where it was entered
-	State      string
-	CardNumber string     // 卡号, once reviewed
-	CardID     *uuid.UUID // once made
-	EnteredBy  string
-	ReviewedBy string
-	MadeBy     string
-	HandedBy   string
-	Reason     string // of the last event that asks for one
-	CreatedAt  time.Time
-	Since      time.Time  // when it came into this state
-	Due        *time.Time // when this stage is to be over; nil: nobody waits
+	// Institution is for whom it is: employer, school, community or bank; else empty.
+	Institution string
+	ValidFrom   gb.Date    // 证件有效期起 of the holder's identity document; may be zero
+	ValidUntil  gb.Date    // 证件有效期止; LongTerm: without end
+	HasAgent    bool       // somebody who acts for the holder was named
+	ConfirmedBy string     // who recorded that the applicant confirmed the proof picture
+	ConfirmedAt *time.Time // 校样确认
+	Place       string     // where it was entered
+	State       string
+	CardNumber  string     // 卡号, once reviewed
+	CardID      *uuid.UUID // once made
+	EnteredBy   string
+	ReviewedBy  string
+	MadeBy      string
+	HandedBy    string
+	Reason      string // of the last event that asks for one
+	CreatedAt   time.Time
+	Since       time.Time  // when it came into this state
+	Due         *time.Time // when this stage is to be over; nil: nobody waits
 }
 
 // Card is a card of record (卡).
@@ -85,6 +92,14 @@ type applicationRow struct {
 	HandedBy    *string    `gorm:"column:handed_by"`
 	StageSince  *time.Time `gorm:"column:stage_since"`
 	DueAt       *time.Time `gorm:"column:due_at"`
+	AgentSealed []byte     `gorm:"column:agent_sealed"`
+	Institution *string    `gorm:"column:institution"`
+	ValidFrom   *string    `gorm:"column:valid_from"`
+	ValidUntil  *string    `gorm:"column:valid_until"`
+	// PhotoIndex is the keyed digest of the photograph that was confirmed.
+	PhotoIndex  []byte     `gorm:"column:photo_index"`
+	ConfirmedAt *time.Time `gorm:"column:confirmed_at"`
+	ConfirmedBy *string    `gorm:"column:confirmed_by"`
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -95,12 +110,14 @@ func (r applicationRow) domain() Application {
 		ID: r.ID, PersonID: r.PersonID, Kind: r.Kind, Place: r.Place, State: r.State, CardID: r.CardID,
 		EnteredBy: r.EnteredBy, Reason: r.Reason, CreatedAt: r.CreatedAt, Method: r.Method, Channel: r.Channel, Applicant: r.Applicant,
 		Ground: r.Ground, PreviousID: r.PreviousID, Since: r.ChangedAt, Due: r.DueAt,
+		HasAgent: r.AgentSealed != nil, ConfirmedAt: r.ConfirmedAt,
 	}
-	for from, to := range map[*string]*string{r.MadeBy: &a.MadeBy, r.HandedBy: &a.HandedBy} {
+	for to, from := range map[*string]*string{&a.MadeBy: r.MadeBy, &a.HandedBy: r.HandedBy, &a.Institution: r.Institution, &a.ConfirmedBy: r.ConfirmedBy} {
 		if from != nil {
 			*to = *from
 		}
 	}
+	a.ValidFrom, a.ValidUntil = dateOf(r.ValidFrom), dateOf(r.ValidUntil)
 	if r.StageSince != nil {
 		a.Since = *r.StageSince
 	}
@@ -111,6 +128,15 @@ func (r applicationRow) domain() Application {
 		a.ReviewedBy = *r.ReviewedBy
 	}
 	return a
+}
+
+// dateOf reads a day that this package wrote.
+func dateOf(text *string) gb.Date {
+	if text == nil {
+		return gb.Date{}
+	}
+	date, _ := gb.ParseDate(*text) // none other is written
+	return date
 }
 
 func (r applicationRow) about() subject {

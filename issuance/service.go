@@ -24,6 +24,7 @@ type Config struct {
 	Signer   Signer   // of receipts
 	Policies Policies // default: those built in
 	Stock    Stock    // of blank cards; default none
+	Demands  Demands  // default: those built in
 }
 
 // Service issues cards. It may be used by several goroutines.
@@ -31,6 +32,7 @@ type Service struct {
 	db       *registry.DB
 	profiles []*profile.Profile
 	policies Policies
+	demands  Demands
 	sessions *session.Store
 	signer   Signer
 	stock    Stock
@@ -53,6 +55,12 @@ func New(c Config) (*Service, error) {
 			return nil, err
 		}
 	}
+	if c.Demands == nil {
+		var err error
+		if c.Demands, err = ParseDemands(defaultDemands); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range c.Policies {
 		for _, version := range p.SpecVersions {
 			if _, err := profile.ByVersion(c.Profiles, version); err != nil {
@@ -60,7 +68,7 @@ func New(c Config) (*Service, error) {
 			}
 		}
 	}
-	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, signer: c.Signer, stock: c.Stock}
+	s := &Service{db: c.DB, profiles: c.Profiles, policies: c.Policies, demands: c.Demands, signer: c.Signer, stock: c.Stock}
 	if s.stock == nil {
 		s.stock = noStock{}
 	}

@@ -158,6 +158,9 @@ func (s *Service) permitted(m *Machine, tx *registry.Tx, state string, about sub
 	if err != nil {
 		return Rule{}, Reason{}, err
 	}
+	if err := s.throughChannel(tx, ask); err != nil {
+		return Rule{}, Reason{}, err
+	}
 	if err := s.guarded(tx, rule, about); err != nil {
 		return Rule{}, Reason{}, err
 	}

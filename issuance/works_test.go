@@ -305,7 +305,7 @@ func TestRekey(t *testing.T) {
 		with := func(version int) {
 			policies, err := issuance.ParsePolicies([]byte(strings.Replace(line, "keyVersion: 1", fmt.Sprintf("keyVersion: %d", version), 1)))
 			require.NoError(t, err)
-			w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Policies: policies})
+			w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands, Policies: policies})
 			require.NoError(t, err)
 		}
 		with(1)
@@ -401,7 +401,7 @@ func (w world) making(t must, version string) world {
 	require.NoError(t, err)
 	keeper, err := province.keeper()
 	require.NoError(t, err)
-	w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Policies: policies})
+	w.Service, err = issuance.New(issuance.Config{DB: w.db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands, Policies: policies})
 	require.NoError(t, err)
 	return w
 }

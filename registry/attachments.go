@@ -141,6 +141,47 @@ func (tx *Tx) RefuseAttachment(person, id uuid.UUID, reason string) error {
 	return tx.Audit("attachment.refused", "person:"+person.String(), map[string]string{"attachment": id.String()})
 }
 
+// Brought is what lies in a person's file and does (有效附件): the kinds, and of
+// the photograph its id and the keyed digest of its content.
+type Brought struct {
+	Kinds       []string
+	Photo       uuid.UUID
+	PhotoDigest []byte // 16 bytes; nil: there is no photograph
+}
+
+// Brought returns what was attached to a person's file and was neither
+// replaced nor refused.
+func (tx *Tx) Brought(person uuid.UUID) (Brought, error) {
+	var rows []attachmentRow
+	valid := tx.gorm.Select("id", "kind", "content_index").Where("person_id = ? AND state = ?", person, AttachmentValid)
+	if err := valid.Find(&rows).Error; err != nil {
+		return Brought{}, err
+	}
+	var b Brought
+	for _, row := range rows {
+		b.Kinds = append(b.Kinds, row.Kind)
+		if row.Kind == kindPhoto {
+			b.Photo, b.PhotoDigest = row.ID, row.ContentIndex
+		}
+	}
+	return b, nil
+}
+
+// PhotoDigests returns the digests of the valid photographs of persons; who has
+// none is left out.
+func (db *DB) PhotoDigests(ctx context.Context, persons []uuid.UUID) (map[uuid.UUID][]byte, error) {
+	var rows []attachmentRow
+	err := db.Read(ctx).Select("person_id", "content_index").Where("person_id IN ? AND kind = ? AND state = ?", persons, kindPhoto, AttachmentValid).Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("registry: photographs: %w", err)
+	}
+	digests := make(map[uuid.UUID][]byte, len(rows))
+	for _, row := range rows {
+		digests[row.PersonID] = row.ContentIndex
+	}
+	return digests, nil
+}
+
 // AttachmentsAt returns what was attached to a person's file at an instant, as
 // the record had it, the oldest first.
 func (db *DB) AttachmentsAt(ctx context.Context, person uuid.UUID, at time.Time) ([]Attachment, error) {

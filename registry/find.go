@@ -210,7 +210,7 @@ func (s *search) byLatin(typed string) error {
 
 // follow goes one way: first in the asker's own place, then everywhere else.
 func (s *search) follow(w way) error {
-	if s.q.Near != "" && w.digest != nil && !s.near.whole() {
+	if s.q.Near != "" && w.digest != nil && !s.near.Whole() {
 		if err := s.read(w, func(db *gorm.DB) *gorm.DB { return s.near.In(db, "place", "locality") }); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -104,12 +105,14 @@ func (g Guardian) check() error {
 }
 
 // told brings name and number into the form in which they are stored.
-func (g Guardian) told() (Person, error) {
-	n := NewPerson{IDNumber: g.Number, Name: g.Name}
-	person := Person{IDType: g.IDType}
-	if person.IDType == "" {
-		person.IDType = DocumentResident
-	}
+func (g Guardian) told() (Person, error) { return CheckNamed(g.IDType, g.Number, g.Name) }
+
+// CheckNamed brings the document and the name of somebody who acts for another
+// into the form in which they are stored. An empty idType is DocumentResident.
+// Error: a *FieldError for idType, idNumber or name.
+func CheckNamed(idType, number, name string) (Person, error) {
+	n := NewPerson{IDNumber: number, Name: name}
+	person := Person{IDType: cmp.Or(idType, DocumentResident)}
 	for _, check := range []func(NewPerson, *Person) error{checkNumber, checkNames} {
 		if err := check(n, &person); err != nil {
 			return Person{}, err
@@ -139,6 +142,14 @@ func (tx *Tx) guardianFile(told Person) (*uuid.UUID, error) {
 		return nil, &FieldError{Field: "idNumber", ZH: "该人员已死亡", EN: "a living person"}
 	}
 	return &person.ID, nil
+}
+
+// HasGuardian says whether somebody is on record as who acts for a person on a
+// day.
+func (tx *Tx) HasGuardian(ward uuid.UUID, on gb.Date) (bool, error) {
+	var n int64
+	err := tx.gorm.Model(&guardianRow{}).Where("ward_id = ? AND (until IS NULL OR until >= ?)", ward, on.String()).Count(&n).Error
+	return n > 0, err
 }
 
 // GuardiansAt returns who acted for a person at an instant as the record had

@@ -55,6 +55,10 @@ func (s Scope) In(query *gorm.DB, place, locality string) *gorm.DB {
 	return query.Where(place+" IN ?", s.codes)
 }
 
-// whole says whether the scope is so wide that an index by place would not
+// Codes returns the six-digit codes under which records of the scope may be
+// filed; false for a scope below the county.
+func (s Scope) Codes() ([]string, bool) { return s.codes, !s.fine }
+
+// Whole says whether the scope is so wide that an index by place would not
 // help.
-func (s Scope) whole() bool { return !s.fine && len(s.codes) >= len(gb.Divisions().All())/2 }
+func (s Scope) Whole() bool { return !s.fine && len(s.codes) >= len(gb.Divisions().All())/2 }

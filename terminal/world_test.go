@@ -78,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.authority, err = pki.Open(filepath.Join(t.TempDir(), "pki"), nil, time.Now)
 	require.NoError(t, err)
-	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t), Signer: w})
+	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t), Signer: w, Demands: issuance.NoDemands})
 	require.NoError(t, err)
 	policies, err := insurance.SamplePolicies()
 	require.NoError(t, err)

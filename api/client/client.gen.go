@@ -869,6 +869,19 @@ type Address struct {
 // AddressKind 户籍、居住、单位、收件
 type AddressKind string
 
+// Agent who acts for the holder 代办人
+type Agent struct {
+	// Authorisation 委托书编号
+	Authorisation *string `json:"authorisation,omitempty"`
+	IdType        *string `json:"idType,omitempty"`
+	Name          string  `json:"name"`
+	Number        string  `json:"number"`
+	Phone         *string `json:"phone,omitempty"`
+
+	// Relation 与持卡人关系
+	Relation *string `json:"relation,omitempty"`
+}
+
 // AllowedEvent defines model for AllowedEvent.
 type AllowedEvent struct {
 	// Chip the chip-session operation that carries it out, or empty
@@ -889,11 +902,30 @@ type AllowedEvent struct {
 	Work *bool `json:"work,omitempty"`
 }
 
+// Amendment defines model for Amendment.
+type Amendment struct {
+	// Agent who acts for the holder 代办人
+	Agent *Agent `json:"agent,omitempty"`
+
+	// Applicant as of a new application
+	Applicant   *string `json:"applicant,omitempty"`
+	Institution *string `json:"institution,omitempty"`
+
+	// Method as of a new application
+	Method     *string `json:"method,omitempty"`
+	ValidFrom  *string `json:"validFrom,omitempty"`
+	ValidUntil *string `json:"validUntil,omitempty"`
+}
+
 // Application defines model for Application.
 type Application struct {
 	Applicant  *string             `json:"applicant,omitempty"`
 	CardId     *openapi_types.UUID `json:"cardId,omitempty"`
 	CardNumber *string             `json:"cardNumber,omitempty"`
+	Channel    *string             `json:"channel,omitempty"`
+
+	// ConfirmedAt 校样确认 when the applicant confirmed the photograph
+	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
 
 	// Due 办理时限 when this stage is to be over
 	Due       *time.Time `json:"due,omitempty"`
@@ -901,11 +933,18 @@ type Application struct {
 	EnteredBy string     `json:"enteredBy"`
 
 	// Events what the signed-in operator may do now
-	Events     []AllowedEvent     `json:"events"`
-	Ground     *string            `json:"ground,omitempty"`
-	Id         openapi_types.UUID `json:"id"`
-	Kind       string             `json:"kind"`
-	Method     *string            `json:"method,omitempty"`
+	Events []AllowedEvent `json:"events"`
+	Ground *string        `json:"ground,omitempty"`
+
+	// HasAgent somebody who acts for the holder was named
+	HasAgent    *bool              `json:"hasAgent,omitempty"`
+	Id          openapi_types.UUID `json:"id"`
+	Institution *string            `json:"institution,omitempty"`
+	Kind        string             `json:"kind"`
+	Method      *string            `json:"method,omitempty"`
+
+	// Overdue its time is over
+	Overdue    *bool              `json:"overdue,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
 	PersonName string             `json:"personName"`
 
@@ -922,6 +961,18 @@ type Application struct {
 	StateText Text `json:"stateText"`
 }
 
+// ApplicationFile defines model for ApplicationFile.
+type ApplicationFile struct {
+	// Agent who acts for the holder 代办人
+	Agent       *Agent      `json:"agent,omitempty"`
+	Application Application `json:"application"`
+
+	// Missing what it lacks
+	Missing    []Text  `json:"missing"`
+	ValidFrom  *string `json:"validFrom,omitempty"`
+	ValidUntil *string `json:"validUntil,omitempty"`
+}
+
 // ApplicationList defines model for ApplicationList.
 type ApplicationList struct {
 	Applications []Application `json:"applications"`
@@ -931,6 +982,9 @@ type ApplicationList struct {
 type Attachment struct {
 	// By 经办人
 	By string `json:"by"`
+
+	// Findings 照片检查 what was found of a photograph that was just taken
+	Findings *[]PhotoFinding `json:"findings,omitempty"`
 
 	// From since when it has been recorded so
 	From      time.Time          `json:"from"`
@@ -998,6 +1052,30 @@ type BillItem struct {
 
 // BillItemCategory 甲类 乙类 自费
 type BillItemCategory string
+
+// BulkEvent defines model for BulkEvent.
+type BulkEvent struct {
+	Event      string               `json:"event"`
+	Ids        []openapi_types.UUID `json:"ids"`
+	Reason     *string              `json:"reason,omitempty"`
+	ReasonCode *string              `json:"reasonCode,omitempty"`
+}
+
+// BulkItem defines model for BulkItem.
+type BulkItem struct {
+	Id openapi_types.UUID `json:"id"`
+
+	// Problem RFC 9457; never repeats a submitted value
+	Problem *Problem `json:"problem,omitempty"`
+
+	// State the application's state after the event; left out it did not happen
+	State *string `json:"state,omitempty"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []BulkItem `json:"outcomes"`
+}
 
 // Card defines model for Card.
 type Card struct {
@@ -1163,6 +1241,47 @@ type ChipResult struct {
 
 	// StatusText words for people, Chinese first
 	StatusText *Text `json:"statusText,omitempty"`
+}
+
+// CollectiveFile defines model for CollectiveFile.
+type CollectiveFile struct {
+	Order CollectiveOrder `json:"order"`
+	Rows  []CollectiveRow `json:"rows"`
+}
+
+// CollectiveOrder defines model for CollectiveOrder.
+type CollectiveOrder struct {
+	Applied     int                `json:"applied"`
+	Draft       int                `json:"draft"`
+	EnteredAt   time.Time          `json:"enteredAt"`
+	EnteredBy   string             `json:"enteredBy"`
+	Id          openapi_types.UUID `json:"id"`
+	Institution string             `json:"institution"`
+	Kind        string             `json:"kind"`
+	Method      string             `json:"method"`
+	Refused     int                `json:"refused"`
+
+	// State open or done
+	State string `json:"state"`
+}
+
+// CollectiveRow defines model for CollectiveRow.
+type CollectiveRow struct {
+	Application *openapi_types.UUID `json:"application,omitempty"`
+	Code        *string             `json:"code,omitempty"`
+
+	// Outcome applied, draft or refused
+	Outcome string `json:"outcome"`
+	Row     int64  `json:"row"`
+
+	// Text words for people, Chinese first
+	Text *Text `json:"text,omitempty"`
+}
+
+// Confirmation defines model for Confirmation.
+type Confirmation struct {
+	// Digest of the photograph that was shown
+	Digest string `json:"digest"`
 }
 
 // Correction what is left out stays as it is
@@ -1426,8 +1545,14 @@ type NewAddressKind string
 
 // NewApplication defines model for NewApplication.
 type NewApplication struct {
+	// Agent who acts for the holder 代办人
+	Agent *Agent `json:"agent,omitempty"`
+
 	// Applicant 申领人
 	Applicant *NewApplicationApplicant `json:"applicant,omitempty"`
+
+	// Channel 渠道; left out it is the counter
+	Channel *string `json:"channel,omitempty"`
 
 	// Draft 草稿; not to be reviewed yet
 	Draft *bool `json:"draft,omitempty"`
@@ -1435,12 +1560,21 @@ type NewApplication struct {
 	// Ground 补换卡原因代码; left out it is other
 	Ground *string `json:"ground,omitempty"`
 
+	// Institution for which employer school village or bank
+	Institution *string `json:"institution,omitempty"`
+
 	// Kind first 新申领; replacement 遗失补卡; exchange 换卡; temporary 临时卡
 	Kind NewApplicationKind `json:"kind"`
 
 	// Method instant 即时制卡; batch 批量制卡
 	Method   *NewApplicationMethod `json:"method,omitempty"`
 	PersonId openapi_types.UUID    `json:"personId"`
+
+	// ValidFrom 证件有效期起
+	ValidFrom *string `json:"validFrom,omitempty"`
+
+	// ValidUntil 证件有效期止; 9999-12-31 is 长期
+	ValidUntil *string `json:"validUntil,omitempty"`
 }
 
 // NewApplicationApplicant 申领人
@@ -1579,6 +1713,22 @@ type NewGuardianProof string
 
 // NewGuardianRelation defines model for NewGuardian.Relation.
 type NewGuardianRelation string
+
+// NewList defines model for NewList.
+type NewList struct {
+	// Content CSV or Excel
+	Content     []byte `json:"content"`
+	Institution string `json:"institution"`
+
+	// Kind as of a new application; left out it is first
+	Kind *string `json:"kind,omitempty"`
+
+	// Method as of a new application; left out it is batch
+	Method *string `json:"method,omitempty"`
+
+	// Sheet of an Excel file with several sheets
+	Sheet *string `json:"sheet,omitempty"`
+}
 
 // NewMerge defines model for NewMerge.
 type NewMerge struct {
@@ -1785,6 +1935,17 @@ type PersonVersion struct {
 	Version int64      `json:"version"`
 }
 
+// PhotoFinding defines model for PhotoFinding.
+type PhotoFinding struct {
+	Code string `json:"code"`
+
+	// Level refuse or warn
+	Level string `json:"level"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // Place defines model for Place.
 type Place struct {
 	Code string `json:"code"`
@@ -1842,6 +2003,48 @@ type Progress struct {
 	Done  int    `json:"done"`
 	Label string `json:"label"`
 	Total int    `json:"total"`
+}
+
+// ProofPicture defines model for ProofPicture.
+type ProofPicture struct {
+	// ConfirmedAt this very photograph was confirmed
+	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
+	ConfirmedBy *string    `json:"confirmedBy,omitempty"`
+
+	// Digest by which the photograph is confirmed; left out there is none
+	Digest      *string        `json:"digest,omitempty"`
+	Findings    []PhotoFinding `json:"findings"`
+	IdNumber    string         `json:"idNumber"`
+	MediaType   *string        `json:"mediaType,omitempty"`
+	Name        string         `json:"name"`
+	NameTibetan *string        `json:"nameTibetan,omitempty"`
+	Photo       *[]byte        `json:"photo,omitempty"`
+}
+
+// QueueList defines model for QueueList.
+type QueueList struct {
+	Place  string       `json:"place"`
+	Queues []QueueState `json:"queues"`
+}
+
+// QueueState defines model for QueueState.
+type QueueState struct {
+	// DueSoon whose time is over within a day
+	DueSoon int `json:"dueSoon"`
+
+	// Most counts are exact up to this; a greater one means more
+	Most int `json:"most"`
+
+	// Oldest the earliest time at which one is or was to be over
+	Oldest *time.Time `json:"oldest,omitempty"`
+	Open   int        `json:"open"`
+
+	// Overdue whose time is over
+	Overdue int    `json:"overdue"`
+	State   string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
 }
 
 // Reason defines model for Reason.
@@ -2321,6 +2524,17 @@ type FindApplicationsParams struct {
 	// After the last id of the page before
 	After *openapi_types.UUID `form:"after,omitempty" json:"after,omitempty"`
 	Limit *int                `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Queue 待办队列 a state with a service time; those whose time is over come first
+	Queue *string `form:"queue,omitempty" json:"queue,omitempty"`
+
+	// AfterDue of a queue beside after
+	AfterDue *time.Time `form:"afterDue,omitempty" json:"afterDue,omitempty"`
+
+	// Overdue those of a queue whose time is over
+	Overdue *bool   `form:"overdue,omitempty" json:"overdue,omitempty"`
+	Kind    *string `form:"kind,omitempty" json:"kind,omitempty"`
+	Method  *string `form:"method,omitempty" json:"method,omitempty"`
 }
 
 // ApplyParams defines parameters for Apply.
@@ -2329,8 +2543,26 @@ type ApplyParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// FireApplicationsParams defines parameters for FireApplications.
+type FireApplicationsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AmendApplicationParams defines parameters for AmendApplication.
+type AmendApplicationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireApplicationParams defines parameters for FireApplication.
 type FireApplicationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ConfirmProofParams defines parameters for ConfirmProof.
+type ConfirmProofParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2363,6 +2595,18 @@ type RecordPrintParams struct {
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TakeListParams defines parameters for TakeList.
+type TakeListParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CollectiveOrderParams defines parameters for CollectiveOrder.
+type CollectiveOrderParams struct {
+	AfterRow *int64 `form:"afterRow,omitempty" json:"afterRow,omitempty"`
+	Limit    *int   `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // DuplicatesParams defines parameters for Duplicates.
@@ -2482,6 +2726,12 @@ type PlacesParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// QueuesParams defines parameters for Queues.
+type QueuesParams struct {
+	// Place within the operator's place; left out it is that
+	Place *string `form:"place,omitempty" json:"place,omitempty"`
+}
+
 // RulesParams defines parameters for Rules.
 type RulesParams struct {
 	// At default now
@@ -2581,8 +2831,17 @@ type ReverseTransactionParams struct {
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = NewApplication
 
+// FireApplicationsJSONRequestBody defines body for FireApplications for application/json ContentType.
+type FireApplicationsJSONRequestBody = BulkEvent
+
+// AmendApplicationJSONRequestBody defines body for AmendApplication for application/json ContentType.
+type AmendApplicationJSONRequestBody = Amendment
+
 // FireApplicationJSONRequestBody defines body for FireApplication for application/json ContentType.
 type FireApplicationJSONRequestBody = Event
+
+// ConfirmProofJSONRequestBody defines body for ConfirmProof for application/json ContentType.
+type ConfirmProofJSONRequestBody = Confirmation
 
 // AuthenticateJSONRequestBody defines body for Authenticate for application/json ContentType.
 type AuthenticateJSONRequestBody = NewAuthentication
@@ -2601,6 +2860,9 @@ type OpenChipSessionJSONRequestBody = NewChipSession
 
 // StepChipSessionJSONRequestBody defines body for StepChipSession for application/json ContentType.
 type StepChipSessionJSONRequestBody = ChipAnswers
+
+// TakeListJSONRequestBody defines body for TakeList for application/json ContentType.
+type TakeListJSONRequestBody = NewList
 
 // DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
 type DecideDuplicateJSONRequestBody = Decision
@@ -2777,6 +3039,39 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/applications (the `Apply` operationId).
 	Apply(ctx context.Context, params *ApplyParams, body ApplyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// FireApplicationsWithBody 批量办理 let one event happen to several applications; each has an outcome of its own
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+	FireApplicationsWithBody(ctx context.Context, params *FireApplicationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FireApplications 批量办理 let one event happen to several applications; each has an outcome of its own
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+	FireApplications(ctx context.Context, params *FireApplicationsParams, body FireApplicationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Application 申领详情 an application with who acts for the holder and what it lacks, on record
+	//
+	// Corresponds with GET /v1/applications/{id} (the `Application` operationId).
+	Application(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AmendApplicationWithBody 补正 change what a draft or a returned application says; what is left out stays
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+	AmendApplicationWithBody(ctx context.Context, id Id, params *AmendApplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AmendApplication 补正 change what a draft or a returned application says; what is left out stays
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+	AmendApplication(ctx context.Context, id Id, params *AmendApplicationParams, body AmendApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FireApplicationWithBody 办理 let an event of the workflow happen to an application
 	//
 	// Takes any type of body and a specified content type.
@@ -2790,6 +3085,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+	//
+	// Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
+	ProofPicture(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmProofWithBody 校样确认 the applicant has looked at the proof and found it right
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+	ConfirmProofWithBody(ctx context.Context, id Id, params *ConfirmProofParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmProof 校样确认 the applicant has looked at the proof and found it right
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+	ConfirmProof(ctx context.Context, id Id, params *ConfirmProofParams, body ConfirmProofJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AuthenticateWithBody 安全认证 a card's challenges in, authentication data out
 	//
@@ -2911,6 +3225,35 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+	TakeListWithBody(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+	TakeList(ctx context.Context, params *TakeListParams, body TakeListJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
+	//
+	// Corresponds with GET /v1/collective-orders/{id} (the `CollectiveOrder` operationId).
+	CollectiveOrder(ctx context.Context, id Id, params *CollectiveOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
+	//
+	// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
+	CollectiveHandout(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
+	//
+	// Corresponds with GET /v1/collective-orders/{id}/result (the `CollectiveResult` operationId).
+	CollectiveResult(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Duplicates 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
 	//
@@ -3115,6 +3458,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/places (the `Places` operationId).
 	Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Queues 待办统计 what waits in a place and below it, by state; counts stop at 1000
+	//
+	// Corresponds with GET /v1/queues (the `Queues` operationId).
+	Queues(ctx context.Context, params *QueuesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Rules 规则版本 the rules as they stood at an instant, with who had made them so
 	//
@@ -3417,6 +3765,89 @@ func (c *Client) Apply(ctx context.Context, params *ApplyParams, body ApplyJSONR
 	return c.Client.Do(req)
 }
 
+// FireApplicationsWithBody 批量办理 let one event happen to several applications; each has an outcome of its own
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+func (c *Client) FireApplicationsWithBody(ctx context.Context, params *FireApplicationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFireApplicationsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FireApplications 批量办理 let one event happen to several applications; each has an outcome of its own
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+func (c *Client) FireApplications(ctx context.Context, params *FireApplicationsParams, body FireApplicationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFireApplicationsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Application 申领详情 an application with who acts for the holder and what it lacks, on record
+//
+// Corresponds with GET /v1/applications/{id} (the `Application` operationId).
+func (c *Client) Application(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplicationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AmendApplicationWithBody 补正 change what a draft or a returned application says; what is left out stays
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+func (c *Client) AmendApplicationWithBody(ctx context.Context, id Id, params *AmendApplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAmendApplicationRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AmendApplication 补正 change what a draft or a returned application says; what is left out stays
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+func (c *Client) AmendApplication(ctx context.Context, id Id, params *AmendApplicationParams, body AmendApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAmendApplicationRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FireApplicationWithBody 办理 let an event of the workflow happen to an application
 //
 // Takes any type of body and a specified content type.
@@ -3441,6 +3872,55 @@ func (c *Client) FireApplicationWithBody(ctx context.Context, id Id, params *Fir
 // Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 func (c *Client) FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFireApplicationRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+//
+// Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
+func (c *Client) ProofPicture(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProofPictureRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmProofWithBody 校样确认 the applicant has looked at the proof and found it right
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+func (c *Client) ConfirmProofWithBody(ctx context.Context, id Id, params *ConfirmProofParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmProofRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmProof 校样确认 the applicant has looked at the proof and found it right
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+func (c *Client) ConfirmProof(ctx context.Context, id Id, params *ConfirmProofParams, body ConfirmProofJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmProofRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3712,6 +4192,85 @@ func (c *Client) StepChipSessionWithBody(ctx context.Context, id Id, seq int, co
 // Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 func (c *Client) StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStepChipSessionRequest(c.Server, id, seq, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+func (c *Client) TakeListWithBody(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeListRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+func (c *Client) TakeList(ctx context.Context, params *TakeListParams, body TakeListJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeListRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
+//
+// Corresponds with GET /v1/collective-orders/{id} (the `CollectiveOrder` operationId).
+func (c *Client) CollectiveOrder(ctx context.Context, id Id, params *CollectiveOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveOrderRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
+//
+// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
+func (c *Client) CollectiveHandout(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveHandoutRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
+//
+// Corresponds with GET /v1/collective-orders/{id}/result (the `CollectiveResult` operationId).
+func (c *Client) CollectiveResult(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveResultRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -4236,6 +4795,21 @@ func (c *Client) Unmask(ctx context.Context, id Id, body UnmaskJSONRequestBody, 
 // Corresponds with GET /v1/places (the `Places` operationId).
 func (c *Client) Places(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPlacesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Queues 待办统计 what waits in a place and below it, by state; counts stop at 1000
+//
+// Corresponds with GET /v1/queues (the `Queues` operationId).
+func (c *Client) Queues(ctx context.Context, params *QueuesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueuesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4915,6 +5489,66 @@ func NewFindApplicationsRequest(server string, params *FindApplicationsParams) (
 
 		}
 
+		if params.Queue != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "queue", *params.Queue, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AfterDue != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "afterDue", *params.AfterDue, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Overdue != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "overdue", *params.Overdue, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Method != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "method", *params.Method, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4982,6 +5616,153 @@ func NewApplyRequestWithBody(server string, params *ApplyParams, contentType str
 	return req, nil
 }
 
+// NewFireApplicationsRequest calls the generic FireApplications builder with application/json body
+func NewFireApplicationsRequest(server string, params *FireApplicationsParams, body FireApplicationsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFireApplicationsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewFireApplicationsRequestWithBody constructs an http.Request for the FireApplications method, with any body, and a specified content type
+func NewFireApplicationsRequestWithBody(server string, params *FireApplicationsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewApplicationRequest constructs an http.Request for the Application method
+func NewApplicationRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAmendApplicationRequest calls the generic AmendApplication builder with application/json body
+func NewAmendApplicationRequest(server string, id Id, params *AmendApplicationParams, body AmendApplicationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAmendApplicationRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewAmendApplicationRequestWithBody constructs an http.Request for the AmendApplication method, with any body, and a specified content type
+func NewAmendApplicationRequestWithBody(server string, id Id, params *AmendApplicationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewFireApplicationRequest calls the generic FireApplication builder with application/json body
 func NewFireApplicationRequest(server string, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5010,6 +5791,100 @@ func NewFireApplicationRequestWithBody(server string, id Id, params *FireApplica
 	}
 
 	operationPath := fmt.Sprintf("/v1/applications/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewProofPictureRequest constructs an http.Request for the ProofPicture method
+func NewProofPictureRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/%s/proof", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewConfirmProofRequest calls the generic ConfirmProof builder with application/json body
+func NewConfirmProofRequest(server string, id Id, params *ConfirmProofParams, body ConfirmProofJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmProofRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewConfirmProofRequestWithBody constructs an http.Request for the ConfirmProof method, with any body, and a specified content type
+func NewConfirmProofRequestWithBody(server string, id Id, params *ConfirmProofParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/%s/proof", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5473,6 +6348,200 @@ func NewStepChipSessionRequestWithBody(server string, id Id, seq int, contentTyp
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTakeListRequest calls the generic TakeList builder with application/json body
+func NewTakeListRequest(server string, params *TakeListParams, body TakeListJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTakeListRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTakeListRequestWithBody constructs an http.Request for the TakeList method, with any body, and a specified content type
+func NewTakeListRequestWithBody(server string, params *TakeListParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCollectiveOrderRequest constructs an http.Request for the CollectiveOrder method
+func NewCollectiveOrderRequest(server string, id Id, params *CollectiveOrderParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.AfterRow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "afterRow", *params.AfterRow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCollectiveHandoutRequest constructs an http.Request for the CollectiveHandout method
+func NewCollectiveHandoutRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders/%s/handout", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCollectiveResultRequest constructs an http.Request for the CollectiveResult method
+func NewCollectiveResultRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders/%s/result", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -6705,6 +7774,60 @@ func NewPlacesRequest(server string, params *PlacesParams) (*http.Request, error
 	return req, nil
 }
 
+// NewQueuesRequest constructs an http.Request for the Queues method
+func NewQueuesRequest(server string, params *QueuesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/queues")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Place != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", *params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRulesRequest constructs an http.Request for the Rules method
 func NewRulesRequest(server string, params *RulesParams) (*http.Request, error) {
 	var err error
@@ -7780,6 +8903,41 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/applications (the `Apply` operationId).
 	ApplyWithResponse(ctx context.Context, params *ApplyParams, body ApplyJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyResponse, error)
 
+	// FireApplicationsWithBodyWithResponse 批量办理 let one event happen to several applications; each has an outcome of its own
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+	FireApplicationsWithBodyWithResponse(ctx context.Context, params *FireApplicationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FireApplicationsResponse, error)
+
+	// FireApplicationsWithResponse 批量办理 let one event happen to several applications; each has an outcome of its own
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+	FireApplicationsWithResponse(ctx context.Context, params *FireApplicationsParams, body FireApplicationsJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationsResponse, error)
+
+	// ApplicationWithResponse 申领详情 an application with who acts for the holder and what it lacks, on record
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/applications/{id} (the `Application` operationId).
+	ApplicationWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*ApplicationResponse, error)
+
+	// AmendApplicationWithBodyWithResponse 补正 change what a draft or a returned application says; what is left out stays
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+	AmendApplicationWithBodyWithResponse(ctx context.Context, id Id, params *AmendApplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AmendApplicationResponse, error)
+
+	// AmendApplicationWithResponse 补正 change what a draft or a returned application says; what is left out stays
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+	AmendApplicationWithResponse(ctx context.Context, id Id, params *AmendApplicationParams, body AmendApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*AmendApplicationResponse, error)
+
 	// FireApplicationWithBodyWithResponse 办理 let an event of the workflow happen to an application
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7793,6 +8951,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplicationWithResponse(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationResponse, error)
+
+	// ProofPictureWithResponse 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
+	ProofPictureWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*ProofPictureResponse, error)
+
+	// ConfirmProofWithBodyWithResponse 校样确认 the applicant has looked at the proof and found it right
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+	ConfirmProofWithBodyWithResponse(ctx context.Context, id Id, params *ConfirmProofParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmProofResponse, error)
+
+	// ConfirmProofWithResponse 校样确认 the applicant has looked at the proof and found it right
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+	ConfirmProofWithResponse(ctx context.Context, id Id, params *ConfirmProofParams, body ConfirmProofJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmProofResponse, error)
 
 	// AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
 	//
@@ -7920,6 +9099,41 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSessionWithResponse(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepChipSessionResponse, error)
+
+	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+	TakeListWithBodyWithResponse(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeListResponse, error)
+
+	// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+	TakeListWithResponse(ctx context.Context, params *TakeListParams, body TakeListJSONRequestBody, reqEditors ...RequestEditorFn) (*TakeListResponse, error)
+
+	// CollectiveOrderWithResponse 集体申领进度 how far a list is, and what became of its rows
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/collective-orders/{id} (the `CollectiveOrder` operationId).
+	CollectiveOrderWithResponse(ctx context.Context, id Id, params *CollectiveOrderParams, reqEditors ...RequestEditorFn) (*CollectiveOrderResponse, error)
+
+	// CollectiveHandoutWithResponse 领卡清单 the list by which the cards are handed out, on record for each holder
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
+	CollectiveHandoutWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CollectiveHandoutResponse, error)
+
+	// CollectiveResultWithResponse 逐行结果 what became of each row, as a file for a spreadsheet
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/collective-orders/{id}/result (the `CollectiveResult` operationId).
+	CollectiveResultWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CollectiveResultResponse, error)
 
 	// DuplicatesWithResponse 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
 	//
@@ -8144,6 +9358,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/places (the `Places` operationId).
 	PlacesWithResponse(ctx context.Context, params *PlacesParams, reqEditors ...RequestEditorFn) (*PlacesResponse, error)
+
+	// QueuesWithResponse 待办统计 what waits in a place and below it, by state; counts stop at 1000
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/queues (the `Queues` operationId).
+	QueuesWithResponse(ctx context.Context, params *QueuesParams, reqEditors ...RequestEditorFn) (*QueuesResponse, error)
 
 	// RulesWithResponse 规则版本 the rules as they stood at an instant, with who had made them so
 	//
@@ -8566,6 +9787,150 @@ func (r ApplyResponse) ContentType() string {
 	return ""
 }
 
+type FireApplicationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkOutcome
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FireApplicationsResponse) GetJSON200() *BulkOutcome {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FireApplicationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FireApplicationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FireApplicationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FireApplicationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FireApplicationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ApplicationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApplicationFile
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApplicationResponse) GetJSON200() *ApplicationFile {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApplicationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApplicationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApplicationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApplicationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AmendApplicationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Application
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AmendApplicationResponse) GetJSON200() *Application {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AmendApplicationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AmendApplicationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AmendApplicationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AmendApplicationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AmendApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type FireApplicationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8608,6 +9973,102 @@ func (r FireApplicationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ProofPictureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProofPicture
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ProofPictureResponse) GetJSON200() *ProofPicture {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ProofPictureResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ProofPictureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ProofPictureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ProofPictureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ProofPictureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfirmProofResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Application
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmProofResponse) GetJSON200() *Application {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmProofResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmProofResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmProofResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmProofResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmProofResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9033,6 +10494,184 @@ func (r StepChipSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StepChipSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TakeListResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CollectiveOrder
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TakeListResponse) GetJSON200() *CollectiveOrder {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TakeListResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TakeListResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeListResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeListResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TakeListResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CollectiveOrderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CollectiveFile
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CollectiveOrderResponse) GetJSON200() *CollectiveFile {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveOrderResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveOrderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CollectiveHandoutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveHandoutResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveHandoutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveHandoutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveHandoutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveHandoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CollectiveResultResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveResultResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveResultResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveResultResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveResultResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveResultResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10041,6 +11680,54 @@ func (r PlacesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PlacesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type QueuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QueueList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QueuesResponse) GetJSON200() *QueueList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r QueuesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r QueuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QueuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QueuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QueuesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11058,6 +12745,71 @@ func (c *ClientWithResponses) ApplyWithResponse(ctx context.Context, params *App
 	return ParseApplyResponse(rsp)
 }
 
+// FireApplicationsWithBodyWithResponse 批量办理 let one event happen to several applications; each has an outcome of its own
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+func (c *ClientWithResponses) FireApplicationsWithBodyWithResponse(ctx context.Context, params *FireApplicationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FireApplicationsResponse, error) {
+	rsp, err := c.FireApplicationsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFireApplicationsResponse(rsp)
+}
+
+// FireApplicationsWithResponse 批量办理 let one event happen to several applications; each has an outcome of its own
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/applications/events (the `FireApplications` operationId).
+func (c *ClientWithResponses) FireApplicationsWithResponse(ctx context.Context, params *FireApplicationsParams, body FireApplicationsJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationsResponse, error) {
+	rsp, err := c.FireApplications(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFireApplicationsResponse(rsp)
+}
+
+// ApplicationWithResponse 申领详情 an application with who acts for the holder and what it lacks, on record
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/applications/{id} (the `Application` operationId).
+func (c *ClientWithResponses) ApplicationWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*ApplicationResponse, error) {
+	rsp, err := c.Application(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplicationResponse(rsp)
+}
+
+// AmendApplicationWithBodyWithResponse 补正 change what a draft or a returned application says; what is left out stays
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+func (c *ClientWithResponses) AmendApplicationWithBodyWithResponse(ctx context.Context, id Id, params *AmendApplicationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AmendApplicationResponse, error) {
+	rsp, err := c.AmendApplicationWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAmendApplicationResponse(rsp)
+}
+
+// AmendApplicationWithResponse 补正 change what a draft or a returned application says; what is left out stays
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/applications/{id} (the `AmendApplication` operationId).
+func (c *ClientWithResponses) AmendApplicationWithResponse(ctx context.Context, id Id, params *AmendApplicationParams, body AmendApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*AmendApplicationResponse, error) {
+	rsp, err := c.AmendApplication(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAmendApplicationResponse(rsp)
+}
+
 // FireApplicationWithBodyWithResponse 办理 let an event of the workflow happen to an application
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -11082,6 +12834,45 @@ func (c *ClientWithResponses) FireApplicationWithResponse(ctx context.Context, i
 		return nil, err
 	}
 	return ParseFireApplicationResponse(rsp)
+}
+
+// ProofPictureWithResponse 校样 what the card will show of its holder, with the photograph and what was found of it, on record
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
+func (c *ClientWithResponses) ProofPictureWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*ProofPictureResponse, error) {
+	rsp, err := c.ProofPicture(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProofPictureResponse(rsp)
+}
+
+// ConfirmProofWithBodyWithResponse 校样确认 the applicant has looked at the proof and found it right
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+func (c *ClientWithResponses) ConfirmProofWithBodyWithResponse(ctx context.Context, id Id, params *ConfirmProofParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmProofResponse, error) {
+	rsp, err := c.ConfirmProofWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmProofResponse(rsp)
+}
+
+// ConfirmProofWithResponse 校样确认 the applicant has looked at the proof and found it right
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/applications/{id}/proof (the `ConfirmProof` operationId).
+func (c *ClientWithResponses) ConfirmProofWithResponse(ctx context.Context, id Id, params *ConfirmProofParams, body ConfirmProofJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmProofResponse, error) {
+	rsp, err := c.ConfirmProof(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmProofResponse(rsp)
 }
 
 // AuthenticateWithBodyWithResponse 安全认证 a card's challenges in, authentication data out
@@ -11299,6 +13090,71 @@ func (c *ClientWithResponses) StepChipSessionWithResponse(ctx context.Context, i
 		return nil, err
 	}
 	return ParseStepChipSessionResponse(rsp)
+}
+
+// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+func (c *ClientWithResponses) TakeListWithBodyWithResponse(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeListResponse, error) {
+	rsp, err := c.TakeListWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeListResponse(rsp)
+}
+
+// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
+func (c *ClientWithResponses) TakeListWithResponse(ctx context.Context, params *TakeListParams, body TakeListJSONRequestBody, reqEditors ...RequestEditorFn) (*TakeListResponse, error) {
+	rsp, err := c.TakeList(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeListResponse(rsp)
+}
+
+// CollectiveOrderWithResponse 集体申领进度 how far a list is, and what became of its rows
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/collective-orders/{id} (the `CollectiveOrder` operationId).
+func (c *ClientWithResponses) CollectiveOrderWithResponse(ctx context.Context, id Id, params *CollectiveOrderParams, reqEditors ...RequestEditorFn) (*CollectiveOrderResponse, error) {
+	rsp, err := c.CollectiveOrder(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveOrderResponse(rsp)
+}
+
+// CollectiveHandoutWithResponse 领卡清单 the list by which the cards are handed out, on record for each holder
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
+func (c *ClientWithResponses) CollectiveHandoutWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CollectiveHandoutResponse, error) {
+	rsp, err := c.CollectiveHandout(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveHandoutResponse(rsp)
+}
+
+// CollectiveResultWithResponse 逐行结果 what became of each row, as a file for a spreadsheet
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/collective-orders/{id}/result (the `CollectiveResult` operationId).
+func (c *ClientWithResponses) CollectiveResultWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CollectiveResultResponse, error) {
+	rsp, err := c.CollectiveResult(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveResultResponse(rsp)
 }
 
 // DuplicatesWithResponse 疑似重复 pairs of the operator's place and below that wait for a decision, the oldest first
@@ -11715,6 +13571,19 @@ func (c *ClientWithResponses) PlacesWithResponse(ctx context.Context, params *Pl
 		return nil, err
 	}
 	return ParsePlacesResponse(rsp)
+}
+
+// QueuesWithResponse 待办统计 what waits in a place and below it, by state; counts stop at 1000
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/queues (the `Queues` operationId).
+func (c *ClientWithResponses) QueuesWithResponse(ctx context.Context, params *QueuesParams, reqEditors ...RequestEditorFn) (*QueuesResponse, error) {
+	rsp, err := c.Queues(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueuesResponse(rsp)
 }
 
 // RulesWithResponse 规则版本 the rules as they stood at an instant, with who had made them so
@@ -12275,6 +14144,105 @@ func ParseApplyResponse(rsp *http.Response) (*ApplyResponse, error) {
 	return response, nil
 }
 
+// ParseFireApplicationsResponse parses an HTTP response from a FireApplicationsWithResponse call
+func ParseFireApplicationsResponse(rsp *http.Response) (*FireApplicationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FireApplicationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkOutcome
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApplicationResponse parses an HTTP response from a ApplicationWithResponse call
+func ParseApplicationResponse(rsp *http.Response) (*ApplicationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApplicationFile
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAmendApplicationResponse parses an HTTP response from a AmendApplicationWithResponse call
+func ParseAmendApplicationResponse(rsp *http.Response) (*AmendApplicationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AmendApplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Application
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseFireApplicationResponse parses an HTTP response from a FireApplicationWithResponse call
 func ParseFireApplicationResponse(rsp *http.Response) (*FireApplicationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12284,6 +14252,72 @@ func ParseFireApplicationResponse(rsp *http.Response) (*FireApplicationResponse,
 	}
 
 	response := &FireApplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Application
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseProofPictureResponse parses an HTTP response from a ProofPictureWithResponse call
+func ParseProofPictureResponse(rsp *http.Response) (*ProofPictureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ProofPictureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProofPicture
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseConfirmProofResponse parses an HTTP response from a ConfirmProofWithResponse call
+func ParseConfirmProofResponse(rsp *http.Response) (*ConfirmProofResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmProofResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12586,6 +14620,124 @@ func ParseStepChipSessionResponse(rsp *http.Response) (*StepChipSessionResponse,
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTakeListResponse parses an HTTP response from a TakeListWithResponse call
+func ParseTakeListResponse(rsp *http.Response) (*TakeListResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeListResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CollectiveOrder
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCollectiveOrderResponse parses an HTTP response from a CollectiveOrderWithResponse call
+func ParseCollectiveOrderResponse(rsp *http.Response) (*CollectiveOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CollectiveFile
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCollectiveHandoutResponse parses an HTTP response from a CollectiveHandoutWithResponse call
+func ParseCollectiveHandoutResponse(rsp *http.Response) (*CollectiveHandoutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveHandoutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCollectiveResultResponse parses an HTTP response from a CollectiveResultWithResponse call
+func ParseCollectiveResultResponse(rsp *http.Response) (*CollectiveResultResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveResultResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13274,6 +15426,39 @@ func ParsePlacesResponse(rsp *http.Response) (*PlacesResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest PlaceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseQueuesResponse parses an HTTP response from a QueuesWithResponse call
+func ParseQueuesResponse(rsp *http.Response) (*QueuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QueuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QueueList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -41,6 +41,7 @@ type config struct {
 	Trial     bool           `koanf:"trial"`    // sample data, embedded database, software keys
 	Log       string         `koanf:"log"`      // debug, info, warn or error
 	Issuance  string         `koanf:"issuance"` // file of the parameters of issuance (发卡参数); default those built in
+	Demands   string         `koanf:"demands"`  // file of what applications must bring (申领要求); default that built in, and nothing in a trial
 	Profiles  string         `koanf:"profiles"` // directory of further card profiles: versions, local extensions (卡规范文件)
 	Keeper    keeper         `koanf:"keeper"`   // keys in a process of their own
 	Fonts     string         `koanf:"fonts"`    // directory of the fonts of the card's face (卡面字库); default that of the system

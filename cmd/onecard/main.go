@@ -97,6 +97,9 @@ type commands struct {
 		Receipt receiptCommand `cmd:"" help:"What was certified of a card when it was made. 制卡回执。"`
 		Face    faceCommand    `cmd:"" help:"The printed side of a card, as a PDF. 卡面。"`
 	} `cmd:"" help:"Cards. 卡。"`
+	Apply struct {
+		List applyListCommand `cmd:"" help:"Take the list of an employer, a school or a village; again, it goes on. 集体申领。"`
+	} `cmd:"" help:"Applications. 申领。"`
 	Rules struct {
 		List rulesListCommand `cmd:"" default:"1" help:"List the versions of the rules. 列出规则版本。"`
 		At   rulesAtCommand   `cmd:"" help:"Print a rule as it stood at an instant. 打印某时点的规则。"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/collective"
 	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/keys/remote"
@@ -100,6 +102,26 @@ func (c config) issuancePolicies() (issuance.Policies, error) {
 	return policies, nil
 }
 
+// issuanceDemands reads the file of what applications must bring (申领要求); nil
+// stands for what is built in. A trial asks for nothing unless it is told to.
+func (c config) issuanceDemands() (issuance.Demands, error) {
+	if c.Demands == "" {
+		if c.Trial {
+			return issuance.NoDemands, nil
+		}
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Demands)
+	if err != nil {
+		return nil, fmt.Errorf("%w: demands: %w", errSetting, err)
+	}
+	demands, err := issuance.ParseDemands(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Demands, err)
+	}
+	return demands, nil
+}
+
 // databaseError says which database an error is about.
 type databaseError struct {
 	where string
@@ -166,11 +188,15 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
+	demands, err := p.config.issuanceDemands()
+	if err != nil {
+		return err
+	}
 	lost := &lostCards{}
 	if p.stock, err = stock.New(stock.Config{DB: p.db, Lost: lost}); err != nil {
 		return err
 	}
-	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters, Stock: p.stock})
+	p.issuance, err = issuance.New(issuance.Config{DB: p.db, Profiles: profiles, Keeper: p.keeper, Signer: signer{p.authority}, Policies: parameters, Demands: demands, Stock: p.stock})
 	if err != nil {
 		return err
 	}
@@ -199,7 +225,7 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Stock: p.stock, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
+	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Stock: p.stock, Collective: &collective.Service{DB: p.db, Issuance: p.issuance}, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
 	return err
 }
 

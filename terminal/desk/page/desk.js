@@ -271,7 +271,8 @@ function applyButton(kind) {
   button.type = 'button';
   button.dataset.apply = kind;
   button.addEventListener('click', guard(async () => {
-    const body = { personId: shown.person.id, kind };
+    const body = { personId: shown.person.id, kind, ...await askApplying(applyTexts[kind]) };
+    if (!body.applicant) return;
     if (grounds[kind]) {
       const asked = await askReason(applyTexts[kind], grounds[kind].map(([code, zh]) => ({ code, text: { zh } })), false);
       if (!asked) return;
@@ -281,6 +282,33 @@ function applyButton(kind) {
     await refresh();
   }));
   return button;
+}
+
+// askApplying asks who applies and for the dates of the document; nothing when
+// it is given up.
+function askApplying(title) {
+  const dialog = $('applying'), form = $('applying-form');
+  form.reset();
+  $('applying-title').textContent = title;
+  const needed = () => {
+    const who = form.applicant.value;
+    $('applying-agent').hidden = who !== 'agent';
+    for (const input of $('applying-agent').querySelectorAll('input')) input.required = who === 'agent';
+    $('applying-institution').hidden = ['holder', 'guardian', 'agent'].includes(who);
+  };
+  form.applicant.onchange = needed;
+  needed();
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      if (dialog.returnValue !== 'yes') { resolve({}); return; }
+      const body = { applicant: form.applicant.value, method: form.method.value, draft: form.draft.checked };
+      for (const name of ['validFrom', 'validUntil', 'institution']) if (form[name].value) body[name] = form[name].value;
+      if (form.endless.checked) body.validUntil = '9999-12-31';
+      if (body.applicant === 'agent') body.agent = { name: form.agentName.value, number: form.agentNumber.value, authorisation: form.authorisation.value };
+      resolve(body);
+    };
+  });
 }
 
 // askReason asks for a reason: one of the codes, and words where the code is other.
@@ -324,10 +352,46 @@ function eventButton(allowed, fire) {
   return button;
 }
 
+// waiting says what is applied for, by whom, and until when it is to be done.
+function waiting(application) {
+  const kinds = { first: '新申领', replacement: '补卡', exchange: '换卡', temporary: '临时卡' };
+  const people = { holder: '本人', guardian: '监护人', agent: '代办人', employer: '单位', school: '学校', community: '村社', bank: '银行' };
+  const due = application.due ? `　${application.overdue ? '已超时' : '时限'} ${new Date(application.due).toLocaleString('zh-CN', { dateStyle: 'short', timeStyle: 'short' })}` : '';
+  return el('small', `${kinds[application.kind] || application.kind}　${people[application.applicant] || ''}${due}`, application.overdue ? 'bad' : '');
+}
+
+// proofButton shows the applicant what the card will show, and notes that it is
+// right.
+function proofButton(application) {
+  const button = el('button', '校样 proof…');
+  button.type = 'button';
+  button.dataset.proof = application.id;
+  button.addEventListener('click', guard(async () => {
+    const path = `/platform/v1/applications/${application.id}/proof`;
+    const proof = await call('GET', path);
+    showMessage('校样，请申领人核对 proof', `${proof.name}　${proof.idNumber}`);
+    const found = proof.findings.map((f) => f.text.zh).join('；');
+    if (found) $('result-areas').append(el('p', found, 'warn'));
+    if (!proof.digest) { $('result-areas').append(el('p', '没有照片，无须确认 there is no photograph')); return; }
+    const confirm = el('button', '申领人确认无误 confirmed', 'primary');
+    confirm.type = 'button';
+    confirm.id = 'confirm-proof';
+    confirm.addEventListener('click', guard(async () => {
+      await call('POST', path, { digest: proof.digest });
+      showMessage('校样 proof', '✔ 已确认 confirmed');
+      await refresh();
+    }));
+    $('result-areas').append(Object.assign(el('img'), { src: `data:${proof.mediaType};base64,${proof.photo}`, alt: '照片 photograph', className: 'scan' }), confirm);
+    confirm.focus();
+  }));
+  return button;
+}
+
 function applicationItem(application) {
   const item = el('li');
   item.dataset.application = application.id;
-  item.append(el('span', `${application.personName}　${application.stateText.zh}${application.cardNumber ? '　卡号 ' + application.cardNumber : ''}${application.reason ? '　' + application.reason : ''}`, 'grow'));
+  item.append(el('span', `${application.personName}　${application.stateText.zh}${application.cardNumber ? '　卡号 ' + application.cardNumber : ''}${application.reason ? '　' + application.reason : ''}`, 'grow'), waiting(application));
+  if (operator.roles.includes('clerk') && !application.confirmedAt && ['draft', 'applied', 'returned'].includes(application.state)) item.append(proofButton(application));
   for (const allowed of application.events) {
     item.append(eventButton(allowed, (asked) => allowed.chip
       ? chip({ operation: allowed.chip, applicationId: application.id }, allowed.text.zh)
@@ -414,12 +478,24 @@ function workButtons(allowed, card) {
   ];
 }
 
+// ---- what waits
+
 async function refreshQueue() {
-  const { applications } = await call('GET', '/platform/v1/applications?state=applied');
+  const { queues } = await call('GET', '/platform/v1/queues');
+  const form = $('queue-form');
+  const chosen = form.queue.value || 'applied';
+  const count = (n, most) => (n > most ? `${most}+` : n);
+  form.queue.replaceChildren(...queues.map((q) => Object.assign(el('option', `${q.text.zh}（${count(q.open, q.most)}，超时 ${count(q.overdue, q.most)}，一日内到期 ${count(q.dueSoon, q.most)}）`), { value: q.state })));
+  form.queue.value = chosen;
+  const filter = new URLSearchParams({ queue: chosen });
+  if (form.kind.value) filter.set('kind', form.kind.value);
+  if (form.overdue.checked) filter.set('overdue', 'true');
+  const { applications } = await call('GET', `/platform/v1/applications?${filter}`);
   $('queue').replaceChildren(...applications.map(applicationItem));
-  if (applications.length === 0) $('queue').append(el('li', '没有待复核的申领 nothing is waiting'));
+  if (applications.length === 0) $('queue').append(el('li', chosen === 'applied' ? '没有待复核的申领 nothing is waiting' : '没有待办 nothing is waiting'));
 }
-$('queue-refresh').addEventListener('click', guard(refreshQueue));
+$('queue-form').addEventListener('submit', guard(refreshQueue));
+$('queue-form').addEventListener('change', guard(refreshQueue));
 
 // ---- the chip
 
