@@ -99,7 +99,7 @@ func (w world) manyRaces(t *testing.T, n int) (found []string, done map[string]i
 	watch.Go(func() {
 		for ctx.Err() == nil {
 			look()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // it reads everything
 		}
 	})
 	var raced atomic.Int64
