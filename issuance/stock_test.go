@@ -33,7 +33,7 @@ func TestStock(t *testing.T) {
 		keeper, err := province.keeper()
 		require.NoError(t, err)
 		w := world{db: db, clock: clock}
-		w.Service, err = issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Stock: books})
+		w.Service, err = issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Stock: books, Demands: issuance.NoDemands})
 		require.NoError(t, err)
 		cancel.issuance = w.Service
 

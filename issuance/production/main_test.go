@@ -126,7 +126,7 @@ func newWorld(t testing.TB, db *registry.DB, clock *registrytest.Clock) *world {
 	t.Helper()
 	keeper, err := province.keeper()
 	require.NoError(t, err)
-	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: signer{}})
+	service, err := issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: signer{}, Demands: issuance.NoDemands})
 	require.NoError(t, err)
 	w := &world{issuance: service, db: db, clock: clock, config: production.Config{
 		DB: db, Issuance: service, Profiles: province.profiles, Keeper: keeper,
