@@ -9,27 +9,50 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"onecard/internal/gb"
+	"onecard/issuance"
 	"onecard/registry"
 )
 
 func init() { openapi3filter.RegisterBodyDecoder("application/pdf", openapi3filter.FileBodyDecoder) }
 
-// madeCard is a card of record for a small child, who needs no photograph.
-func (w *world) madeCard(name string) (card uuid.UUID) {
+// madeCard is a card of record for a small child, who needs no photograph,
+// made by a maker.
+func (w *world) madeCard(name string) uuid.UUID {
 	w.t.Helper()
-	card = uuid.New()
-	child := w.enter("print-"+card.String()[:8], idNumber("630102", "20240105", 31), name, "13997000009")
-	require.NoError(w.t, w.db.InTx(w.t.Context(), registry.Actor{Operator: "test", Place: "630000"}, func(tx *registry.Tx) error {
-		err := tx.DB().Table("cards").Create(map[string]any{
-			"id": card, "number": "100000008", "chip_id": strings.Repeat("6", 32), "chip_serial": "00000001", "atr": "3B00", "person_id": child.Id,
-			"spec_version": "3.00", "key_version": 1, "status": "0", "issued_on": "2026-03-02", "expires_on": "2036-03-02", "created_at": tx.Now(), "changed_at": tx.Now(),
-		}).Error
-		if err != nil {
+	child := w.enter("print-"+uuid.NewString()[:8], idNumber("630102", "20240105", 31), "桑杰", "13997000009")
+	cards, roles := w.server.issuance, []string{registry.RoleClerk, registry.RoleReviewer, registry.RoleProducer}
+	var card issuance.Card
+	change := func(operator string, change func(tx *registry.Tx) error) {
+		require.NoError(w.t, w.db.InTx(w.t.Context(), registry.Actor{Operator: operator, Place: "630102"}, change))
+	}
+	var application issuance.Application
+	change("first", func(tx *registry.Tx) (err error) {
+		application, err = cards.Apply(tx, issuance.Request{Person: child.Id, Kind: issuance.KindFirst, Method: issuance.MethodBatch})
+		return err
+	})
+	change("second", func(tx *registry.Tx) (err error) {
+		application, err = cards.Fire(tx, application.ID, issuance.Asked{Event: issuance.EventApprove, Roles: roles})
+		return err
+	})
+	change("third", func(tx *registry.Tx) error {
+		if _, _, err := cards.Batch(tx, application.ID, roles); err != nil {
 			return err
 		}
-		return tx.Audit("test.noted", "test", nil)
-	}))
-	return card
+		day := gb.DateOf(tx.Now())
+		var err error
+		card, err = cards.Make(tx, application.ID, issuance.MadeCard{
+			Number: application.CardNumber, ChipID: strings.Repeat("6", 32), ChipSerial: "00000001", ATR: "3B00", SpecVersion: "3.00", KeyVersion: 1,
+			IssuedOn: day, ExpiresOn: gb.DateOf(tx.Now().AddDate(10, 0, 0)), Custody: "maker",
+		}, "maker", roles)
+		return err
+	})
+	// What the chip cannot hold the face may still show.
+	change("fourth", func(tx *registry.Tx) error {
+		_, err := tx.CorrectPerson(child.Id, 0, "更正", func(told *registry.NewPerson) { told.Name = name })
+		return err
+	})
+	return card.ID
 }
 
 // TestPrintCard: the face is shown to whoever makes cards; what came of printing

@@ -27,6 +27,9 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/collective"
+	"onecard/issuance/prints"
+	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/registry"
 	"onecard/registry/registrytest"
@@ -90,7 +93,12 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	authenticating, err := authentication.New(authentication.Config{DB: w.db, Cards: w, Keeper: keeper(t), NoKey: keys.ErrNoKey, Profiles: profiles(t)})
 	require.NoError(t, err)
-	server, err := api.New(api.Config{DB: w.db, Issuance: w.issuance, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders})
+	store, err := stock.New(stock.Config{DB: w.db, Lost: noneLost{}})
+	require.NoError(t, err)
+	server, err := api.New(api.Config{
+		DB: w.db, Issuance: w.issuance, Stock: store, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders,
+		Prints: &prints.Service{DB: w.db, Photos: prints.Attachments{DB: w.db}}, Collective: &collective.Service{DB: w.db, Issuance: w.issuance},
+	})
 	require.NoError(t, err)
 	w.serve(server)
 	return w
@@ -264,3 +272,8 @@ func (w *world) Sign(payload any) (string, error) {
 	}
 	return signed.Sign(payload, with)
 }
+
+// noneLost: no stock is counted here.
+type noneLost struct{}
+
+func (noneLost) Invalidate(*registry.Tx, uuid.UUID, string) error { return nil }

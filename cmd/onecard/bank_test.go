@@ -67,7 +67,7 @@ func newTrialBank(t *testing.T, s settings) *trialBank {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 
 	peer, files := t.TempDir(), t.TempDir()
-	require.NoError(t, (&exchangePeerCommand{settings: s, Name: "bank.95533", Sends: []string{"bank.account"}, Out: peer}).Run(t.Context(), out))
+	require.NoError(t, (&exchangePeerCommand{settings: s, Name: "bank.95533", Mapping: "bank", Sends: []string{"bank.account"}, Out: peer}).Run(t.Context(), out))
 	pair, err := tls.LoadX509KeyPair(filepath.Join(peer, pki.FileCertificate), filepath.Join(peer, pki.FileKey))
 	require.NoError(t, err)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
