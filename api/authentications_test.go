@@ -27,7 +27,7 @@ func TestAuthenticationExamples(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		w.vendorCard("1", exchange.Text{ZH: "正常", EN: "normal"})
-		routes, err := operations(t.Context())
+		routes, err := operations()
 		require.NoError(t, err)
 		media := routes["authenticate"].Operation.RequestBody.Value.Content["application/json"]
 		example := func(value any) string {

@@ -4,7 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"net/http"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -15,13 +17,19 @@ import (
 //go:embed openapi.yaml
 var document []byte
 
-// operations reads the contract and returns its operations by operationId.
-func operations(ctx context.Context) (map[string]*routers.Route, error) {
+// operations returns the operations of the contract by operationId. The contract
+// is read once.
+func operations() (map[string]*routers.Route, error) {
+	found, err := contract()
+	return maps.Clone(found), err
+}
+
+var contract = sync.OnceValues(func() (map[string]*routers.Route, error) {
 	spec, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
 		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
 	}
-	if err := spec.Validate(ctx, openapi3.EnableSchemaFormatValidation()); err != nil {
+	if err := spec.Validate(context.Background(), openapi3.EnableSchemaFormatValidation()); err != nil {
 		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
 	}
 	found := map[string]*routers.Route{}
@@ -33,7 +41,7 @@ func operations(ctx context.Context) (map[string]*routers.Route, error) {
 		}
 	}
 	return found, nil
-}
+})
 
 // serveDocument answers with the contract itself.
 func serveDocument(w http.ResponseWriter) error {

@@ -41,7 +41,7 @@ func TestAccess(t *testing.T) {
 	registrytest.EachClock(t, func(t *testing.T, db *registry.DB, clock *registrytest.Clock) {
 		t.Parallel()
 		w := newWorld(t, db, clock)
-		routes, err := operations(t.Context())
+		routes, err := operations()
 		require.NoError(t, err)
 		for _, id := range slices.Sorted(maps.Keys(routes)) {
 			t.Run(id, func(t *testing.T) { w.in(t).access(routes[id], policy[id]) })
@@ -100,7 +100,7 @@ func (w *world) access(route *routers.Route, rule access) {
 
 func TestCheckPolicy(t *testing.T) {
 	t.Parallel()
-	routes, err := operations(t.Context())
+	routes, err := operations()
 	require.NoError(t, err)
 	require.NoError(t, checkPolicy(policy, routes))
 	for name, spoil := range map[string]func(map[string]access){

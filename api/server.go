@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -75,7 +74,7 @@ func New(config Config) (*Server, error) {
 // route builds the router: every operation behind identification and
 // validation.
 func (s *Server) route(table map[string]access) error {
-	routes, err := operations(context.Background())
+	routes, err := operations()
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func TestHeaders(t *testing.T) {
 // closed, bounded and has words for its patterns.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	routes, err := operations(t.Context())
+	routes, err := operations()
 	require.NoError(t, err)
 	for id, route := range routes {
 		for _, parameter := range route.Operation.Parameters {
@@ -96,7 +96,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("", strings.Repeat("[", 20000))
 	log := &lockedBuffer{}
 	s := bare(f, log)
-	routes, err := operations(f.Context())
+	routes, err := operations()
 	require.NoError(f, err)
 	accepted := func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 	s.echo.POST("/v1/persons", accepted, s.validate(routes["addPerson"]))

@@ -296,7 +296,7 @@ func (w *world) do(c call) answer {
 // conforms validates an answer against the contract.
 func (w *world) conforms(request *http.Request, recorder *httptest.ResponseRecorder) {
 	w.t.Helper()
-	routes, err := operations(w.t.Context())
+	routes, err := operations()
 	require.NoError(w.t, err)
 	for _, route := range routes {
 		if route.Method != request.Method || !pathMatches(route.Path, request.URL.Path) {

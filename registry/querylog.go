@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"gorm.io/gorm/logger"
@@ -11,6 +12,10 @@ import (
 
 // slowQuery is the duration from which a statement is logged.
 const slowQuery = 500 * time.Millisecond
+
+// longest is how much of a statement is logged: one for thousands of rows has as
+// many placeholders.
+const longest = 500
 
 // queryLog is gorm's slog logger without values: statements are logged with
 // their placeholders. Refusals that the callers expect (a row that is not
@@ -47,5 +52,11 @@ func (l queryLog) Trace(ctx context.Context, begin time.Time, statement func() (
 	if err == nil && time.Since(begin) <= slowQuery {
 		return // gorm would write out each statement that nobody is to read
 	}
-	l.Interface.Trace(ctx, begin, statement, err)
+	l.Interface.Trace(ctx, begin, func() (string, int64) {
+		sql, rows := statement()
+		if len(sql) > longest {
+			sql = strings.ToValidUTF8(sql[:longest], "") + " …"
+		}
+		return sql, rows
+	}, err)
 }

@@ -112,10 +112,11 @@ func TestImportKilled(t *testing.T) {
 			progress, err := killed.StderrPipe()
 			require.NoError(t, err)
 			require.NoError(t, killed.Start())
-			lines := bufio.NewScanner(progress)
+			lines, told := bufio.NewScanner(progress), ""
 			for lines.Scan() && !strings.Contains(lines.Text(), "已读") { // the first batch is taken over
+				told += lines.Text() + "\n"
 			}
-			require.Contains(t, lines.Text(), "已读 read 5000")
+			require.Contains(t, lines.Text(), "已读 read 5000", told)
 			require.NoError(t, killed.Process.Kill())
 			require.Error(t, killed.Wait())
 
