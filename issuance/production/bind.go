@@ -40,14 +40,16 @@ func (w *work) bind(ctx context.Context, supplier Supplier) error {
 		return err
 	}
 	after := int64(0)
+	// Each step takes the batch anew; what runs ahead of it has its own copy.
+	reading := *w
 	return ahead(ctx, func(ctx context.Context) ([]bound, error) {
 		var items []Item
-		err := w.DB.Read(ctx).Where("batch_id = ? AND state = ? AND seq > ?", w.batch.ID, ItemAccounted, after).Order("seq").Limit(w.chunk).Find(&items).Error
+		err := w.DB.Read(ctx).Where("batch_id = ? AND state = ? AND seq > ?", reading.batch.ID, ItemAccounted, after).Order("seq").Limit(w.chunk).Find(&items).Error
 		if err != nil || len(items) == 0 {
 			return nil, err
 		}
 		after = items[len(items)-1].Seq
-		return w.intend(ctx, p, items)
+		return reading.intend(ctx, p, items)
 	}, func(rows []bound) error {
 		return w.step(ctx, func(tx *registry.Tx) error { return w.bindAll(tx, p, rows) })
 	})
@@ -178,7 +180,7 @@ func (w *work) oneVersion(tx *registry.Tx, rows []*bound) error {
 // their identification whole (卡识别码校验码).
 func (w *work) takeChips(tx *registry.Tx, p *profile.Profile, rows []*bound) error {
 	var supplier Supplier
-	if err := forUpdate(tx).Where("id = ?", w.batch.Supplier).Take(&supplier).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", w.batch.Supplier).Take(&supplier).Error; err != nil {
 		return err // one batch at a time takes chips off a list
 	}
 	var chips []chipRow
