@@ -2,12 +2,13 @@ package issuance_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"onecard/card"
+	"onecard/card/chip"
 	"onecard/issuance"
 	"onecard/issuance/stock"
 	"onecard/registry"
@@ -41,8 +42,8 @@ func TestStock(t *testing.T) {
 		first, second, third := blank(t, makerKey), blank(t, makerKey), blank(t, makerKey)
 		serials := make([]string, 3)
 		var slots []stock.Slot
-		for n := range serials {
-			serials[n] = fmt.Sprintf("%08X", made.Load()-2+uint32(n))
+		for n, socket := range []*chip.Socket{first, second, third} {
+			serials[n] = (&card.Identity{ATR: socket.Chip.PowerOn()}).Serial()
 			slots = append(slots, stock.Slot{Slot: n + 1, Card: serials[n]})
 		}
 		do := func(change func(tx *registry.Tx) error) error {
