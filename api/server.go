@@ -111,8 +111,5 @@ func (s *Server) HTTP(tls *tls.Config) *http.Server {
 	}
 }
 
-// beijing is the zone of calendar days (北京时间).
-var beijing = time.FixedZone("CST", 8*60*60)
-
 // today is the day in Beijing by the database's clock.
-func (s *Server) today() gb.Date { return gb.DateOf(s.db.Now().In(beijing)) }
+func (s *Server) today() gb.Date { return gb.DayOf(s.db.Now()) }

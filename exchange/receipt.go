@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"onecard/internal/gb"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (s *Service) Receipt(t Transaction) Receipt {
 	if t.SerialNumber > 0 {
 		row("终端序号", "serial number", strconv.FormatInt(t.SerialNumber, 10))
 	}
-	row("交易时间", "time", t.CreatedAt.In(zone).Format(time.DateTime))
+	row("交易时间", "time", t.CreatedAt.In(gb.Beijing).Format(time.DateTime))
 	row("交易标识", "transaction", t.ID.String())
 	row("卡号", "card", masked(t.CardNumber))
 	row("险种", "insurance", kindNames[t.Insurance.Kind])

@@ -29,11 +29,7 @@ func (f Fen) String() string {
 	return fmt.Sprintf("%s%d.%02d", sign, f/100, f%100)
 }
 
-// zone is China Standard Time, by which business dates are counted in the whole
-// country; it knows no summer time.
-var zone = time.FixedZone("CST", 8*60*60)
-
 // businessDay returns the business date (业务日期) at the instant t, days later.
 func businessDay(t time.Time, days int) gb.Date {
-	return gb.DateOf(t.In(zone).AddDate(0, 0, days))
+	return gb.DateOf(t.In(gb.Beijing).AddDate(0, 0, days))
 }

@@ -192,7 +192,7 @@ func (s *Service) throughChannel(tx *registry.Tx, ask Asked) error {
 	if ask.by != "" || ask.chip {
 		return nil
 	}
-	demand, err := s.demands.At(tx.Actor().Place, day(tx.Now()))
+	demand, err := s.demands.At(tx.Actor().Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Service) Missing(tx *registry.Tx, id uuid.UUID) ([]Text, error) {
 	if err := tx.DB().Where("id = ?", id).Take(&row).Error; err != nil {
 		return nil, err
 	}
-	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	demand, err := s.demands.At(row.Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +236,7 @@ func (s *Service) lacks(tx *registry.Tx, demand Demand, person registry.Person, 
 	if err != nil {
 		return nil, err
 	}
-	today := day(tx.Now())
+	today := gb.DayOf(tx.Now())
 	age := person.Birth.Age(today)
 	if age < policy.GuardianAge && !slices.Contains(demand.Minors, row.Applicant) {
 		return nil, ErrNeedsGuardian
@@ -291,7 +291,7 @@ func (s *Service) actorLacks(tx *registry.Tx, row applicationRow) ([]Text, error
 	}
 	switch {
 	case row.Applicant == "guardian" && (agent == nil || agent.Relation == ""):
-		on, err := tx.HasGuardian(row.PersonID, day(tx.Now()))
+		on, err := tx.HasGuardian(row.PersonID, gb.DayOf(tx.Now()))
 		if err != nil || on {
 			return nil, err
 		}

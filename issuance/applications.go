@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -67,7 +68,7 @@ func (s *Service) mayStill(tx *registry.Tx, row applicationRow) error {
 	if _, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now()); err != nil {
 		return err
 	}
-	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	demand, err := s.demands.At(row.Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (s *Service) approve(tx *registry.Tx, row applicationRow, changes map[strin
 
 func lockApplication(tx *registry.Tx, id uuid.UUID) (applicationRow, error) {
 	var row applicationRow
-	err := forUpdate(tx).Where("id = ?", id).Take(&row).Error
+	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
 	return row, err
 }
 

@@ -115,7 +115,7 @@ func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 	if err := s.acting(tx, &row, request.Acting); err != nil {
 		return Application{}, err
 	}
-	demand, err := s.demands.At(row.Place, day(tx.Now()))
+	demand, err := s.demands.At(row.Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return Application{}, err
 	}
@@ -173,14 +173,17 @@ func (s *Service) CanApply(ctx context.Context, personID uuid.UUID) (kinds []str
 	if err != nil {
 		return nil, err
 	}
+	has, err := s.standing(s.db.Read(ctx), person, s.db.Now())
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	for _, kind := range []string{KindFirst, KindReplacement, KindExchange, KindTemporary} {
-		_, err := s.mayApply(s.db.Read(ctx), person, Request{Kind: kind}.withDefaults(), s.db.Now())
-		var refusal *Error
-		switch {
-		case err == nil:
+		if _, err := has.entitled(Request{Kind: kind}.withDefaults()); err == nil {
 			kinds = append(kinds, kind)
-		case !errors.As(err, &refusal):
-			return nil, err
 		}
 	}
 	return kinds, nil
@@ -193,38 +196,60 @@ type entitlement struct {
 	previous *uuid.UUID
 }
 
-// mayApply says whether a person may apply.
-func (s *Service) mayApply(db *gorm.DB, person registry.Person, request Request, now time.Time) (entitlement, error) {
-	policy, err := s.policy(person.Place, now)
-	if err != nil {
-		return entitlement{}, err
+// standing is what decides for what a person may apply.
+type standing struct {
+	policy  Policy
+	today   gb.Date
+	cards   []cardRow // that are not cancelled
+	running bool      // an application is under way
+}
+
+// standing says how a person stands, or why there may be no card at all.
+func (s *Service) standing(db *gorm.DB, person registry.Person, now time.Time) (has standing, err error) {
+	has.today = gb.DayOf(now)
+	if has.policy, err = s.policy(person.Place, now); err != nil {
+		return standing{}, err
 	}
 	switch {
 	case person.MergedInto != nil:
-		return entitlement{}, ErrMerged
+		return standing{}, ErrMerged
 	case person.IDNumber.IsZero():
-		return entitlement{}, ErrNoCitizen
+		return standing{}, ErrNoCitizen
 	case !person.Living():
-		return entitlement{}, ErrDead
-	case person.Birth.Age(day(now)) < policy.MinimumAge:
-		return entitlement{}, ErrTooYoung
+		return standing{}, ErrDead
+	case person.Birth.Age(has.today) < has.policy.MinimumAge:
+		return standing{}, ErrTooYoung
 	}
-	var cards []cardRow
-	if err := db.Where("person_id = ? AND status <> ?", person.ID, StatusCancelled).Find(&cards).Error; err != nil {
-		return entitlement{}, fmt.Errorf("look for cards: %w", err)
-	}
-	previous, err := inPlaceOf(cards, request, policy, day(now))
-	if err != nil {
-		return entitlement{}, err
+	if err := db.Where("person_id = ? AND status <> ?", person.ID, StatusCancelled).Find(&has.cards).Error; err != nil {
+		return standing{}, fmt.Errorf("look for cards: %w", err)
 	}
 	var running int64
 	if err := db.Model(&applicationRow{}).Where("person_id = ? AND state IN ?", person.ID, Applications.running()).Count(&running).Error; err != nil {
-		return entitlement{}, fmt.Errorf("look for applications: %w", err)
+		return standing{}, fmt.Errorf("look for applications: %w", err)
 	}
-	if running > 0 {
+	has.running = running > 0
+	return has, nil
+}
+
+// entitled says to what a request leads for who stands so, or why to nothing.
+func (has standing) entitled(request Request) (entitlement, error) {
+	previous, err := inPlaceOf(has.cards, request, has.policy, has.today)
+	switch {
+	case err != nil:
+		return entitlement{}, err
+	case has.running:
 		return entitlement{}, ErrRunning
 	}
-	return entitlement{policy, previous}, nil
+	return entitlement{has.policy, previous}, nil
+}
+
+// mayApply says whether a person may apply.
+func (s *Service) mayApply(db *gorm.DB, person registry.Person, request Request, now time.Time) (entitlement, error) {
+	has, err := s.standing(db, person, now)
+	if err != nil {
+		return entitlement{}, err
+	}
+	return has.entitled(request)
 }
 
 // inPlaceOf finds the card that a new one is to replace among those that are
@@ -255,7 +280,7 @@ func inPlaceOf(cards []cardRow, request Request, policy Policy, today gb.Date) (
 		return nil, ErrNoCard
 	}
 	if request.Kind == KindExchange && request.Ground == "expiring" {
-		if expires, err := gb.ParseDate(permanent.ExpiresOn); err != nil || expires.Time(beijing).AddDate(0, 0, -policy.ExchangeDays).After(today.Time(beijing)) {
+		if expires, err := gb.ParseDate(permanent.ExpiresOn); err != nil || expires.Time(gb.Beijing).AddDate(0, 0, -policy.ExchangeDays).After(today.Time(gb.Beijing)) {
 			return nil, ErrNotYet
 		}
 	}
@@ -290,7 +315,7 @@ func (s *Service) encodable(person registry.Person, policy Policy, now time.Time
 
 // contents is what the chip is to say of a card and its holder.
 func contents(person registry.Person, policy Policy, kind, number string, now time.Time) card.Contents {
-	today := now.In(beijing)
+	today := now.In(gb.Beijing)
 	expires := today.AddDate(policy.ValidYears, 0, 0)
 	if kind == KindTemporary {
 		expires = today.AddDate(0, 0, policy.TemporaryCardDays)

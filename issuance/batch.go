@@ -113,7 +113,7 @@ func (s *Service) Waiting(tx *registry.Tx, place string, after uuid.UUID, most i
 }
 
 // Day returns the legal day of an instant (北京时间), by which cards are dated.
-func Day(at time.Time) gb.Date { return day(at) }
+func Day(at time.Time) gb.Date { return gb.DayOf(at) }
 
 // Comparison is what a comparison at a counter has found of a card of record
 // (芯片与省库比对).

@@ -84,7 +84,7 @@ func (s *Service) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) 
 
 func lockCard(tx *registry.Tx, id uuid.UUID) (cardRow, error) {
 	var row cardRow
-	err := forUpdate(tx).Where("id = ?", id).Take(&row).Error
+	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
 	return row, err
 }
 
@@ -205,7 +205,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 // longer (新卡启用，旧卡注销).
 func (s *Service) supersede(tx *registry.Tx, row *cardRow) error {
 	var others []cardRow
-	err := forUpdate(tx).Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, []string{StatusSealed, StatusCancelled}).Order("id").Find(&others).Error
+	err := tx.ForUpdate().Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, []string{StatusSealed, StatusCancelled}).Order("id").Find(&others).Error
 	if err != nil {
 		return fmt.Errorf("other cards: %w", err)
 	}
@@ -260,7 +260,7 @@ func logStatus(tx *registry.Tx, entry statusRow) error {
 // followCard lets the application of a card follow it.
 func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, reason string) error {
 	var application applicationRow
-	if err := forUpdate(tx).Where("card_id = ?", cardID).Take(&application).Error; err != nil {
+	if err := tx.ForUpdate().Where("card_id = ?", cardID).Take(&application).Error; err != nil {
 		return fmt.Errorf("application of the card: %w", err)
 	}
 	rule, _, err := Applications.find(application.State, Asked{Event: brought.Also, by: ByCard})

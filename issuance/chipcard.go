@@ -8,7 +8,7 @@ import "onecard/registry"
 // registry.ErrNotFound: the province has no record of it.
 func (s *Service) CardOfChip(tx *registry.Tx, chipID string) (Card, int, error) {
 	var row cardRow
-	if err := forUpdate(tx).Where("chip_id = ?", chipID).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("chip_id = ?", chipID).Take(&row).Error; err != nil {
 		return Card{}, 0, err
 	}
 	card, err := row.domain()

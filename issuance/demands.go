@@ -158,7 +158,7 @@ func (all Demands) At(place string, day gb.Date) (Demand, error) {
 	if len(all) == 0 {
 		return Demand{}, nil
 	}
-	i := nearest(all, place, day, func(d Demand) (string, gb.Date) { return d.Place, d.From })
+	i := gb.InForce(all, place, day, func(d Demand) (string, gb.Date) { return d.Place, d.From })
 	if i < 0 {
 		return Demand{}, ErrNoPolicy
 	}

@@ -16,7 +16,7 @@ const TopicPersonChanged = "person.changed"
 // where there is a card.
 func (s *Service) personChanged(tx *registry.Tx, before, after registry.Person) error {
 	var cards []cardRow
-	err := forUpdate(tx).Where("person_id = ? AND status <> ?", after.ID, StatusCancelled).Order("id").Find(&cards).Error
+	err := tx.ForUpdate().Where("person_id = ? AND status <> ?", after.ID, StatusCancelled).Order("id").Find(&cards).Error
 	if err != nil {
 		return fmt.Errorf("cards of the person: %w", err)
 	}

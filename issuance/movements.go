@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/card"
+	"onecard/internal/gb"
 	"onecard/issuance/session"
 	"onecard/registry"
 )
@@ -69,7 +70,7 @@ func (s *Service) move(ctx context.Context, b beginning) (session.Work, error) {
 		return nil, card.ErrMovement
 	}
 	m := *b.movement
-	m.Credit, m.At = b.name == WorkCredit, s.db.Now().In(beijing)
+	m.Credit, m.At = b.name == WorkCredit, s.db.Now().In(gb.Beijing)
 	var known movementRow
 	switch err := s.db.Read(ctx).Where("terminal = ? AND terminal_serial = ? AND state <> ?", m.Terminal, m.TerminalSerial, movementBegun).Take(&known).Error; {
 	case err == nil:
@@ -113,7 +114,7 @@ func (s *Service) beginMovement(tx *registry.Tx, cardID uuid.UUID, m card.Moveme
 		return nil
 	}
 	var idle []movementRow
-	if err := forUpdate(tx).Where("card_id = ? AND state = ? AND operation IS NULL", cardID, movementBegun).Find(&idle).Error; err != nil {
+	if err := tx.ForUpdate().Where("card_id = ? AND state = ? AND operation IS NULL", cardID, movementBegun).Find(&idle).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	for _, row := range idle {
@@ -149,7 +150,7 @@ func (s *Service) advance(tx *registry.Tx, about session.Session, work session.W
 		return nil
 	}
 	var row movementRow
-	if err := forUpdate(tx).Where("card_id = ? AND state = ?", about.Subject, movementBegun).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("card_id = ? AND state = ?", about.Subject, movementBegun).Take(&row).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	sealed, err := s.sealJSON(tx, operationColumn, row.ID, moving)
@@ -165,7 +166,7 @@ func (s *Service) advance(tx *registry.Tx, about session.Session, work session.W
 // moved ends a movement in the journal.
 func moved(tx *registry.Tx, cardID uuid.UUID, work *card.Account) error {
 	var row movementRow
-	if err := forUpdate(tx).Where("card_id = ? AND state = ?", cardID, movementBegun).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("card_id = ? AND state = ?", cardID, movementBegun).Take(&row).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	changes := map[string]any{"state": movementVoid, "ended_at": tx.Now(), "operation": nil}

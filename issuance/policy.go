@@ -171,36 +171,11 @@ var versionForm = regexp.MustCompile(`^[0-9]\.[0-9]{2}$`)
 // At returns the policy of a place (six digits) on a day: that of the nearest
 // place above, and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	i := nearest(all, place, day, func(p Policy) (string, gb.Date) { return p.Place, p.From })
+	i := gb.InForce(all, place, day, func(p Policy) (string, gb.Date) { return p.Place, p.From })
 	if i < 0 {
 		return Policy{}, ErrNoPolicy
 	}
 	return all[i], nil
-}
-
-// nearest finds the line that holds for a place on a day: that of the nearest
-// place above, and of those the latest; -1 for none.
-func nearest[T any](all []T, place string, day gb.Date, where func(T) (place string, from gb.Date)) int {
-	var valid []int
-	for i, line := range all {
-		if _, from := where(line); !day.Before(from) {
-			valid = append(valid, i)
-		}
-	}
-	slices.SortStableFunc(valid, func(a, b int) int {
-		_, first := where(all[a])
-		_, second := where(all[b])
-		return second.Compare(first)
-	})
-	places := make([]string, len(valid))
-	for i, line := range valid {
-		places[i], _ = where(all[line])
-	}
-	found := gb.Divisions().Nearest(place, places, day)
-	if found < 0 {
-		return -1
-	}
-	return valid[found]
 }
 
 func (p Policy) proofAge() time.Duration   { return time.Duration(p.ProofMinutes) * time.Minute }

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
-
 	"onecard/card"
 	"onecard/card/profile"
 	"onecard/internal/gb"
@@ -80,18 +77,7 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// beijing is the legal time by which the days of cards are counted (北京时间).
-var beijing = time.FixedZone("CST", 8*60*60)
-
-func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
-
 // policy returns what holds at a place now.
 func (s *Service) policy(place string, now time.Time) (Policy, error) {
-	return s.policies.At(place, day(now))
-}
-
-// forUpdate locks the row that is read until the transaction ends. SQLite has
-// one writer at a time and leaves the clause out.
-func forUpdate(tx *registry.Tx) *gorm.DB {
-	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+	return s.policies.At(place, gb.DayOf(now))
 }

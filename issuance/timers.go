@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -31,7 +32,7 @@ var timers = []timer{
 		return db.Where("status = ? AND changed_at <= ?", StatusLost, now.AddDate(0, 0, -s.policies.shortestLapse()))
 	}},
 	{EventExpire, func(_ *Service, db *gorm.DB, now time.Time) *gorm.DB {
-		return db.Where("kind = ? AND status = ? AND expires_on <= ?", CardTemporary, StatusNormal, day(now).String())
+		return db.Where("kind = ? AND status = ? AND expires_on <= ?", CardTemporary, StatusNormal, gb.DayOf(now).String())
 	}},
 }
 
@@ -78,7 +79,7 @@ func (s *Service) Clock(ctx context.Context, place string) (int, error) {
 func (s *Service) fireTimer(ctx context.Context, actor registry.Actor, t timer, id uuid.UUID) (moved bool, err error) {
 	err = s.db.InTx(ctx, actor, func(tx *registry.Tx) error {
 		var rows []cardRow
-		if err := t.due(s, forUpdate(tx), tx.Now()).Where("id = ?", id).Find(&rows).Error; err != nil {
+		if err := t.due(s, tx.ForUpdate(), tx.Now()).Where("id = ?", id).Find(&rows).Error; err != nil {
 			return err
 		}
 		if len(rows) == 0 {

@@ -139,7 +139,7 @@ func (tx *Tx) writeAudit() error {
 func (tx *Tx) lockHead(chain string) (auditHead, error) {
 	var head auditHead
 	find := func() error {
-		return tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&head).Error
+		return tx.ForUpdate().Where("chain = ?", chain).Take(&head).Error
 	}
 	err := find()
 	if !errors.Is(err, gorm.ErrRecordNotFound) {

@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm/clause"
 )
 
 // ErrStale: the row has changed since the caller read it.
@@ -116,7 +115,7 @@ func checkReason(reason string) error {
 // that was merged into another is changed no more.
 func (tx *Tx) lockFile(id uuid.UUID) (Person, personRow, error) {
 	var row personRow
-	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", id).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error; err != nil {
 		return Person{}, personRow{}, err
 	}
 	persons, err := tx.db.openPersons(tx.ctx, []personRow{row})

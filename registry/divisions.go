@@ -88,7 +88,7 @@ func (r divisionRow) equal(other divisionRow) bool {
 
 // placeToday makes sure that a place is a division today.
 func (tx *Tx) placeToday(place string) error {
-	if _, ok := gb.Divisions().At(place, gb.DateOf(tx.now.In(beijing))); !ok {
+	if _, ok := gb.Divisions().At(place, gb.DayOf(tx.now)); !ok {
 		return &FieldError{Field: "place", ZH: "应为现行的行政区划代码", EN: "a division code that is valid today"}
 	}
 	return nil
@@ -104,7 +104,7 @@ func (tx *Tx) localityToday(locality, place string) error {
 	if err != nil {
 		return err
 	}
-	today := gb.DateOf(tx.now.In(beijing))
+	today := gb.DayOf(tx.now)
 	if _, ok := places.At(locality, today); !ok || len(locality) == len(place) || !places.Lies(locality, place, today) {
 		return &FieldError{Field: "locality", ZH: "应为该地区内现行的 9 位乡级或 12 位村级代码", EN: "a code of 9 (township) or 12 digits (community) in that place that is valid today"}
 	}

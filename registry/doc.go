@@ -17,7 +17,7 @@
 //
 // Isolation is READ COMMITTED on PostgreSQL and serial on SQLite. Code must
 // hold on both: an invariant is a constraint of the schema or a row locked by
-// clause.Locking{Strength: "UPDATE"} before the decision (SQLite ignores the
+// [Tx.ForUpdate] before the decision (SQLite ignores the
 // clause; its transactions are IMMEDIATE). Decisions are made on what the
 // transaction reads, never on [DB.Read], which serves lists and pages and
 // refuses writes.

@@ -160,7 +160,7 @@ func (tx *Tx) DecideCase(id uuid.UUID, same bool, keep uuid.UUID, reason string)
 		return err
 	}
 	var row duplicateRow
-	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", id).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error; err != nil {
 		return err
 	}
 	if row.State != "open" {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"onecard/internal/gb"
 )
@@ -127,7 +126,7 @@ func (tx *Tx) guardianFile(told Person) (*uuid.UUID, error) {
 	if err != nil {
 		return nil, err
 	}
-	person, err := tx.db.takePerson(tx.ctx, tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id_number_index = ?", index))
+	person, err := tx.db.takePerson(tx.ctx, tx.ForUpdate().Where("id_number_index = ?", index))
 	for err == nil && person.MergedInto != nil {
 		person, err = tx.PersonByID(*person.MergedInto)
 	}

@@ -67,7 +67,7 @@ func (db *DB) BeginImport(ctx context.Context, actor Actor, mapping, place strin
 			return err
 		}
 		current = Import{}
-		find := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("mapping = ? AND digest = ?", mapping, digest)
+		find := tx.ForUpdate().Where("mapping = ? AND digest = ?", mapping, digest)
 		if err := find.Take(&current).Error; err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm/clause"
 )
 
 // ErrTwoCards: both files have a card in force; one has to be cancelled first.
@@ -122,7 +121,7 @@ func (tx *Tx) UndoMerge(id uuid.UUID, reason string) error {
 		return err
 	}
 	var merge mergeRow
-	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", id).Take(&merge).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&merge).Error; err != nil {
 		return err
 	}
 	if merge.UndoneAt != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // PeerName is how a peer knows a person's name (各方收到的姓名字节): the very
@@ -41,7 +40,7 @@ const columnPeerName = "peer_names.bytes"
 func (tx *Tx) TellName(person uuid.UUID, name PeerName, reason string) error {
 	row := person.String() + "/" + name.Peer
 	// Two messages to one peer may be made at once; the file's lock orders them.
-	held := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Model(&personRow{}).Select("id").Where("id = ?", person).Take(&struct{ ID uuid.UUID }{})
+	held := tx.ForUpdate().Model(&personRow{}).Select("id").Where("id = ?", person).Take(&struct{ ID uuid.UUID }{})
 	if held.Error != nil {
 		return held.Error
 	}

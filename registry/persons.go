@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -124,10 +123,6 @@ var documents = map[string]bool{
 	DocumentResident: true, DocumentHousehold: true, DocumentHongKong: false, DocumentTaiwan: false, DocumentResidence: false,
 	DocumentPermanent: false, DocumentPassport: false, DocumentOfficer: false, DocumentArmedForce: false,
 }
-
-// beijing is the zone of the province's calendar days (北京时间, UTC+8 without
-// summer time since 1992).
-var beijing = time.FixedZone("CST", 8*60*60)
 
 // AddPerson registers a person and records it. Who is registered with a name
 // that sounds the same and the same day of birth becomes a case for a human to

@@ -46,7 +46,7 @@ type knownPlaces struct {
 var embeddedDigest = sync.OnceValue(func() [sha256.Size]byte { return sha256.Sum256(gb.LocalitiesFile()) })
 
 // Today returns the day in China.
-func (db *DB) Today() gb.Date { return gb.DateOf(db.Now().In(beijing)) }
+func (db *DB) Today() gb.Date { return gb.DayOf(db.Now()) }
 
 // inForce chooses the file of localities that holds: the newest edition, and of
 // those the last one loaded.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Vault protects personal data at rest (字段加密). The registry stores what Seal
@@ -60,8 +61,14 @@ type Tx struct {
 }
 
 // DB returns the transaction for the tables of the calling package. A row that
-// a decision rests on is read with clause.Locking{Strength: "UPDATE"}.
+// a decision rests on is read with [Tx.ForUpdate].
 func (tx *Tx) DB() *gorm.DB { return tx.gorm }
+
+// ForUpdate is DB for a row that a decision rests on: it stays locked until the
+// transaction ends. SQLite has one writer at a time and leaves the lock out.
+func (tx *Tx) ForUpdate() *gorm.DB {
+	return tx.gorm.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+}
 
 // Context returns the context of the change, for what is called inside it.
 func (tx *Tx) Context() context.Context { return tx.ctx }

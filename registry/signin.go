@@ -178,7 +178,7 @@ func (tx *Tx) judge(try signIn, index []byte) (refused, err error) {
 	if err := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 		return nil, err
 	}
-	if err := tx.gorm.Clauses(clause.Locking{Strength: "UPDATE"}).Where("login_index = ?", index).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where("login_index = ?", index).Take(&row).Error; err != nil {
 		return nil, err
 	}
 	policy := tx.db.signIn

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/api/client"
+	"onecard/internal/gb"
 )
 
 // Journal keeps the transactions of this terminal whose end is not known yet,
@@ -74,7 +75,7 @@ func (j *Journal) begin(now time.Time, proof uuid.UUID, visit Visit) (client.New
 	}
 	request := client.NewTransaction{
 		Id: id, Business: client.NewTransactionBusiness(visit.Business), Proof: proof,
-		Serial: serial, Date: now.In(beijing).Format(time.DateOnly),
+		Serial: serial, Date: now.In(gb.Beijing).Format(time.DateOnly),
 	}
 	items, err := json.Marshal(visit.Items)
 	if err != nil {
@@ -213,6 +214,3 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-// beijing is the one legal time of the country; it knows no summer time.
-var beijing = time.FixedZone("CST", 8*60*60)

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/api/pki"
+	"onecard/internal/gb"
 	sim "onecard/internal/sim/bank"
 	"onecard/registry"
 )
@@ -150,7 +151,7 @@ func TestBank(t *testing.T) {
 	require.Len(t, files, 1)
 	_, err = b.OpenFile(files[0], filepath.Join(b.files, "in"))
 	require.NoError(t, err)
-	_, err = b.Statement(time.Now().In(beijing).Format(time.DateOnly), filepath.Join(b.files, "in"))
+	_, err = b.Statement(time.Now().In(gb.Beijing).Format(time.DateOnly), filepath.Join(b.files, "in"))
 	require.NoError(t, err)
 	taken := run(t, &bankInCommand{bankSettings: at})
 	require.Contains(t, taken, "办妥 3，未办 0")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/bank"
 	"onecard/issuance/tell"
@@ -84,7 +85,7 @@ func (c *bankOrdersCommand) Run(ctx context.Context, out streams) error {
 		}
 		for _, o := range orders {
 			state := bank.Orders.State(o.State).Text
-			fmt.Fprintf(out.Out, "%s %s %-15s %s %s %s 次数 attempts=%d %s %s\n", o.ID, o.Bank, o.Operation, padRight(state.ZH, 18), o.BegunAt.In(beijing).Format(time.DateTime), o.Subject, o.Attempts, o.Code, o.Answer)
+			fmt.Fprintf(out.Out, "%s %s %-15s %s %s %s 次数 attempts=%d %s %s\n", o.ID, o.Bank, o.Operation, padRight(state.ZH, 18), o.BegunAt.In(gb.Beijing).Format(time.DateTime), o.Subject, o.Attempts, o.Code, o.Answer)
 		}
 		_, err = fmt.Fprintf(out.Out, "%d 条指令 orders\n", len(orders))
 		return err

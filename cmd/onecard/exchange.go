@@ -18,6 +18,7 @@ import (
 
 	"onecard/api/peers"
 	"onecard/api/pki"
+	"onecard/internal/gb"
 	"onecard/issuance/bank"
 	"onecard/registry"
 	"onecard/registry/indicator"
@@ -282,10 +283,8 @@ func (p *platform) decide(ctx context.Context) error {
 	return decision.Close()
 }
 
-var beijing = time.FixedZone("CST", 8*60*60)
-
 func (p *platform) yesterday(ctx context.Context, decision *stores.Decision) error {
-	day := p.db.Now().In(beijing).AddDate(0, 0, -1)
+	day := p.db.Now().In(gb.Beijing).AddDate(0, 0, -1)
 	if taken, err := decision.Taken(ctx, day); err != nil || taken {
 		return err
 	}
@@ -303,7 +302,7 @@ type decisionTakeCommand struct {
 
 // Run takes the facts as they are now.
 func (c *decisionTakeCommand) Run(ctx context.Context, out streams) error {
-	day := time.Now().In(beijing)
+	day := time.Now().In(gb.Beijing)
 	if c.Day != "" {
 		var err error
 		if day, err = time.Parse(time.DateOnly, c.Day); err != nil {
@@ -350,7 +349,7 @@ func (c *checkCommand) Run(ctx context.Context, out streams) error {
 			return err
 		}
 		if c.Result != "" {
-			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, table, c.Result, c.By+" "+time.Now().In(beijing).Format(time.DateOnly))
+			taken, refused, err := intake.ReadChecks(ctx, p.db, localActor(c.Place), check, table, c.Result, c.By+" "+time.Now().In(gb.Beijing).Format(time.DateOnly))
 			for _, r := range refused {
 				fmt.Fprintf(out.Err, "第 %d 行 row: %v\n", r.Row, r.Err)
 			}

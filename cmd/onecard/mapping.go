@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"onecard/internal/gb"
 	"onecard/registry/indicator"
 )
 
@@ -97,7 +98,7 @@ func (c *exchangeUndeliveredCommand) Run(ctx context.Context, out streams) error
 			return err
 		}
 		for _, m := range withheld {
-			fmt.Fprintf(out.Out, "%s %s %s %s：%s\n", m.At.In(beijing).Format("2006-01-02 15:04"), m.Peer, m.Topic, m.Subject, m.Why)
+			fmt.Fprintf(out.Out, "%s %s %s %s：%s\n", m.At.In(gb.Beijing).Format("2006-01-02 15:04"), m.Peer, m.Topic, m.Subject, m.Why)
 		}
 		if !c.Again {
 			_, err = fmt.Fprintf(out.Out, "未能转发 undelivered: %d\n", len(withheld))

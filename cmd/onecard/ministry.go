@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"onecard/api/pki"
+	"onecard/internal/gb"
 	"onecard/issuance/ministry"
 	"onecard/registry/stores"
 )
@@ -116,7 +117,7 @@ func (p *platform) tellMinistry(ctx context.Context) error {
 
 // regularMinistry does what a day and a month ask for, once.
 func (p *platform) regularMinistry(ctx context.Context, telling *ministry.Service) error {
-	now := p.db.Now().In(beijing)
+	now := p.db.Now().In(gb.Beijing)
 	if done, err := telling.Done(ctx, "compare", now.Format(time.DateOnly)); err != nil || !done {
 		if err != nil {
 			return err
@@ -292,7 +293,7 @@ type ministryStatisticsCommand struct {
 
 // Run sends the statistics of a month.
 func (c *ministryStatisticsCommand) Run(ctx context.Context, out streams) error {
-	month, err := time.ParseInLocation("2006-01", c.Month, beijing)
+	month, err := time.ParseInLocation("2006-01", c.Month, gb.Beijing)
 	if err != nil {
 		return fmt.Errorf("month: 应为 YYYY-MM: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"onecard/internal/gb"
 	"onecard/issuance/bank"
 	"onecard/issuance/notice"
 	"onecard/issuance/tell"
@@ -50,7 +51,7 @@ func (c *noticesCommand) Run(ctx context.Context, out streams) error {
 			return err
 		}
 		for _, m := range waiting {
-			if _, err := fmt.Fprintf(out.Out, "%s\t%s\t%s\n", m.At.In(beijing).Format(time.DateTime), m.Phone, m.Text); err != nil {
+			if _, err := fmt.Fprintf(out.Out, "%s\t%s\t%s\n", m.At.In(gb.Beijing).Format(time.DateTime), m.Phone, m.Text); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"onecard/exchange"
 	"onecard/exchange/authentication"
 	"onecard/exchange/insurance"
+	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/registry"
 )
@@ -99,7 +100,7 @@ func (c *rulesListCommand) Run(ctx context.Context, out streams) error {
 			return err
 		}
 		for _, r := range rules {
-			if _, err := fmt.Fprintf(out.Out, "%-16s %3d  %s  %s  %s\n", r.Name, r.Version, r.Since.In(beijing).Format(time.RFC3339), r.By, r.Reason); err != nil {
+			if _, err := fmt.Fprintf(out.Out, "%-16s %3d  %s  %s  %s\n", r.Name, r.Version, r.Since.In(gb.Beijing).Format(time.RFC3339), r.By, r.Reason); err != nil {
 				return err
 			}
 		}
@@ -123,7 +124,7 @@ func (c *rulesAtCommand) Run(ctx context.Context, out streams) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out.Err, "%s 第 %d 版 version，%s 起 since，%s %s：%s\n", rule.Name, rule.Version, rule.Since.In(beijing).Format(time.RFC3339), rule.By, rule.On, rule.Reason)
+		fmt.Fprintf(out.Err, "%s 第 %d 版 version，%s 起 since，%s %s：%s\n", rule.Name, rule.Version, rule.Since.In(gb.Beijing).Format(time.RFC3339), rule.By, rule.On, rule.Reason)
 		_, err = fmt.Fprint(out.Out, rule.Content)
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/bank"
 	"onecard/issuance/ministry"
@@ -74,7 +75,7 @@ func writeStory(out io.Writer, story []issuance.Line) error {
 		if line.Workstation != "" {
 			who += "@" + line.Workstation
 		}
-		_, err := fmt.Fprintf(out, "%s  %s  %s  %s · %s\n", line.At.In(beijing).Format("2006-01-02 15:04:05"), line.Of, who, line.Text.ZH, line.Text.EN)
+		_, err := fmt.Fprintf(out, "%s  %s  %s  %s · %s\n", line.At.In(gb.Beijing).Format("2006-01-02 15:04:05"), line.Of, who, line.Text.ZH, line.Text.EN)
 		all = append(all, err)
 	}
 	return errors.Join(all...)

@@ -148,17 +148,11 @@ func (r Right) check() error {
 // At returns the policy of a place (six digits) on a day: that of the nearest
 // place above, and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	valid := slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return day.Before(p.From) })
-	slices.SortStableFunc(valid, func(a, b Policy) int { return b.From.Compare(a.From) })
-	places := make([]string, len(valid))
-	for i, p := range valid {
-		places[i] = p.Place
-	}
-	nearest := gb.Divisions().Nearest(place, places, day)
-	if nearest < 0 {
+	i := gb.InForce(all, place, day, func(p Policy) (string, gb.Date) { return p.Place, p.From })
+	if i < 0 {
 		return Policy{}, ErrNoPolicy
 	}
-	return valid[nearest], nil
+	return all[i], nil
 }
 
 // allows says whether a caller may use a service with all of the keys.
@@ -182,7 +176,4 @@ func (r Right) allows(who Caller, service, key string) bool {
 
 func (l Limit) window() time.Duration { return time.Duration(l.Minutes) * time.Minute }
 
-// zone is China Standard Time, by which days are counted.
-var zone = time.FixedZone("CST", 8*60*60)
-
-func dayOf(t time.Time) gb.Date { return gb.DateOf(t.In(zone)) }
+func dayOf(t time.Time) gb.Date { return gb.DayOf(t) }

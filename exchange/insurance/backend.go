@@ -216,7 +216,7 @@ func insert(tx *registry.Tx, r *settlementRow) error {
 
 // decide works out how the bill is borne, or why it is refused.
 func (b *Backend) decide(tx *registry.Tx, m exchange.Message) (standing, settlement, error) {
-	enrolled, err := insuredIn(tx.DB().Clauses(clause.Locking{Strength: "UPDATE"}), m.PersonID)
+	enrolled, err := insuredIn(tx.ForUpdate(), m.PersonID)
 	if err != nil {
 		return standing{}, settlement{}, err
 	}
@@ -312,7 +312,7 @@ func (b *Backend) undo(ctx context.Context, r settlementRow) error {
 	actor := registry.Actor{Operator: "system:insurance", Place: b.place}
 	return b.db.InTx(ctx, actor, func(tx *registry.Tx) error {
 		// The same order of locks as in settle: the person first.
-		_, err := insuredIn(tx.DB().Clauses(clause.Locking{Strength: "UPDATE"}), r.PersonID.UUID)
+		_, err := insuredIn(tx.ForUpdate(), r.PersonID.UUID)
 		if err != nil && !errors.Is(err, exchange.ErrNotInsured) {
 			return err
 		}

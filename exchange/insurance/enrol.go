@@ -96,7 +96,7 @@ func Contribute(tx *registry.Tx, c Contribution) error {
 		c.Personal > exchange.MaxFen || c.Pooled > exchange.MaxFen {
 		return ErrContribution
 	}
-	r, err := insuredIn(tx.DB().Clauses(clause.Locking{Strength: "UPDATE"}), c.PersonID)
+	r, err := insuredIn(tx.ForUpdate(), c.PersonID)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func move(db *gorm.DB, a account, by exchange.Fen) error {
 // not been opened.
 func balance(tx *registry.Tx, a account) (exchange.Fen, error) {
 	var found account
-	err := tx.DB().Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = ?", a.ID).Take(&found).Error
+	err := tx.ForUpdate().Where("id = ?", a.ID).Take(&found).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return 0, nil
 	}

@@ -35,6 +35,12 @@ func ParseDate(s string) (Date, error) {
 	return DateOf(t), nil
 }
 
+// Beijing is the legal time by which days are counted (北京时间).
+var Beijing = time.FixedZone("CST", 8*60*60)
+
+// DayOf returns the day of an instant by the legal time.
+func DayOf(t time.Time) Date { return DateOf(t.In(Beijing)) }
+
 // DateOf returns the day of t in t's own zone.
 func DateOf(t time.Time) Date {
 	return Date{t.Year(), int(t.Month()), t.Day()}

@@ -95,6 +95,32 @@ func (t *Table) Nearest(place string, among []string, day Date) int {
 	return best
 }
 
+// InForce returns the index of the line of a table of rules that holds for a
+// place on a day: that of the nearest place above, and of those the latest; -1
+// for none. where tells of which place, and from which day on, a line is.
+func InForce[T any](lines []T, place string, day Date, where func(T) (place string, from Date)) int {
+	var valid []int
+	for i, line := range lines {
+		if _, from := where(line); !day.Before(from) {
+			valid = append(valid, i)
+		}
+	}
+	slices.SortStableFunc(valid, func(a, b int) int {
+		_, first := where(lines[a])
+		_, second := where(lines[b])
+		return second.Compare(first)
+	})
+	places := make([]string, len(valid))
+	for i, line := range valid {
+		places[i], _ = where(lines[line])
+	}
+	found := Divisions().Nearest(place, places, day)
+	if found < 0 {
+		return -1
+	}
+	return valid[found]
+}
+
 // Search returns the places on that day within a place (nothing: everywhere)
 // whose name has the text in it or whose code, of today or of earlier years,
 // begins with it; without a text those directly below the place.

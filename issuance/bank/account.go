@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -65,7 +66,7 @@ func (s *Service) addAccount(tx *registry.Tx, o order, answer Answer) (bool, err
 	if err != nil {
 		return false, err
 	}
-	opened := day(tx.Now()).String()
+	opened := gb.DayOf(tx.Now()).String()
 	row := account{ID: id, PersonID: *o.PersonID, Bank: o.Bank, Sealed: sealed, Index: index, State: Preopened,
 		ApplicationID: o.ApplicationID, OpenedOn: &opened, Seq: answer.Seq, Stamp: tx.Stamp("银行开户 " + o.ID.String())}
 	created := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
@@ -136,7 +137,7 @@ func (s *Service) Take(tx *registry.Tx, m registry.Incoming) error {
 		return err
 	}
 	var a account
-	if err := forUpdate(tx).Where("account_index = ? AND bank = ?", index, n.Bank).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("account_index = ? AND bank = ?", index, n.Bank).Take(&a).Error; err != nil {
 		return err
 	}
 	return s.becomes(tx, a, n.State, n.Seq, "银行通知 "+m.ID.String())

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"onecard/internal/gb"
 	"onecard/internal/signed"
 )
 
@@ -79,7 +80,7 @@ func newFileWriter(out io.Writer, keys credentials, h head) (*fileWriter, error)
 	if err := w.sign(h); err != nil {
 		return nil, err
 	}
-	return w, w.record("H", h.Kind, h.Bank, h.Batch, h.MadeAt.In(beijing).Format("20060102"))
+	return w, w.record("H", h.Kind, h.Bank, h.Batch, h.MadeAt.In(gb.Beijing).Format("20060102"))
 }
 
 func (w *fileWriter) sign(payload any) error {

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -53,7 +54,7 @@ func (s *Service) Charge(tx *registry.Tx, bank string, applicationID uuid.UUID, 
 		return Fee{}, err
 	}
 	var a application
-	if err := forUpdate(tx).Where("id = ?", applicationID).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", applicationID).Take(&a).Error; err != nil {
 		return Fee{}, err
 	}
 	var there Fee
@@ -61,7 +62,7 @@ func (s *Service) Charge(tx *registry.Tx, bank string, applicationID uuid.UUID, 
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
 		return there, errors.Join(err, tx.Audit("bank.fee.asked", "application:"+applicationID.String(), nil))
 	}
-	price, err := s.prices.At(a.Place, day(tx.Now()))
+	price, err := s.prices.At(a.Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return Fee{}, err
 	}
@@ -146,7 +147,7 @@ func nextReceipt(tx *registry.Tx) (string, error) {
 	if err := sequence.Session(&gorm.Session{}).Select("next").Take(&next).Error; err != nil {
 		return "", fmt.Errorf("bank: receipt: %w", err)
 	}
-	return fmt.Sprintf("63%s%08d", tx.Now().In(beijing).Format("20060102"), next-1), nil
+	return fmt.Sprintf("63%s%08d", tx.Now().In(gb.Beijing).Format("20060102"), next-1), nil
 }
 
 // Refund has the bank give a fee back (退费).
@@ -155,7 +156,7 @@ func (s *Service) Refund(tx *registry.Tx, applicationID uuid.UUID, reason string
 		return Fee{}, &registry.FieldError{Field: "reason", ZH: "须写明退费原因", EN: "say why"}
 	}
 	var fee Fee
-	err := forUpdate(tx).Where("application_id = ? AND state = 'paid' AND NOT EXISTS (SELECT 1 FROM bank_fees later WHERE later.carried_from = bank_fees.id)", applicationID).Take(&fee).Error
+	err := tx.ForUpdate().Where("application_id = ? AND state = 'paid' AND NOT EXISTS (SELECT 1 FROM bank_fees later WHERE later.carried_from = bank_fees.id)", applicationID).Take(&fee).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Fee{}, ErrNotPaid
 	} else if err != nil {
@@ -260,7 +261,7 @@ func (s *Service) booked(tx *registry.Tx, o order, answer Answer, values map[str
 	if err := lockBooks(tx, o.Bank); err != nil {
 		return nil, err
 	}
-	on := day(tx.Now()).String()
+	on := gb.DayOf(tx.Now()).String()
 	if told, err := time.Parse(time.DateOnly, answer.Day); err == nil && told.Format(time.DateOnly) <= on {
 		on = answer.Day
 	}
@@ -286,5 +287,5 @@ func lockBooks(tx *registry.Tx, bank string) error {
 	if err := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 		return err
 	}
-	return forUpdate(tx).Where("bank = ?", bank).Take(&lineRow{}).Error
+	return tx.ForUpdate().Where("bank = ?", bank).Take(&lineRow{}).Error
 }

@@ -72,7 +72,11 @@ const batchLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 // Without returns applications of a place, or of one below it, that have a card
 // number, no card and no account yet, the oldest first.
 func (s *Service) Without(ctx context.Context, place string, most int) (ids []uuid.UUID, err error) {
-	return ids, s.db.Read(ctx).Table("applications").Where("state IN ? AND place LIKE ?", []string{"numbered", "batched"}, below(place)+"%").
+	scope, err := s.db.Scope(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	return ids, scope.In(s.db.Read(ctx).Table("applications"), "place", "locality").Where("state IN ?", []string{"numbered", "batched"}).
 		Where("NOT EXISTS (SELECT 1 FROM bank_orders o WHERE o.application_id = applications.id AND o.operation = ? AND o.state IN ?)", OpenAccount, []string{Begun, Sent, Unknown, Done}).
 		Where("NOT EXISTS (SELECT 1 FROM bank_accounts a WHERE a.application_id = applications.id AND a.state <> 'closed')").
 		Order("id").Limit(most).Pluck("id", &ids).Error
@@ -80,7 +84,7 @@ func (s *Service) Without(ctx context.Context, place string, most int) (ids []uu
 
 func (s *Service) openAccount(tx *registry.Tx, p Peer, batch string, id uuid.UUID) (fresh bool, err error) {
 	var a application
-	if err := forUpdate(tx).Where("id = ?", id).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&a).Error; err != nil {
 		return false, err
 	}
 	if a.CardNumber == nil || a.State == "withdrawn" || a.State == "returned" || a.State == "cancelled" || a.State == "handed" {
@@ -137,7 +141,7 @@ func (s *Service) settleOpen(tx *registry.Tx, o order, ask Ask, answer Answer) (
 // settleStatus takes the state in which a bank has put an account.
 func (s *Service) settleStatus(tx *registry.Tx, o order, _ Ask, answer Answer) (misfit string, err error) {
 	var a account
-	if err := forUpdate(tx).Where("id = ?", o.AccountID).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", o.AccountID).Take(&a).Error; err != nil {
 		return "", err
 	}
 	if Accounts.State(answer.State).Name == notOpened || answer.Seq < 1 {

@@ -44,7 +44,7 @@ func sameName(a, b string) bool {
 // with all that follows. An answer that does not fit starts a reversal. When
 // the order has moved on meanwhile, the answer is late and not taken.
 func (s *Service) settle(tx *registry.Tx, o order, answer Answer) error {
-	now, err := find(forUpdate(tx), o.ID)
+	now, err := find(tx.ForUpdate(), o.ID)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *Service) reverse(tx *registry.Tx, o order, reason string) error {
 
 // original returns the order that a reversal is about.
 func original(tx *registry.Tx, reversal order) (o order, err error) {
-	return o, forUpdate(tx).Where("reversal_id = ?", reversal.ID).Take(&o).Error
+	return o, tx.ForUpdate().Where("reversal_id = ?", reversal.ID).Take(&o).Error
 }
 
 func (s *Service) settleReversal(tx *registry.Tx, reversal order, _ Ask, _ Answer) (string, error) {

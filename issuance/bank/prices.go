@@ -70,28 +70,11 @@ func ParsePrices(text []byte) (Prices, error) {
 
 // At returns the price at a place on a day.
 func (all Prices) At(place string, on gb.Date) (Price, error) {
-	var best Price
-	for _, p := range all {
-		if !strings.HasPrefix(place, below(p.Place)) || on.Before(p.From) {
-			continue
-		}
-		nearer := len(below(p.Place)) - len(below(best.Place))
-		if best.Place == "" || nearer > 0 || nearer == 0 && best.From.Before(p.From) {
-			best = p
-		}
-	}
-	if best.Place == "" {
+	i := gb.InForce(all, place, on, func(p Price) (string, gb.Date) { return p.Place, p.From })
+	if i < 0 {
 		return Price{}, ErrPrices
 	}
-	return best, nil
-}
-
-// below returns what all codes under a division begin with (GB/T 2260).
-func below(place string) string {
-	for strings.HasSuffix(place, "00") {
-		place = place[:len(place)-2]
-	}
-	return place
+	return all[i], nil
 }
 
 // of returns the price of an item, false for an item that there is not.

@@ -16,6 +16,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -74,7 +75,7 @@ func (s *Service) takeStatement(ctx context.Context, file *os.File, p Peer, t ta
 		return s.reconciled(ctx, f, true)
 	}
 	on, err := time.Parse(time.DateOnly, t.Batch)
-	if err != nil || t.Batch > day(s.db.Now()).String() {
+	if err != nil || t.Batch > gb.DayOf(s.db.Now()).String() {
 		return Taken{}, ErrDay
 	}
 	if err := s.loadStatement(ctx, file, p, f); err != nil {
@@ -136,7 +137,7 @@ func (s *Service) reconcile(ctx context.Context, p Peer, f fileRow, on time.Time
 
 // endOf is the instant at which a day is over.
 func endOf(on time.Time) time.Time {
-	return time.Date(on.Year(), on.Month(), on.Day()+1, 0, 0, 0, 0, beijing).UTC()
+	return time.Date(on.Year(), on.Month(), on.Day()+1, 0, 0, 0, 0, gb.Beijing).UTC()
 }
 
 // compared is the comparison of a day.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"onecard/internal/gb"
 	"onecard/registry"
@@ -128,16 +127,6 @@ func (s *Service) theBank(code string) registry.Actor {
 	return registry.Actor{Operator: "bank:" + code, Place: s.province}
 }
 
-// forUpdate locks the rows that are read until the transaction ends.
-func forUpdate(tx *registry.Tx) *gorm.DB {
-	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-}
-
-// beijing is the legal time of business days (北京时间).
-var beijing = time.FixedZone("CST", 8*60*60)
-
-func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
-
 // Known returns a configured bank by either of its codes.
 func (s *Service) Known(code string) (Bank, error) {
 	p, err := s.peer(code)
@@ -179,6 +168,6 @@ func (s *Service) Line(ctx context.Context, code string) (Line, error) {
 	}
 	var first order
 	err := open.Session(&gorm.Session{}).Order("begun_at").Take(&first).Error
-	line.Oldest = first.BegunAt.In(beijing).Format(time.DateTime)
+	line.Oldest = first.BegunAt.In(gb.Beijing).Format(time.DateTime)
 	return line, err
 }

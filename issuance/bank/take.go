@@ -224,7 +224,7 @@ func (s *Service) takeRows(ctx context.Context, p Peer, f *fileRow, first int64,
 // takeRow takes a row, or says in words why it cannot be taken: the order then
 // leaves the batch, refused or to be undone by the bank.
 func (s *Service) takeRow(tx *registry.Tx, p Peer, batch string, fields []string) (misfit string, err error) {
-	o, err := find(forUpdate(tx), uuid.MustParse(fields[0])) // it was checked
+	o, err := find(tx.ForUpdate(), uuid.MustParse(fields[0])) // it was checked
 	if errors.Is(err, gorm.ErrRecordNotFound) || err == nil && (o.Bank != p.Code || o.Batch == nil || *o.Batch != batch) {
 		return "指令不在此批次", nil
 	} else if err != nil {

@@ -256,7 +256,7 @@ func (s *Service) Reverse(tx *registry.Tx, id uuid.UUID, reason string) error {
 	if reason == "" {
 		return &registry.FieldError{Field: "reason", ZH: "须写明冲正原因", EN: "say why"}
 	}
-	o, err := find(forUpdate(tx), id)
+	o, err := find(tx.ForUpdate(), id)
 	if err != nil {
 		return err
 	}

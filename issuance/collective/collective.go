@@ -202,7 +202,7 @@ func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, di
 			return tx.Audit("collective.begun", order.subject(), map[string]string{"institution": list.Institution, "kind": list.Kind})
 		}
 		order = orderRow{}
-		if err := tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("institution = ? AND digest = ? AND kind = ?", list.Institution, digest, list.Kind).Take(&order).Error; err != nil {
+		if err := tx.ForUpdate().Where("institution = ? AND digest = ? AND kind = ?", list.Institution, digest, list.Kind).Take(&order).Error; err != nil {
 			return err
 		}
 		if order.State == Done {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -122,7 +123,7 @@ func (s *Service) comparePage(ctx context.Context, ours []oursRow, theirs map[st
 // ministry does not have or has otherwise is registered anew.
 func (s *Service) markStale(tx *registry.Tx, our oursRow) error {
 	var card cardRow
-	if err := locked(tx).Where("id = ?", our.ID).Take(&card).Error; err != nil || card.Ministry != Accepted {
+	if err := tx.ForUpdate().Where("id = ?", our.ID).Take(&card).Error; err != nil || card.Ministry != Accepted {
 		return err
 	}
 	if err := move(tx, card, eventDiffer, "日核对不一致 differs from the ministry's copy"); err != nil {
@@ -141,10 +142,7 @@ func deref(n *int64) int64 {
 
 func (s *Service) theirStatus(status string) string { return s.Line.Schema.Tables["statuses"][status] }
 
-// beijing is the zone of calendar days (北京时间).
-var beijing = time.FixedZone("CST", 8*60*60)
-
-func (s *Service) day() string { return s.DB.Now().In(beijing).Format(time.DateOnly) }
+func (s *Service) day() string { return s.DB.Now().In(gb.Beijing).Format(time.DateOnly) }
 
 // reportRow is a row of ministry_reports.
 type reportRow struct {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"onecard/issuance/tell"
 	"onecard/registry"
@@ -138,7 +136,7 @@ func (s *Service) Tell(ctx context.Context, card uuid.UUID) (tell.Answer, error)
 func (s *Service) prepare(ctx context.Context, id uuid.UUID) (m message, err error) {
 	err = s.DB.InTx(ctx, s.us(), func(tx *registry.Tx) error {
 		var card cardRow
-		if err := locked(tx).Where("id = ?", id).Take(&card).Error; err != nil {
+		if err := tx.ForUpdate().Where("id = ?", id).Take(&card).Error; err != nil {
 			return err
 		}
 		person, err := tx.PersonByID(card.PersonID)
@@ -165,10 +163,6 @@ func (s *Service) prepare(ctx context.Context, id uuid.UUID) (m message, err err
 		return tx.Audit("ministry.sent", "card:"+id.String(), map[string]string{"message": m.id.String(), "kind": m.kind, "version": strconv.FormatInt(m.version, 10)})
 	})
 	return m, err
-}
-
-func locked(tx *registry.Tx) *gorm.DB {
-	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
 }
 
 // columnContent is the purpose of the digest of what was told.
@@ -243,7 +237,7 @@ func (s *Service) conclude(ctx context.Context, m message, event string, r reply
 	err := s.DB.InTx(ctx, s.them(), func(tx *registry.Tx) error {
 		again = nil
 		var card cardRow
-		if err := locked(tx).Where("id = ?", m.card).Take(&card).Error; err != nil {
+		if err := tx.ForUpdate().Where("id = ?", m.card).Take(&card).Error; err != nil {
 			return err
 		}
 		var row copyRow

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 
+	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/issuance/tell"
 	"onecard/registry"
@@ -86,8 +87,6 @@ type Sender struct {
 	Gateway Gateway
 }
 
-var beijing = time.FixedZone("CST", 8*60*60)
-
 // Deliver implements tell.Deliverer.
 func (s *Sender) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, error) {
 	var n issuance.Notice
@@ -112,7 +111,7 @@ func (s *Sender) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, err
 	}
 	until := ""
 	if n.Until != nil {
-		until = n.Until.In(beijing).Format("2006年1月2日15时04分")
+		until = n.Until.In(gb.Beijing).Format("2006年1月2日15时04分")
 	}
 	name := string([]rune(person.Name)[:1])
 	message := Message{ID: d.ID, Phone: person.Phone, Text: strings.NewReplacer("{name}", name, "{until}", until).Replace(text), At: d.At}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"onecard/card/face"
 	"onecard/card/profile"
@@ -142,7 +141,7 @@ type Told struct{ Printer, Outcome, Cause, Reason string }
 func (s *Service) Record(tx *registry.Tx, cardID uuid.UUID, told Told) (Attempt, error) {
 	// The card is held, so that two who print it have numbers of their own.
 	var card struct{ Status, Production string }
-	err := tx.DB().Table("cards").Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("id = ?", cardID).
+	err := tx.ForUpdate().Table("cards").Where("id = ?", cardID).
 		Select("status", "production").Take(&card).Error
 	if err != nil {
 		return Attempt{}, err

@@ -70,7 +70,7 @@ func (s *Service) Create(ctx context.Context, who Who, o Order) (Batch, error) {
 func (s *Service) enter(ctx context.Context, who Who, o Order) (b Batch, err error) {
 	err = s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) error {
 		if o.Number != "" {
-			err := forUpdate(tx).Where("number = ?", o.Number).Take(&b).Error
+			err := tx.ForUpdate().Where("number = ?", o.Number).Take(&b).Error
 			if err == nil {
 				if !b.is(o) {
 					return ErrOther
@@ -97,7 +97,7 @@ func (b Batch) is(o Order) bool {
 
 func (s *Service) newBatch(tx *registry.Tx, o Order) (b Batch, err error) {
 	var supplier Supplier
-	err = forUpdate(tx).Where("id = ?", o.Supplier).Take(&supplier).Error
+	err = tx.ForUpdate().Where("id = ?", o.Supplier).Take(&supplier).Error
 	if errors.Is(err, registry.ErrNotFound) {
 		return b, ErrSupplier
 	}
@@ -272,10 +272,10 @@ func (s *Service) NotAccounted(tx *registry.Tx, batch, application uuid.UUID, re
 func (s *Service) answered(tx *registry.Tx, batch, application uuid.UUID, to string, changes map[string]any, reason string) error {
 	var b Batch
 	var item Item
-	if err := forUpdate(tx).Where("id = ?", batch).Take(&b).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", batch).Take(&b).Error; err != nil {
 		return err
 	}
-	if err := forUpdate(tx).Where("batch_id = ? AND application_id = ?", batch, application).Take(&item).Error; err != nil {
+	if err := tx.ForUpdate().Where("batch_id = ? AND application_id = ?", batch, application).Take(&item).Error; err != nil {
 		return err
 	}
 	switch {

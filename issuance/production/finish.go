@@ -15,7 +15,7 @@ import (
 
 // row locks a row of a batch by its card number.
 func row(tx *registry.Tx, batch uuid.UUID, number string) (item Item, err error) {
-	if err := forUpdate(tx).Where("batch_id = ? AND card_number = ?", batch, number).Take(&item).Error; err != nil {
+	if err := tx.ForUpdate().Where("batch_id = ? AND card_number = ?", batch, number).Take(&item).Error; err != nil {
 		return item, fmt.Errorf("batch row: %w", err)
 	}
 	return item, nil
@@ -158,7 +158,7 @@ func (s *Service) Scrap(ctx context.Context, who Who, number, cardNumber, method
 			return err
 		}
 		var known []destructionRow
-		if err := forUpdate(tx).Where("batch_id = ? AND seq = ?", b.ID, item.Seq).Limit(1).Find(&known).Error; err != nil {
+		if err := tx.ForUpdate().Where("batch_id = ? AND seq = ?", b.ID, item.Seq).Limit(1).Find(&known).Error; err != nil {
 			return err
 		}
 		detail := map[string]string{"row": fmt.Sprint(item.Seq)}

@@ -37,7 +37,7 @@ func (j *judge) all(tx *registry.Tx, records []returnRecord) ([]outcomeRecord, e
 		numbers[i] = r.Number
 	}
 	var items []Item
-	if err := forUpdate(tx).Where("batch_id = ? AND card_number IN ?", j.batch.ID, numbers).Order("seq").Find(&items).Error; err != nil {
+	if err := tx.ForUpdate().Where("batch_id = ? AND card_number IN ?", j.batch.ID, numbers).Order("seq").Find(&items).Error; err != nil {
 		return nil, err
 	}
 	opened, err := j.openItems(tx.Context(), items)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -58,17 +57,11 @@ func ParsePolicies(text []byte) (Policies, error) {
 // At returns the policy of a place on a day: that of the nearest place above,
 // and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	valid := slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return day.Before(p.From) })
-	slices.SortStableFunc(valid, func(a, b Policy) int { return b.From.Compare(a.From) })
-	places := make([]string, len(valid))
-	for i, p := range valid {
-		places[i] = p.Place
-	}
-	nearest := gb.Divisions().Nearest(place, places, day)
-	if nearest < 0 {
+	i := gb.InForce(all, place, day, func(p Policy) (string, gb.Date) { return p.Place, p.From })
+	if i < 0 {
 		return Policy{}, fmt.Errorf("%w: none for %s", ErrPolicy, place)
 	}
-	return valid[nearest], nil
+	return all[i], nil
 }
 
 // sample is how many of so many cards are inspected at least (质检数量).

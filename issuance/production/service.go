@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -115,11 +113,6 @@ func (s *Service) unbatch(tx *registry.Tx, item Item, code, reason string) error
 	return s.Issuance.Unbatch(tx, *item.ApplicationID, code, reason, item.ATR != nil, byBatch)
 }
 
-// forUpdate locks the rows that are read until the transaction ends.
-func forUpdate(tx *registry.Tx) *gorm.DB {
-	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-}
-
 // move lets an event happen to a batch, which is locked.
 func move(tx *registry.Tx, b *Batch, event string, who Who, reason string, changes map[string]any) error {
 	rule, ok := Batches.Rule(b.State, event)
@@ -177,7 +170,7 @@ func (w *work) extend(tx *registry.Tx) error {
 func (w *work) step(ctx context.Context, do func(tx *registry.Tx) error) error {
 	return w.DB.InTx(ctx, w.who.Actor, func(tx *registry.Tx) error {
 		var b Batch
-		if err := forUpdate(tx).Where("id = ?", w.batch.ID).Take(&b).Error; err != nil {
+		if err := tx.ForUpdate().Where("id = ?", w.batch.ID).Take(&b).Error; err != nil {
 			return err
 		}
 		if b.LeaseOwner != w.owner {
@@ -205,7 +198,7 @@ func (w *work) end(ctx context.Context) error {
 // locked locks a batch by number for one short act, which waits for nobody's
 // lease but respects it.
 func (s *Service) locked(tx *registry.Tx, number string) (b Batch, err error) {
-	if err := forUpdate(tx).Where("number = ?", number).Take(&b).Error; err != nil {
+	if err := tx.ForUpdate().Where("number = ?", number).Take(&b).Error; err != nil {
 		return b, fmt.Errorf("batch: %w", err)
 	}
 	if b.LeaseOwner != "" && tx.Now().Before(b.LeaseUntil) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -100,12 +101,12 @@ func (s *Service) enter(tx *registry.Tx, b books, h Hands, document string, numb
 			continue
 		}
 		var from []string
-		err := forUpdate(tx).Table("cards").Joins("JOIN applications ON applications.card_id = cards.id").
+		err := tx.ForUpdate().Table("cards").Joins("JOIN applications ON applications.card_id = cards.id").
 			Where("cards.number = ? AND cards.status = '0' AND cards.custody = ?", number, at.custody()).Pluck("applications.place", &from).Error
 		if err != nil {
 			return fmt.Errorf("stock: cards: %w", err)
 		}
-		if len(from) != 1 || !covers(at.Code, from[0]) {
+		if len(from) != 1 || !gb.Divisions().Lies(from[0], at.Code, s.db.Today()) {
 			return naming(ErrNotFinished, number)
 		}
 		fresh = append(fresh, item{Kind: Finished, Item: number, Holder: at.ID, State: StateOutside})
@@ -166,7 +167,7 @@ func openBox(tx *registry.Tx, box *Box, to string, h Hands) error {
 // lockBox locks the box that has a label now.
 func lockBox(tx *registry.Tx, label string) (Box, error) {
 	var box Box
-	err := forUpdate(tx).Where("label = ? AND state NOT IN ?", label, []string{StateOpened, StateDifference}).Take(&box).Error
+	err := tx.ForUpdate().Where("label = ? AND state NOT IN ?", label, []string{StateOpened, StateDifference}).Take(&box).Error
 	if errors.Is(err, registry.ErrNotFound) {
 		return box, naming(ErrBoxState, label)
 	}

@@ -122,7 +122,7 @@ func (s *Service) order(tx *registry.Tx, b books, h Hands, c Consignment, d Deli
 func atMaker(tx *registry.Tx, numbers []string) error {
 	for part := range slices.Chunk(numbers, batch) {
 		var found []string
-		err := forUpdate(tx).Table("cards").Where("number IN ? AND custody = 'maker' AND status = '0' AND production IN ('made', 'inspected')", part).
+		err := tx.ForUpdate().Table("cards").Where("number IN ? AND custody = 'maker' AND status = '0' AND production IN ('made', 'inspected')", part).
 			Order("number").Pluck("number", &found).Error
 		if err != nil {
 			return fmt.Errorf("stock: cards: %w", err)
@@ -223,11 +223,11 @@ func (s *Service) ship(tx *registry.Tx, b books, h Hands, c Consignment, label s
 // lockConsignment locks a consignment with its boxes.
 func lockConsignment(tx *registry.Tx, id uuid.UUID) (Consignment, []Box, error) {
 	var c Consignment
-	if err := forUpdate(tx).Where("id = ?", id).Take(&c).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&c).Error; err != nil {
 		return c, nil, err
 	}
 	var boxes []Box
-	err := forUpdate(tx).Where("id IN (SELECT box FROM stock_loads WHERE consignment = ?)", id).Order("label").Find(&boxes).Error
+	err := tx.ForUpdate().Where("id IN (SELECT box FROM stock_loads WHERE consignment = ?)", id).Order("label").Find(&boxes).Error
 	if err != nil {
 		return c, nil, fmt.Errorf("stock: boxes: %w", err)
 	}

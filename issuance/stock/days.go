@@ -37,7 +37,7 @@ func (s *Service) Close(tx *registry.Tx, h Hands, count Count) ([]Day, error) {
 		return nil, err
 	}
 	wanted, err := gb.ParseDate(count.Day)
-	today := day(tx.Now())
+	today := gb.DayOf(tx.Now())
 	switch {
 	case err != nil:
 		return nil, &registry.FieldError{Field: "day", ZH: "应为日期 2026-03-02", EN: "a day such as 2026-03-02"}

@@ -46,7 +46,7 @@ func openIncident(tx *registry.Tx, i Incident) error {
 // (异常办结).
 func (s *Service) CloseIncident(tx *registry.Tx, h Hands, id uuid.UUID, outcome string) (Incident, error) {
 	var i Incident
-	if err := forUpdate(tx).Where("id = ?", id).Take(&i).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&i).Error; err != nil {
 		return i, err
 	}
 	if !(rule{Roles: heads}).Allows(h.By.Roles) {

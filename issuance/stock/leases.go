@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -64,7 +65,7 @@ func (s *Service) Lend(tx *registry.Tx, h Hands, n NewLease) (Lease, []string, e
 }
 
 func (s *Service) checkLease(tx *registry.Tx, h Hands, at Place, n NewLease) error {
-	policy, err := s.policies.At(at.Code, day(tx.Now()))
+	policy, err := s.policies.At(at.Code, gb.DayOf(tx.Now()))
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (s *Service) Return(tx *registry.Tx, h Hands, id uuid.UUID) (Lease, []strin
 	if err != nil {
 		return lease, nil, err
 	}
-	if err := forUpdate(tx).Where("id = ?", id).Take(&lease).Error; err != nil {
+	if err := tx.ForUpdate().Where("id = ?", id).Take(&lease).Error; err != nil {
 		return lease, nil, err
 	}
 	if lease.ReturnedAt != nil {
@@ -154,7 +155,7 @@ func (s *Service) Return(tx *registry.Tx, h Hands, id uuid.UUID) (Lease, []strin
 // stock it must be leased to that counter, and a serial that nobody knows is
 // refused.
 func (s *Service) Use(tx *registry.Tx, serial string, application uuid.UUID) error {
-	policy, err := s.policies.At(tx.Actor().Place, day(tx.Now()))
+	policy, err := s.policies.At(tx.Actor().Place, gb.DayOf(tx.Now()))
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,14 @@ func open(tx *registry.Tx, places ...string) (books, error) {
 		if err := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 			return nil, fmt.Errorf("stock: book: %w", err)
 		}
-		if err := forUpdate(tx).Where("place = ?", p).Take(&row).Error; err != nil {
+		if err := tx.ForUpdate().Where("place = ?", p).Take(&row).Error; err != nil {
 			return nil, fmt.Errorf("stock: book: %w", err)
 		}
 		last, err := lastDay(tx, p)
 		if err != nil {
 			return nil, err
 		}
-		b[p] = day(tx.Now()).String()
+		b[p] = gb.DayOf(tx.Now()).String()
 		if last >= b[p] {
 			if b[p], err = dayAfter(last); err != nil {
 				return nil, err
@@ -63,11 +63,7 @@ func dayAfter(text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("stock: closed day: %w", err)
 	}
-	return gb.DateOf(d.Time(beijing).AddDate(0, 0, 1)).String(), nil
-}
-
-func forUpdate(tx *registry.Tx) *gorm.DB {
-	return tx.DB().Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+	return gb.DateOf(d.Time(gb.Beijing).AddDate(0, 0, 1)).String(), nil
 }
 
 // heads is where the heads of a kind's movements stand.
@@ -79,7 +75,7 @@ var headsOf = map[string]struct{ table, key, lease string }{
 // find locks the cards of a kind that are on the books, in the order of their
 // names. Books are opened before, so that nobody waits in a ring.
 func find(tx *registry.Tx, kind string, names []string) ([]item, error) {
-	return look(forUpdate(tx), kind, names)
+	return look(tx.ForUpdate(), kind, names)
 }
 
 // look is find without locking.

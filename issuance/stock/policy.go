@@ -73,20 +73,11 @@ func ParsePolicies(file []byte) (Policies, error) {
 // At returns the policy of a place (six digits) on a day: that of the nearest
 // place above, and of those the latest.
 func (all Policies) At(place string, day gb.Date) (Policy, error) {
-	var best Policy
-	for _, p := range all {
-		if !strings.HasPrefix(place, below(p.Place)) || day.Before(p.From) {
-			continue
-		}
-		nearer := len(below(p.Place)) - len(below(best.Place))
-		if best.Place == "" || nearer > 0 || nearer == 0 && best.From.Before(p.From) {
-			best = p
-		}
-	}
-	if best.Place == "" {
+	i := gb.InForce(all, place, day, func(p Policy) (string, gb.Date) { return p.Place, p.From })
+	if i < 0 {
 		return Policy{}, fmt.Errorf("%w: %s", ErrPolicy, place)
 	}
-	return best, nil
+	return all[i], nil
 }
 
 // below returns what all codes under a division begin with (GB/T 2260).

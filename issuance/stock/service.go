@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -55,11 +54,6 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{db: c.DB, lost: c.Lost, policies: c.Policies}, nil
 }
-
-// beijing is the legal time by which days are counted (北京时间).
-var beijing = time.FixedZone("CST", 8*60*60)
-
-func day(t time.Time) gb.Date { return gb.DateOf(t.In(beijing)) }
 
 // Hands are who does something: the operator who acts and, where two are
 // needed, the one who signs with him (双人).
@@ -121,15 +115,10 @@ func (s *Service) Sees(ctx context.Context, who registry.Operator, at string) er
 	if err != nil {
 		return err
 	}
-	if who.Institution != at && !covers(who.Place, p.Code) {
+	if who.Institution != at && !gb.Divisions().Lies(p.Code, who.Place, s.db.Today()) {
 		return ErrOtherPlace
 	}
 	return nil
-}
-
-func covers(upper, code string) bool {
-	prefix := below(upper)
-	return len(code) >= len(prefix) && code[:len(prefix)] == prefix
 }
 
 // Machine returns the machine of a kind of card.

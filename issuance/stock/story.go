@@ -8,6 +8,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -171,7 +172,7 @@ func (s *Service) Unclaimed(ctx context.Context, at string) ([]Unclaimed, error)
 	if err != nil {
 		return nil, err
 	}
-	policy, err := s.policies.At(p.Code, day(s.db.Now()))
+	policy, err := s.policies.At(p.Code, gb.DayOf(s.db.Now()))
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -180,8 +181,6 @@ const (
 	peerInstant = "20060102150405"
 )
 
-var beijing = time.FixedZone("CST", 8*60*60)
-
 // value returns the peer's value of a field.
 func (t *Table) value(field, value string) (string, error) {
 	rule := t.Fields[field]
@@ -209,7 +208,7 @@ func (t *Table) value(field, value string) (string, error) {
 		if err != nil {
 			return "", rule.wrong("应为时间 RFC 3339", "an instant, RFC 3339")
 		}
-		return at.In(beijing).Format(peerInstant), nil
+		return at.In(gb.Beijing).Format(peerInstant), nil
 	}
 	value, _ = t.text(rule, value)
 	return value, t.fits(rule, value)
@@ -263,7 +262,7 @@ func (t *Table) own(field, value string) (string, error) {
 		}
 		return day.Format(time.DateOnly), nil
 	case rule.field.Form == formInstant:
-		at, err := time.ParseInLocation(peerInstant, value, beijing)
+		at, err := time.ParseInLocation(peerInstant, value, gb.Beijing)
 		if err != nil || len(value) != len(peerInstant) {
 			return "", rule.wrong("应为时间 "+peerInstant, "an instant, "+peerInstant)
 		}
