@@ -84,7 +84,7 @@ func (s *Service) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) 
 
 func lockCard(tx *registry.Tx, id uuid.UUID) (cardRow, error) {
 	var row cardRow
-	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
+	err := tx.ForUpdate().Select("cards.*, (SELECT place FROM persons WHERE id = cards.person_id) AS holder_place").Where("id = ?", id).Take(&row).Error
 	return row, err
 }
 
@@ -251,9 +251,7 @@ func logStatus(tx *registry.Tx, entry statusRow) error {
 		return fmt.Errorf("card status: new id: %w", err)
 	}
 	entry.ID, entry.Operator, entry.Workstation, entry.At = id, tx.Actor().Operator, tx.Actor().Workstation, tx.Now()
-	if err := tx.DB().Create(&entry).Error; err != nil {
-		return fmt.Errorf("card status: %w", err)
-	}
+	tx.Append(entry)
 	return nil
 }
 

@@ -10,16 +10,12 @@ import (
 
 // listInvalid notes a change of status for the terminals (失效名单), in the
 // transaction of the change.
-func listInvalid(tx *registry.Tx, row cardRow) error {
-	seq, err := next(tx, sequenceInvalid)
-	if err != nil {
-		return err
-	}
-	entry := invalidRow{Seq: seq, CardID: row.ID, ChipID: row.ChipID, CardNumber: row.Number, Status: row.Status, At: tx.Now()}
-	if err := tx.DB().Create(&entry).Error; err != nil {
-		return fmt.Errorf("list of invalid cards: %w", err)
-	}
-	return nil
+func listInvalid(tx *registry.Tx, row cardRow) {
+	entry := invalidRow{CardID: row.ID, ChipID: row.ChipID, CardNumber: row.Number, Status: row.Status, At: tx.Now()}
+	tx.AppendNumbered(sequenceInvalid, func(number int64) any {
+		entry.Seq = number
+		return entry
+	})
 }
 
 // Grade is what a terminal does with a card on the list (失效等级).

@@ -165,6 +165,9 @@ type cardRow struct {
 	ApplicationID  *uuid.UUID `gorm:"column:application_id"`
 	LossEndsAt     *time.Time `gorm:"column:loss_ends_at"`
 	registry.Stamp `gorm:"embedded"`
+
+	// HolderPlace is where the holder lives, read with a card that is locked.
+	HolderPlace string `gorm:"column:holder_place;->"`
 }
 
 // TableName implements gorm's schema.Tabler.

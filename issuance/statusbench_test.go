@@ -136,22 +136,22 @@ var statusTables = []string{
 	"ANALYZE",
 }
 
-// statusScript writes the rows of one change: the card, its history, its log,
-// the number and the row of the terminals' list, the messages, the audit record
-// and the head of its chain.
+// statusScript writes the rows of one change, in the product's order: the card,
+// its history, its log, the messages, the audit record and the head of its
+// chain, the number and the row of the terminals' list.
 const statusScript = `\set n random(1, 4000)
 \set chain :client_id % 8 + 1
 BEGIN;
 INSERT INTO b_history SELECT id, number, chip_id, chip_serial, atr, person_id, spec_version, key_version, status, issued_on, expires_on, created_at, changed_at, production, custody, chip, bank_account, ministry_state, version, changed_by, changed_on, change_reason, kind, application_id, loss_ends_at, loss_warned_at, now()::timestamp FROM b_cards WHERE n = :n FOR UPDATE;
 UPDATE b_cards SET status = CASE status WHEN '1' THEN '4' ELSE '1' END, version = version + 1, changed_at = now(), changed_by = 'caiwang', changed_on = 'W-1' WHERE n = :n;
 INSERT INTO b_log VALUES (gen_random_uuid(), gen_random_uuid(), 'reportTemporaryLoss', '1', '4', '', 'caiwang', 'W-1', now());
-UPDATE b_sequence SET next = next + 1 WHERE name = 'invalid';
-INSERT INTO b_invalid SELECT next, gen_random_uuid(), '00000000000000000000000000000001', 'X00000001', '4', now() FROM b_sequence WHERE name = 'invalid';
 INSERT INTO b_outbox VALUES (gen_random_uuid(), now(), 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","cardStatus":"4","event":"reportTemporaryLoss","at":"2026-03-02T01:00:00Z"}', NULL);
 INSERT INTO b_deliveries (id, peer, rank, topic, place, subject, body, state, at, next_at)
   SELECT gen_random_uuid(), peer, rank, 'card.status', '630102', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"cardNumber":"X00000001","chipId":"00000000000000000000000000000001","cardStatus":"4","event":"reportTemporaryLoss","version":3,"at":"2026-03-02T01:00:00Z"}', 'waiting', now(), now()
   FROM (VALUES ('bank', 3), ('ministry', 4), ('holder', 5)) peers (peer, rank);
 INSERT INTO b_audit SELECT chain, seq + 1, now(), 'caiwang', 'W-1', '630102', 'card.reportTemporaryLoss', 'card:018f6f6e-7c1a-7e3f-8a5b-000000000000', '{"from":"1","to":"4"}', seq, sha256('1'), sha256('2') FROM b_heads WHERE chain = lpad((:chain)::text, 6, '0') FOR UPDATE;
 UPDATE b_heads SET seq = seq + 1, hash = sha256('2'), proof = sha256('3') WHERE chain = lpad((:chain)::text, 6, '0');
+UPDATE b_sequence SET next = next + 1 WHERE name = 'invalid';
+INSERT INTO b_invalid SELECT next, gen_random_uuid(), '00000000000000000000000000000001', 'X00000001', '4', now() FROM b_sequence WHERE name = 'invalid';
 COMMIT;
 `

@@ -43,13 +43,14 @@ type Notice struct {
 // dangerous first.
 func (s *Service) tell(tx *registry.Tx, row cardRow, rule Rule, reason Reason) error {
 	if slices.Contains(rule.Tell, TellTerminals) {
-		if err := listInvalid(tx, row); err != nil {
+		listInvalid(tx, row)
+	}
+	place := row.HolderPlace
+	if place == "" {
+		var err error
+		if place, err = tx.PlaceOf(row.PersonID); err != nil {
 			return err
 		}
-	}
-	place, err := tx.PlaceOf(row.PersonID)
-	if err != nil {
-		return err
 	}
 	subject := "card:" + row.ID.String()
 	message := StatusMessage{

@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
@@ -43,9 +43,6 @@ type auditHead struct {
 
 // TableName implements gorm's schema.Tabler.
 func (auditHead) TableName() string { return "audit_heads" }
-
-// auditBatch bounds the variables of one INSERT.
-const auditBatch = 50
 
 // Audit records an action in the audit chain of the actor's place, in the same
 // transaction. action is a fixed word such as "application.approved",
@@ -100,15 +97,13 @@ func (e *auditEntry) digest() []byte {
 	return sum[:]
 }
 
-// writeAudit appends the pending records to the chain and moves its head,
-// which stays locked until the transaction ends.
-func (tx *Tx) writeAudit() error {
-	if len(tx.pending) == 0 {
-		return ErrNoAudit
-	}
-	head, err := tx.lockHead(tx.pending[0].Chain)
+// writeAudit carries statements out, and with them locks the head of the chain
+// until the transaction ends; it returns what then appends the pending records
+// and moves the head.
+func (tx *Tx) writeAudit(before []statement) (record []statement, err error) {
+	head, err := tx.lockHead(tx.pending[0].Chain, before)
 	if err != nil {
-		return fmt.Errorf("registry: audit: %w", err)
+		return nil, err
 	}
 	for i := range tx.pending {
 		entry := &tx.pending[i]
@@ -123,34 +118,29 @@ func (tx *Tx) writeAudit() error {
 		head.Seq, head.Hash = entry.Seq, entry.Hash
 	}
 	if head.Proof, err = tx.db.headProof(tx.ctx, head); err != nil {
-		return fmt.Errorf("registry: audit: %w", err)
+		return nil, err
 	}
-	if err := tx.gorm.CreateInBatches(tx.pending, auditBatch).Error; err != nil {
-		return fmt.Errorf("registry: audit: %w", err)
-	}
-	moved := tx.gorm.Model(&auditHead{}).Where("chain = ?", head.Chain).
-		Updates(map[string]any{"seq": head.Seq, "hash": head.Hash, "proof": head.Proof})
-	if moved.Error != nil {
-		return fmt.Errorf("registry: audit: %w", moved.Error)
-	}
-	return nil
+	moved := tx.written(func(dry *gorm.DB) *gorm.DB {
+		return dry.Model(&auditHead{}).Where("chain = ?", head.Chain).Updates(map[string]any{"seq": head.Seq, "hash": head.Hash, "proof": head.Proof})
+	})
+	return append(tx.creates(reflect.ValueOf(tx.pending)), moved), nil
 }
 
-func (tx *Tx) lockHead(chain string) (auditHead, error) {
-	var head auditHead
-	find := func() error {
-		return tx.ForUpdate().Where("chain = ?", chain).Take(&head).Error
-	}
-	err := find()
-	if !errors.Is(err, gorm.ErrRecordNotFound) {
+func (tx *Tx) lockHead(chain string, before []statement) (auditHead, error) {
+	head := auditHead{Chain: chain}
+	found := tx.written(func(dry *gorm.DB) *gorm.DB {
+		return dry.Clauses(forUpdate).Select("seq", "hash", "proof").Where("chain = ?", chain).Find(&auditHead{})
+	})
+	found.into = []any{&head.Seq, &head.Hash, &head.Proof}
+	err := tx.together(append(before, found)...)
+	if !errors.Is(err, ErrNotFound) {
 		return head, err
 	}
 	// The first entry of a place: two at once make one head.
-	created := tx.gorm.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain})
-	if created.Error != nil {
-		return head, created.Error
-	}
-	return head, find()
+	created := tx.written(func(dry *gorm.DB) *gorm.DB {
+		return dry.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain})
+	})
+	return head, tx.together(created, found)
 }
 
 // AuditRecord is an entry of the audit log as it is read.

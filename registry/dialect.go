@@ -24,7 +24,9 @@ type engine struct {
 	write   *sql.DB
 	read    *sql.DB // refuses writes
 	wrap    func(gorm.ConnPool) gorm.Dialector
-	check   func(context.Context, *sql.DB) error
+	// pipelines: statements can be sent together.
+	pipelines bool
+	check     func(context.Context, *sql.DB) error
 }
 
 // connect opens the pools for a DSN. Nothing is sent yet.
@@ -112,7 +114,7 @@ func checkSQLite(ctx context.Context, pool *sql.DB) error {
 const (
 	postgresWriters = 16
 	postgresReaders = 16
-	postgresIdle    = 4
+	postgresIdle    = 16
 	postgresLife    = 30 * time.Minute
 	connectTimeout  = 5 * time.Second
 	minimumPostgres = 140000
@@ -149,9 +151,10 @@ func connectPostgres(dsn string) (*engine, error) {
 		pool.SetConnMaxLifetime(postgresLife)
 	}
 	return &engine{
-		dialect: goose.DialectPostgres,
-		write:   write,
-		read:    read,
+		dialect:   goose.DialectPostgres,
+		pipelines: true,
+		write:     write,
+		read:      read,
 		wrap: func(pool gorm.ConnPool) gorm.Dialector {
 			return postgresDialector{&postgres.Dialector{Config: &postgres.Config{Conn: pool}}}
 		},

@@ -237,6 +237,8 @@ func (s *search) read(w way, narrow func(*gorm.DB) *gorm.DB) error {
 		return err
 	}
 	s.more = s.more || len(rows) > MaxHits
+	// Each way meets those whom another has found: they are not opened again.
+	rows = slices.DeleteFunc(rows, func(row personRow) bool { return s.seen[row.ID] })
 	persons, err := s.db.openPersons(s.ctx, rows)
 	if err != nil {
 		return err

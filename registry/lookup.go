@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -38,7 +37,7 @@ type question struct {
 }
 
 const (
-	maxAsking    = 2   // questions on their way at once
+	maxAsking    = 3   // questions on their way at once
 	maxQuestions = 256 // numbers in one question
 )
 
@@ -156,13 +155,8 @@ func (db *DB) readPersons(ctx context.Context, column string, values [][]byte, i
 	}
 	defer conn.Close()
 	return translate(conn.Raw(func(driver any) error {
-		var rows pgx.Rows
-		var err error
-		if len(values) == 1 {
-			rows, err = driver.(*stdlib.Conn).Conn().Query(ctx, selectPerson+column+" = $1", values[0])
-		} else {
-			rows, err = driver.(*stdlib.Conn).Conn().Query(ctx, selectPerson+column+" = ANY ($1)", values)
-		}
+		statement, variables := selectPersons(column, values)
+		rows, err := driver.(*stdlib.Conn).Conn().Query(ctx, statement, variables...)
 		if err != nil {
 			return err
 		}
@@ -176,6 +170,24 @@ func (db *DB) readPersons(ctx context.Context, column string, values [][]byte, i
 		}
 		return rows.Err()
 	}))
+}
+
+// selectPersons makes the statement for persons by one of many values. There are
+// as many placeholders as the next power of two, the last value again in those
+// that are left over: PostgreSQL then keeps one plan for each number. For an
+// array it would plan anew each time, which takes longer than the search.
+func selectPersons(column string, values [][]byte) (string, []any) {
+	n := 1
+	for n < len(values) {
+		n *= 2
+	}
+	var list strings.Builder
+	variables := make([]any, n)
+	for i := range variables {
+		variables[i] = values[min(i, len(values)-1)]
+		fmt.Fprintf(&list, ", $%d", i+1)
+	}
+	return selectPerson + column + " IN (" + list.String()[2:] + ")", variables
 }
 
 // wireColumns are the columns of persons in the order of personRow's fields.
@@ -210,32 +222,44 @@ func (r *personRow) fields() []any {
 	}
 }
 
-// decode reads a row in PostgreSQL's binary form.
+// decode reads a row in PostgreSQL's binary form. What the wire holds is copied
+// twice as a whole, as bytes and as text, and the fields are parts of that.
 func (r *personRow) decode(values [][]byte) error {
 	fields := r.fields()
 	if len(values) != len(fields) {
 		return errWire
 	}
+	size := 0
+	for _, value := range values {
+		size += len(value)
+	}
+	all := make([]byte, 0, size)
+	for _, value := range values {
+		all = append(all, value...)
+	}
+	text := string(all)
+	at := 0
 	for i, value := range values {
 		if value == nil {
 			continue
 		}
-		if err := decodeField(fields[i], value); err != nil {
+		end := at + len(value)
+		if err := decodeField(fields[i], all[at:end:end], text[at:end]); err != nil {
 			return fmt.Errorf("%w: %s", err, wireColumns[i])
 		}
+		at = end
 	}
 	return nil
 }
 
-func decodeField(field any, value []byte) error {
+func decodeField(field any, value []byte, text string) error {
 	switch to := field.(type) {
 	case *string:
-		*to = string(value)
+		*to = text
 	case **string:
-		text := string(value)
 		*to = &text
 	case *[]byte:
-		*to = append(make([]byte, 0, len(value)), value...)
+		*to = value
 	case *uuid.UUID:
 		return to.UnmarshalBinary(value)
 	case **uuid.UUID:

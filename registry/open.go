@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -110,13 +109,12 @@ func (db *DB) prepare(ctx context.Context) error {
 	return nil
 }
 
-// gorm opens a pool or a single connection; statements are kept prepared for a
-// pool alone.
+// gorm opens a pool or a single connection. Statements are kept prepared by the
+// driver, for each connection: gorm's own store makes them anew in every
+// transaction, which costs a round trip and a plan each.
 func (db *DB) gorm(pool gorm.ConnPool) (*gorm.DB, error) {
-	_, many := pool.(*sql.DB)
 	opened, err := gorm.Open(db.engine.wrap(pool), &gorm.Config{
 		SkipDefaultTransaction: true,
-		PrepareStmt:            many,
 		TranslateError:         true,
 		Logger:                 newQueryLog(db.logger),
 		NowFunc:                db.Now,

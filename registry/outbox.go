@@ -50,7 +50,8 @@ func (tx *Tx) Tell(topic, place, subject string, body any) error {
 		}
 		message.Body = string(text)
 	}
-	return tx.gorm.Create(&message).Error
+	tx.Append(message)
+	return nil
 }
 
 // PlaceOf returns the place (GB/T 2260) of a person.

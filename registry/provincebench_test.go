@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/internal/gb"
+	"onecard/internal/memory"
 	"onecard/internal/pgtest"
 	"onecard/internal/pinyin"
 	"onecard/keys"
@@ -34,6 +35,7 @@ var residentsFlag = flag.Int("residents", 3000, "size of the made-up province of
 //
 //	go test ./registry -run xxx -bench Province -benchtime 1x -timeout 2h -residents 6000000
 func BenchmarkProvince(b *testing.B) {
+	memory.Relax(memory.Loading)
 	cluster := pgtest.New(b, "fsync=on", "full_page_writes=on", "shared_buffers=4GB", "max_wal_size=16GB", "checkpoint_timeout=30min", "maintenance_work_mem=512MB")
 	dsn := cluster.DSN(b)
 	directory := b.TempDir()
@@ -46,7 +48,7 @@ func BenchmarkProvince(b *testing.B) {
 	numbers, names := sampleOf(b, db, *residentsFlag, 4000)
 	_, err := raw(b, dsn).ExecContext(b.Context(), "VACUUM ANALYZE persons")
 	require.NoError(b, err)
-	for _, sides := range []int{8, 32} {
+	for _, sides := range []int{8, 16, 32} {
 		b.Run(fmt.Sprintf("lookup/sides=%d", sides), func(b *testing.B) { lookUp(b, db, dsn, numbers, sides) })
 	}
 	b.Run("names", func(b *testing.B) { findNames(b, db, names) })

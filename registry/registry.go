@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"time"
 
@@ -53,9 +54,12 @@ type Tx struct {
 	db       *DB
 	ctx      context.Context
 	gorm     *gorm.DB
+	conn     *sql.Conn // under gorm; nil where statements cannot be sent together
 	actor    Actor
 	now      time.Time
 	pending  []auditEntry
+	appended []appended
+	numbered []numbered
 	failed   error // the first error of the database
 	replayed bool  // the answer was stored already: see Once
 }
@@ -67,8 +71,10 @@ func (tx *Tx) DB() *gorm.DB { return tx.gorm }
 // ForUpdate is DB for a row that a decision rests on: it stays locked until the
 // transaction ends. SQLite has one writer at a time and leaves the lock out.
 func (tx *Tx) ForUpdate() *gorm.DB {
-	return tx.gorm.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+	return tx.gorm.Clauses(forUpdate)
 }
+
+var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
 // Context returns the context of the change, for what is called inside it.
 func (tx *Tx) Context() context.Context { return tx.ctx }

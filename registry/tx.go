@@ -79,9 +79,10 @@ func again(err error, attempt int) bool {
 func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change func(tx *Tx) error) error {
 	tx := &Tx{db: db, actor: actor, now: db.Now()}
 	tx.ctx = context.WithValue(ctx, insideKey{}, tx)
-	tx.gorm = pool.WithContext(tx.ctx).Begin()
-	if tx.gorm.Error != nil {
-		return fmt.Errorf("registry: begin: %w", tx.gorm.Error)
+	end, err := tx.begin(pool)
+	defer end()
+	if err != nil {
+		return fmt.Errorf("registry: begin: %w", err)
 	}
 	committed := false
 	defer func() { // also after a panic of change, which goes on upwards
@@ -98,7 +99,7 @@ func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change fu
 	if tx.replayed {
 		return nil // nothing was written
 	}
-	if err := tx.writeAudit(); err != nil {
+	if err := tx.finish(); err != nil {
 		return err
 	}
 	if err := tx.gorm.Commit().Error; err != nil {

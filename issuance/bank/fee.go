@@ -139,15 +139,11 @@ func (s *Service) orderCharge(tx *registry.Tx, fee Fee, a application) error {
 
 // nextReceipt draws a receipt's number: province, day, number without gaps.
 func nextReceipt(tx *registry.Tx) (string, error) {
-	sequence := tx.DB().Table("card_number_sequence").Where("name = ?", "bank-receipt")
-	if err := sequence.Session(&gorm.Session{}).Update("next", gorm.Expr("next + 1")).Error; err != nil {
+	number, err := tx.Draw("bank-receipt", 1)
+	if err != nil {
 		return "", fmt.Errorf("bank: receipt: %w", err)
 	}
-	var next int64
-	if err := sequence.Session(&gorm.Session{}).Select("next").Take(&next).Error; err != nil {
-		return "", fmt.Errorf("bank: receipt: %w", err)
-	}
-	return fmt.Sprintf("63%s%08d", tx.Now().In(gb.Beijing).Format("20060102"), next-1), nil
+	return fmt.Sprintf("63%s%08d", tx.Now().In(gb.Beijing).Format("20060102"), number), nil
 }
 
 // Refund has the bank give a fee back (退费).

@@ -67,16 +67,12 @@ func (Delivery) TableName() string { return "deliveries" }
 
 // Write stores what peers must know, in the transaction of the change.
 func Write(tx *registry.Tx, messages ...Message) error {
-	if len(messages) == 0 {
-		return nil
-	}
-	rows := make([]Delivery, len(messages))
-	for i, m := range messages {
+	for _, m := range messages {
 		id, err := tx.NewID()
 		if err != nil {
 			return fmt.Errorf("tell: %w", err)
 		}
-		rows[i] = Delivery{
+		row := Delivery{
 			ID: id, Peer: m.Peer, Rank: ranks[m.Peer], Topic: m.Topic, Place: m.Place, Subject: m.Subject,
 			State: Waiting, At: tx.Now(), NextAt: tx.Now(),
 		}
@@ -85,11 +81,9 @@ func Write(tx *registry.Tx, messages ...Message) error {
 			if err != nil {
 				return fmt.Errorf("tell: %w", err)
 			}
-			rows[i].Body = string(text)
+			row.Body = string(text)
 		}
-	}
-	if err := tx.DB().Create(rows).Error; err != nil {
-		return fmt.Errorf("tell: %w", err)
+		tx.Append(row)
 	}
 	return nil
 }
