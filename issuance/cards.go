@@ -163,21 +163,27 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 			return err
 		}
 	}
+	var application applicationRow
+	if rule.Also != "" { // read before anything is queued
+		if err := tx.ForUpdate().Where("card_id = ?", row.ID).Take(&application).Error; err != nil {
+			return fmt.Errorf("application of the card: %w", err)
+		}
+	}
 	changes := rule.changes()
 	ends, err := s.lossEnds(tx, rule)
 	if err != nil {
 		return err
 	}
 	changes["loss_ends_at"], changes["loss_warned_at"] = ends, nil
-	result := tx.DB().Model(&cardRow{}).Where("id = ? AND status = ?", row.ID, rule.From).Updates(tx.Change(changes, words))
-	switch {
-	case errors.Is(result.Error, registry.ErrDuplicate):
-		return ErrHasCard // at most one card in use, whoever was faster
-	case result.Error != nil:
-		return fmt.Errorf("card %s: %w", rule.Event, result.Error)
-	case result.RowsAffected != 1:
-		return registry.ErrConflict
-	}
+	id, from, stamped := row.ID, rule.From, tx.Change(changes, words)
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&cardRow{}).Where("id = ? AND status = ?", id, from).Updates(stamped)
+	}, func(err error) error {
+		if errors.Is(err, registry.ErrDuplicate) {
+			return ErrHasCard // at most one card in use, whoever was faster
+		}
+		return fmt.Errorf("card %s: %w", rule.Event, err)
+	})
 	row.Status, row.LossEndsAt = rule.To, ends
 	entry := statusRow{
 		CardID: row.ID, Event: rule.Event, From: rule.From, To: rule.To, Reason: words, ReasonCode: ask.Code, Channel: cmp.Or(ask.Channel, "counter"),
@@ -186,7 +192,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 		return err
 	}
 	if rule.Also != "" {
-		if err := s.followCard(tx, row.ID, rule, words); err != nil {
+		if err := s.followCard(tx, &application, row.ID, rule, words); err != nil {
 			return err
 		}
 	}
@@ -256,11 +262,7 @@ func logStatus(tx *registry.Tx, entry statusRow) error {
 }
 
 // followCard lets the application of a card follow it.
-func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, reason string) error {
-	var application applicationRow
-	if err := tx.ForUpdate().Where("card_id = ?", cardID).Take(&application).Error; err != nil {
-		return fmt.Errorf("application of the card: %w", err)
-	}
+func (s *Service) followCard(tx *registry.Tx, application *applicationRow, cardID uuid.UUID, brought Rule, reason string) error {
 	rule, _, err := Applications.find(application.State, Asked{Event: brought.Also, by: ByCard})
 	if err != nil {
 		return err
@@ -282,5 +284,5 @@ func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, re
 			return fmt.Errorf("scrapped card: %w", err)
 		}
 	}
-	return s.moveApplication(tx, &application, rule, changes, "")
+	return s.moveApplication(tx, application, rule, changes, "")
 }
