@@ -84,7 +84,7 @@ func (s *Service) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) 
 
 func lockCard(tx *registry.Tx, id uuid.UUID) (cardRow, error) {
 	var row cardRow
-	err := tx.ForUpdate().Select("cards.*, (SELECT place FROM persons WHERE id = cards.person_id) AS holder_place").Where("id = ?", id).Take(&row).Error
+	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
 	return row, err
 }
 
@@ -129,18 +129,35 @@ func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, ask Asked) (Card, erro
 	return row.domain()
 }
 
-// aboutCard is what the guards ask of a card.
+// around is what else is asked of a card that is locked.
+type around struct {
+	Place     *string // where it was applied for; nil: taken over from before
+	HolderAt  string  // where the holder lives
+	LifeState string
+	Merged    *uuid.UUID // the file into which the holder's was merged
+	Others    int        // cards of the holder in any use
+}
+
+// aboutCard is what the guards ask of a card. It is read after the card was
+// locked, in a statement of its own: whoever held the lock may have changed it.
 func aboutCard(tx *registry.Tx, row *cardRow) (subject, error) {
-	about := subject{person: row.PersonID, row: row}
-	if row.ApplicationID == nil {
-		return about, nil // taken over from before
-	}
-	err := tx.DB().Model(&applicationRow{}).Where("id = ?", row.ApplicationID).Select("place").Take(&about.place).Error
+	var found around
+	err := tx.DB().Raw(`SELECT (SELECT place FROM applications WHERE id = ?) AS place, persons.place AS holder_at, life_state, merged_into AS merged,
+		(SELECT COUNT(*) FROM cards WHERE person_id = persons.id AND id <> ? AND status NOT IN ?) AS others
+		FROM persons WHERE persons.id = ?`, row.ApplicationID, row.ID, notInUse, row.PersonID).Scan(&found).Error
 	if err != nil {
-		return subject{}, fmt.Errorf("application of the card: %w", err)
+		return subject{}, fmt.Errorf("about the card: %w", err)
+	}
+	row.around = &found
+	about := subject{person: row.PersonID, row: row, life: &registry.Person{Life: found.LifeState, MergedInto: found.Merged}}
+	if found.Place != nil {
+		about.place = *found.Place
 	}
 	return about, nil
 }
+
+// notInUse are the states of a card that stands in no other's way.
+var notInUse = []string{StatusSealed, StatusCancelled}
 
 // already says whether a card is in the state to which an event leads that one
 // of the roles may fire by hand.
@@ -158,7 +175,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 	if rule.Reasons != "" {
 		words = reason.words(ask)
 	}
-	if rule.Event == EventActivate {
+	if rule.Event == EventActivate && (row.around == nil || row.around.Others > 0) {
 		if err := s.supersede(tx, row); err != nil {
 			return err
 		}
@@ -211,7 +228,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 // longer (新卡启用，旧卡注销).
 func (s *Service) supersede(tx *registry.Tx, row *cardRow) error {
 	var others []cardRow
-	err := tx.ForUpdate().Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, []string{StatusSealed, StatusCancelled}).Order("id").Find(&others).Error
+	err := tx.ForUpdate().Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, notInUse).Order("id").Find(&others).Error
 	if err != nil {
 		return fmt.Errorf("other cards: %w", err)
 	}

@@ -188,8 +188,7 @@ type cardRow struct {
 	LossEndsAt     *time.Time `gorm:"column:loss_ends_at"`
 	registry.Stamp `gorm:"embedded"`
 
-	// HolderPlace is where the holder lives, read with a card that is locked.
-	HolderPlace string `gorm:"column:holder_place;->"`
+	around *around // nil: not asked for
 }
 
 // TableName implements gorm's schema.Tabler.
