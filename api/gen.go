@@ -83,6 +83,27 @@ func (e BillItemCategory) Valid() bool {
 	}
 }
 
+// Defines values for CardHandoverAsked.
+const (
+	CardHandoverAskedNone      CardHandoverAsked = "none"
+	CardHandoverAskedSignature CardHandoverAsked = "signature"
+	CardHandoverAskedTaker     CardHandoverAsked = "taker"
+)
+
+// Valid indicates whether the value is a known member of the CardHandoverAsked enum.
+func (e CardHandoverAsked) Valid() bool {
+	switch e {
+	case CardHandoverAskedNone:
+		return true
+	case CardHandoverAskedSignature:
+		return true
+	case CardHandoverAskedTaker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CardPrintOutcome.
 const (
 	CardPrintOutcomeFailed  CardPrintOutcome = "failed"
@@ -209,6 +230,45 @@ func (e DuplicateRule) Valid() bool {
 	}
 }
 
+// Defines values for FinancialActivationState.
+const (
+	FinancialActivationStateAway    FinancialActivationState = "away"
+	FinancialActivationStateDone    FinancialActivationState = "done"
+	FinancialActivationStateHeld    FinancialActivationState = "held"
+	FinancialActivationStateNone    FinancialActivationState = "none"
+	FinancialActivationStateOpening FinancialActivationState = "opening"
+	FinancialActivationStateReady   FinancialActivationState = "ready"
+	FinancialActivationStateRefused FinancialActivationState = "refused"
+	FinancialActivationStateUnasked FinancialActivationState = "unasked"
+	FinancialActivationStateWaiting FinancialActivationState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the FinancialActivationState enum.
+func (e FinancialActivationState) Valid() bool {
+	switch e {
+	case FinancialActivationStateAway:
+		return true
+	case FinancialActivationStateDone:
+		return true
+	case FinancialActivationStateHeld:
+		return true
+	case FinancialActivationStateNone:
+		return true
+	case FinancialActivationStateOpening:
+		return true
+	case FinancialActivationStateReady:
+		return true
+	case FinancialActivationStateRefused:
+		return true
+	case FinancialActivationStateUnasked:
+		return true
+	case FinancialActivationStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GuardianProof.
 const (
 	GuardianProofBirthCertificate GuardianProof = "birth-certificate"
@@ -245,6 +305,24 @@ func (e GuardianRelation) Valid() bool {
 	case GuardianRelationMother:
 		return true
 	case GuardianRelationOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HandoverTaker.
+const (
+	HandoverTakerAgent  HandoverTaker = "agent"
+	HandoverTakerHolder HandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the HandoverTaker enum.
+func (e HandoverTaker) Valid() bool {
+	switch e {
+	case HandoverTakerAgent:
+		return true
+	case HandoverTakerHolder:
 		return true
 	default:
 		return false
@@ -548,6 +626,51 @@ func (e NewGuardianRelation) Valid() bool {
 	case NewGuardianRelationMother:
 		return true
 	case NewGuardianRelationOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewHandoverProof.
+const (
+	NewHandoverProofAuthorisation     NewHandoverProof = "authorisation"
+	NewHandoverProofBirthCertificate  NewHandoverProof = "birth-certificate"
+	NewHandoverProofHouseholdBook     NewHandoverProof = "household-book"
+	NewHandoverProofInstitutionLetter NewHandoverProof = "institution-letter"
+	NewHandoverProofOther             NewHandoverProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverProof enum.
+func (e NewHandoverProof) Valid() bool {
+	switch e {
+	case NewHandoverProofAuthorisation:
+		return true
+	case NewHandoverProofBirthCertificate:
+		return true
+	case NewHandoverProofHouseholdBook:
+		return true
+	case NewHandoverProofInstitutionLetter:
+		return true
+	case NewHandoverProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewHandoverTaker.
+const (
+	NewHandoverTakerAgent  NewHandoverTaker = "agent"
+	NewHandoverTakerHolder NewHandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverTaker enum.
+func (e NewHandoverTaker) Valid() bool {
+	switch e {
+	case NewHandoverTakerAgent:
+		return true
+	case NewHandoverTakerHolder:
 		return true
 	default:
 		return false
@@ -1115,6 +1238,15 @@ type Card struct {
 	StatusText Text `json:"statusText"`
 }
 
+// CardActivation defines model for CardActivation.
+type CardActivation struct {
+	// Financial 金融账户激活
+	Financial FinancialActivation `json:"financial"`
+
+	// Social 社保功能启用
+	Social SocialActivation `json:"social"`
+}
+
 // CardAt 卡的各个状态 each dimension of a card's state
 type CardAt struct {
 	By      string             `json:"by"`
@@ -1132,6 +1264,24 @@ type CardAt struct {
 	// Status AAZ502
 	Status string `json:"status"`
 }
+
+// CardHandover defines model for CardHandover.
+type CardHandover struct {
+	// Asked none 不要求; taker 登记领卡人; signature 登记并签字
+	Asked CardHandoverAsked `json:"asked"`
+
+	// Handovers the latest first
+	Handovers []Handover `json:"handovers"`
+
+	// Lacks what keeps the card from being activated now
+	Lacks []HandoverLack `json:"lacks"`
+
+	// PrintedFirst 印好卡面才能启用
+	PrintedFirst bool `json:"printedFirst"`
+}
+
+// CardHandoverAsked none 不要求; taker 登记领卡人; signature 登记并签字
+type CardHandoverAsked string
 
 // CardPrint defines model for CardPrint.
 type CardPrint struct {
@@ -1371,6 +1521,35 @@ type FieldProblem struct {
 	Zh    string `json:"zh"`
 }
 
+// FinancialActivation 金融账户激活
+type FinancialActivation struct {
+	// Askable the bank may be asked once more
+	Askable bool `json:"askable"`
+
+	// Bank hotline number of the bank
+	Bank     *string `json:"bank,omitempty"`
+	BankName *string `json:"bankName,omitempty"`
+
+	// Code the bank's own code
+	Code *string `json:"code,omitempty"`
+
+	// Pending it goes on by itself; look again
+	Pending bool       `json:"pending"`
+	Since   *time.Time `json:"since,omitempty"`
+
+	// State none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+	State FinancialActivationState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+
+	// Words the bank's own words; Chinese
+	Words *string `json:"words,omitempty"`
+}
+
+// FinancialActivationState none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+type FinancialActivationState string
+
 // Group defines model for Group.
 type Group struct {
 	// By 经办人
@@ -1412,6 +1591,52 @@ type GuardianProof string
 
 // GuardianRelation 监护关系
 type GuardianRelation string
+
+// Handover defines model for Handover.
+type Handover struct {
+	AgentName         *string            `json:"agentName,omitempty"`
+	AgentNumberMasked *string            `json:"agentNumberMasked,omitempty"`
+	At                time.Time          `json:"at"`
+	Id                openapi_types.UUID `json:"id"`
+	Operator          string             `json:"operator"`
+	Proof             *string            `json:"proof,omitempty"`
+	Relation          *string            `json:"relation,omitempty"`
+
+	// Signature the attachment in the holder's file
+	Signature *openapi_types.UUID `json:"signature,omitempty"`
+	Signed    bool                `json:"signed"`
+	Taker     HandoverTaker       `json:"taker"`
+}
+
+// HandoverTaker defines model for Handover.Taker.
+type HandoverTaker string
+
+// HandoverAgent defines model for HandoverAgent.
+type HandoverAgent struct {
+	// Authorisation 委托书编号
+	Authorisation *string `json:"authorisation,omitempty"`
+
+	// IdType of the document; default the identity card
+	IdType *string `json:"idType,omitempty"`
+	Name   string  `json:"name"`
+	Number string  `json:"number"`
+	Phone  *string `json:"phone,omitempty"`
+
+	// Relation 与持卡人关系
+	Relation string `json:"relation"`
+}
+
+// HandoverLack defines model for HandoverLack.
+type HandoverLack struct {
+	// Code as the refusal of the activation would say: no-taker, unsigned, not-printed, …
+	Code string `json:"code"`
+
+	// Remedy words for people, Chinese first
+	Remedy Text `json:"remedy"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -1712,6 +1937,26 @@ type NewGuardianProof string
 
 // NewGuardianRelation defines model for NewGuardian.Relation.
 type NewGuardianRelation string
+
+// NewHandover defines model for NewHandover.
+type NewHandover struct {
+	Agent *HandoverAgent `json:"agent,omitempty"`
+
+	// Proof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+	Proof *NewHandoverProof `json:"proof,omitempty"`
+
+	// Signature 签字 a PNG on white
+	Signature *[]byte `json:"signature,omitempty"`
+
+	// Taker 领卡人 holder 本人; agent 代领人
+	Taker NewHandoverTaker `json:"taker"`
+}
+
+// NewHandoverProof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+type NewHandoverProof string
+
+// NewHandoverTaker 领卡人 holder 本人; agent 代领人
+type NewHandoverTaker string
 
 // NewList defines model for NewList.
 type NewList struct {
@@ -2093,6 +2338,18 @@ type SignedIn struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	Operator  Operator  `json:"operator"`
 	Token     string    `json:"token"`
+}
+
+// SocialActivation 社保功能启用
+type SocialActivation struct {
+	// Done the card was activated; status says how it is since
+	Done bool `json:"done"`
+
+	// Status 卡应用状态 AAZ502
+	Status string `json:"status"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
 }
 
 // StockAcceptance empty when count and seals are right
@@ -2578,8 +2835,20 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AskActivationParams defines parameters for AskActivation.
+type AskActivationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// HandOverParams defines parameters for HandOver.
+type HandOverParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2851,6 +3120,9 @@ type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
+// HandOverJSONRequestBody defines body for HandOver for application/json ContentType.
+type HandOverJSONRequestBody = NewHandover
+
 // RecordPrintJSONRequestBody defines body for RecordPrint for application/json ContentType.
 type RecordPrintJSONRequestBody = NewPrint
 
@@ -2973,12 +3245,24 @@ type ServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
+	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	// (GET /v1/cards/{id}/activation)
+	CardActivation(ctx echo.Context, id Id) error
+	// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+	// (POST /v1/cards/{id}/activation)
+	AskActivation(ctx echo.Context, id Id, params AskActivationParams) error
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
 	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
 	// (GET /v1/cards/{id}/face)
 	CardFace(ctx echo.Context, id Id) error
+	// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	// (GET /v1/cards/{id}/handover)
+	CardHandover(ctx echo.Context, id Id) error
+	// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	// (POST /v1/cards/{id}/handover)
+	HandOver(ctx echo.Context, id Id, params HandOverParams) error
 	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
 	// (GET /v1/cards/{id}/prints)
 	CardPrints(ctx echo.Context, id Id) error
@@ -3494,6 +3778,60 @@ func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
 	return err
 }
 
+// CardActivation converts echo context to params.
+func (w *ServerInterfaceWrapper) CardActivation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardActivation(ctx, id)
+	return err
+}
+
+// AskActivation converts echo context to params.
+func (w *ServerInterfaceWrapper) AskActivation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskActivationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AskActivation(ctx, id, params)
+	return err
+}
+
 // FireCard converts echo context to params.
 func (w *ServerInterfaceWrapper) FireCard(ctx echo.Context) error {
 	var err error
@@ -3545,6 +3883,60 @@ func (w *ServerInterfaceWrapper) CardFace(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CardFace(ctx, id)
+	return err
+}
+
+// CardHandover converts echo context to params.
+func (w *ServerInterfaceWrapper) CardHandover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardHandover(ctx, id)
+	return err
+}
+
+// HandOver converts echo context to params.
+func (w *ServerInterfaceWrapper) HandOver(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HandOverParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.HandOver(ctx, id, params)
 	return err
 }
 
@@ -5011,6 +5403,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/applications/:id/events", wrapper.FireApplication, options.OperationMiddlewares["fireApplication"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/events", wrapper.FireCard, options.OperationMiddlewares["fireCard"]...)
 	router.GET(options.BaseURL+"/v1/cards/:id/told", wrapper.CardTold, options.OperationMiddlewares["cardTold"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/activation", wrapper.CardActivation, options.OperationMiddlewares["cardActivation"]...)
+	router.POST(options.BaseURL+"/v1/cards/:id/activation", wrapper.AskActivation, options.OperationMiddlewares["askActivation"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/handover", wrapper.CardHandover, options.OperationMiddlewares["cardHandover"]...)
+	router.POST(options.BaseURL+"/v1/cards/:id/handover", wrapper.HandOver, options.OperationMiddlewares["handOver"]...)
 	router.GET(options.BaseURL+"/v1/invalid-cards", wrapper.InvalidCards, options.OperationMiddlewares["invalidCards"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions", wrapper.OpenChipSession, options.OperationMiddlewares["openChipSession"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions/:id/steps/:seq", wrapper.StepChipSession, options.OperationMiddlewares["stepChipSession"]...)
@@ -5519,6 +5915,85 @@ func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type CardActivationRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardActivationResponseObject interface {
+	VisitCardActivationResponse(w http.ResponseWriter) error
+}
+
+type CardActivation200JSONResponse CardActivation
+
+func (response CardActivation200JSONResponse) VisitCardActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardActivationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardActivationdefaultApplicationProblemPlusJSONResponse) VisitCardActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskActivationRequestObject struct {
+	Id     Id `json:"id"`
+	Params AskActivationParams
+}
+
+type AskActivationResponseObject interface {
+	VisitAskActivationResponse(w http.ResponseWriter) error
+}
+
+type AskActivation200JSONResponse CardActivation
+
+func (response AskActivation200JSONResponse) VisitAskActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskActivationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AskActivationdefaultApplicationProblemPlusJSONResponse) VisitAskActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FireCardRequestObject struct {
 	Id     Id `json:"id"`
 	Params FireCardParams
@@ -5594,6 +6069,86 @@ type CardFacedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CardFacedefaultApplicationProblemPlusJSONResponse) VisitCardFaceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardHandoverRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardHandoverResponseObject interface {
+	VisitCardHandoverResponse(w http.ResponseWriter) error
+}
+
+type CardHandover200JSONResponse CardHandover
+
+func (response CardHandover200JSONResponse) VisitCardHandoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardHandoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardHandoverdefaultApplicationProblemPlusJSONResponse) VisitCardHandoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HandOverRequestObject struct {
+	Id     Id `json:"id"`
+	Params HandOverParams
+	Body   *HandOverJSONRequestBody
+}
+
+type HandOverResponseObject interface {
+	VisitHandOverResponse(w http.ResponseWriter) error
+}
+
+type HandOver201JSONResponse Handover
+
+func (response HandOver201JSONResponse) VisitHandOverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HandOverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response HandOverdefaultApplicationProblemPlusJSONResponse) VisitHandOverResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7677,12 +8232,24 @@ type StrictServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
+	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	// (GET /v1/cards/{id}/activation)
+	CardActivation(ctx context.Context, request CardActivationRequestObject) (CardActivationResponseObject, error)
+	// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+	// (POST /v1/cards/{id}/activation)
+	AskActivation(ctx context.Context, request AskActivationRequestObject) (AskActivationResponseObject, error)
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
 	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
 	// (GET /v1/cards/{id}/face)
 	CardFace(ctx context.Context, request CardFaceRequestObject) (CardFaceResponseObject, error)
+	// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	// (GET /v1/cards/{id}/handover)
+	CardHandover(ctx context.Context, request CardHandoverRequestObject) (CardHandoverResponseObject, error)
+	// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	// (POST /v1/cards/{id}/handover)
+	HandOver(ctx context.Context, request HandOverRequestObject) (HandOverResponseObject, error)
 	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
 	// (GET /v1/cards/{id}/prints)
 	CardPrints(ctx context.Context, request CardPrintsRequestObject) (CardPrintsResponseObject, error)
@@ -8310,6 +8877,57 @@ func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params Authentica
 	return nil
 }
 
+// CardActivation operation middleware
+func (sh *strictHandler) CardActivation(ctx echo.Context, id Id) error {
+	var request CardActivationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardActivation(ctx.Request().Context(), request.(CardActivationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardActivation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardActivationResponseObject); ok {
+		return validResponse.VisitCardActivationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AskActivation operation middleware
+func (sh *strictHandler) AskActivation(ctx echo.Context, id Id, params AskActivationParams) error {
+	var request AskActivationRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskActivation(ctx.Request().Context(), request.(AskActivationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskActivation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AskActivationResponseObject); ok {
+		return validResponse.VisitAskActivationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // FireCard operation middleware
 func (sh *strictHandler) FireCard(ctx echo.Context, id Id, params FireCardParams) error {
 	var request FireCardRequestObject
@@ -8378,6 +8996,80 @@ func (sh *strictHandler) CardFace(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(CardFaceResponseObject); ok {
 		return validResponse.VisitCardFaceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardHandover operation middleware
+func (sh *strictHandler) CardHandover(ctx echo.Context, id Id) error {
+	var request CardHandoverRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardHandover(ctx.Request().Context(), request.(CardHandoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardHandover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardHandoverResponseObject); ok {
+		return validResponse.VisitCardHandoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// HandOver operation middleware
+func (sh *strictHandler) HandOver(ctx echo.Context, id Id, params HandOverParams) error {
+	var request HandOverRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body HandOverJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.HandOver(ctx.Request().Context(), request.(HandOverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "HandOver")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(HandOverResponseObject); ok {
+		return validResponse.VisitHandOverResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
