@@ -44,14 +44,11 @@ func TestInstantInterrupted(t *testing.T) {
 		c.Policies, err = issuance.ParsePolicies([]byte(text))
 		require.NoError(t, err)
 	})
-	w.change("admin", func(tx *registry.Tx) error {
-		return tx.AddOperator(registry.Operator{Login: "wanghong", Name: "王红", Roles: []string{registry.RoleClerk, registry.RoleIssuer}, Institution: "O630102", Place: "630102"}, "Wanghong-2026")
-	})
-	w.passwords["wanghong"] = "Wanghong-2026"
+	colleague := w.colleague()
 	p := &instant{world: w}
-	p.one = &desk{w.at("W-O630102-01", "counter", clerk), "一 "}
-	p.two = &desk{w.at("W-O630102-02", "counter", "wanghong"), "二 "}
-	p.review = &desk{&post{world: w, platform: w.signIn(p.one.platform.API, reviewer)}, "一 "}
+	p.one = &seat{w.at("W-O630102-01", "counter", clerk), "一 "}
+	p.two = &seat{w.at("W-O630102-02", "counter", colleague), "二 "}
+	p.review = &seat{&post{world: w, platform: w.signIn(p.one.platform.API, reviewer)}, "一 "}
 	p.begin()
 	p.inPersonalisation()
 	p.beforePrinting()
@@ -65,10 +62,21 @@ func TestInstantInterrupted(t *testing.T) {
 	require.Equal(t, string(written), p.page.String(), "go test ./terminal -run TestInstantInterrupted -update writes it")
 }
 
+// colleague adds another clerk to the county's counters.
+func (w *world) colleague() string {
+	w.t.Helper()
+	const login, password = "wanghong", "Wanghong-2026"
+	w.change("admin", func(tx *registry.Tx) error {
+		return tx.AddOperator(registry.Operator{Login: login, Name: "王红", Roles: []string{registry.RoleClerk, registry.RoleIssuer}, Institution: "O630102", Place: "630102"}, password)
+	})
+	w.passwords[login] = password
+	return login
+}
+
 // instant is one application after the other, and the page about them.
 type instant struct {
 	*world
-	one, two, review *desk
+	one, two, review *seat
 	page             strings.Builder
 	line             int
 
@@ -76,8 +84,8 @@ type instant struct {
 	chip                *plastic
 }
 
-// desk is a counter of the page.
-type desk struct {
+// seat is a counter of the page.
+type seat struct {
 	*post
 	name string
 }
@@ -124,7 +132,7 @@ func (p *instant) chapter(title, name string, serial byte) {
 }
 
 // call asks the platform as the counter's page does; a refusal is an error.
-func (p *instant) call(at *desk, method, path string, body, into any) error {
+func (p *instant) call(at *seat, method, path string, body, into any) error {
 	p.t.Helper()
 	content := &bytes.Buffer{}
 	if body != nil {
@@ -153,7 +161,7 @@ func (p *instant) call(at *desk, method, path string, body, into any) error {
 	return json.Unmarshal(said, into)
 }
 
-func (p *instant) must(at *desk, method, path string, body, into any) {
+func (p *instant) must(at *seat, method, path string, body, into any) {
 	p.t.Helper()
 	require.NoError(p.t, p.call(at, method, path, body, into))
 }
@@ -189,7 +197,7 @@ type standing struct {
 	Cards        []client.Card
 }
 
-func (p *instant) standing(at *desk) (found standing) {
+func (p *instant) standing(at *seat) (found standing) {
 	p.t.Helper()
 	p.must(at, http.MethodGet, "/v1/persons/"+p.person.String(), nil, &found)
 	require.Len(p.t, found.Applications, 1)
@@ -197,7 +205,7 @@ func (p *instant) standing(at *desk) (found standing) {
 }
 
 // card is the card of record, of which there is one.
-func (p *instant) card(at *desk) uuid.UUID {
+func (p *instant) card(at *seat) uuid.UUID {
 	p.t.Helper()
 	found := p.standing(at)
 	require.Len(p.t, found.Cards, 1)
@@ -211,7 +219,7 @@ var readerTexts = map[string]string{
 
 // notes writes a line of the page: what was done at a counter, what the person
 // there was told, and how everything stands as that counter sees it.
-func (p *instant) notes(at *desk, done, told string) {
+func (p *instant) notes(at *seat, done, told string) {
 	p.t.Helper()
 	found := p.standing(at)
 	a := found.Applications[0]
@@ -240,7 +248,7 @@ func (p *instant) notes(at *desk, done, told string) {
 	fmt.Fprintf(&p.page, "| %d | %s%s | %s | %s | %s | %s | %s | %s |\n", p.line, at.name, at.operator(), done, told, application, record, readerTexts[at.station.State().Card.Kind], face)
 }
 
-func (d *desk) operator() string {
+func (d *seat) operator() string {
 	return map[string]string{"一 ": "张英", "二 ": "王红"}[d.name]
 }
 
@@ -251,14 +259,14 @@ func words(err error) string {
 }
 
 // refused does something that must be refused with a code.
-func (p *instant) refused(at *desk, done, code string, err error) {
+func (p *instant) refused(at *seat, done, code string, err error) {
 	p.t.Helper()
 	require.Error(p.t, err, done)
 	require.Equal(p.t, code, terminal.Explain(err).Code, done)
 	p.notes(at, done, words(err))
 }
 
-func (p *instant) inserts(at *desk, card *plastic, done, kind string) {
+func (p *instant) inserts(at *seat, card *plastic, done, kind string) {
 	p.t.Helper()
 	at.bench.insert(card)
 	at.shows(kind)
@@ -268,18 +276,18 @@ func (p *instant) inserts(at *desk, card *plastic, done, kind string) {
 }
 
 // leaves takes the card out of a reader: the counter has gone home.
-func (p *instant) leaves(at *desk) {
+func (p *instant) leaves(at *seat) {
 	p.t.Helper()
 	at.bench.remove()
 	at.shows(terminal.CardNone)
 }
 
-func (p *instant) personalise(at *desk) (terminal.Reading, error) {
+func (p *instant) personalise(at *seat) (terminal.Reading, error) {
 	p.t.Helper()
 	return at.station.Perform(p.t.Context(), at.platform, terminal.Job{Operation: "personalise", ApplicationID: &p.application})
 }
 
-func (p *instant) activate(at *desk, cut *tear) (terminal.Reading, error) {
+func (p *instant) activate(at *seat, cut *tear) (terminal.Reading, error) {
 	p.t.Helper()
 	ctx, id := p.t.Context(), p.card(at)
 	if cut != nil {
@@ -289,7 +297,7 @@ func (p *instant) activate(at *desk, cut *tear) (terminal.Reading, error) {
 }
 
 // makes finishes the chip, which must come out genuine and sealed.
-func (p *instant) makes(at *desk, done string) {
+func (p *instant) makes(at *seat, done string) {
 	p.t.Helper()
 	made, err := p.personalise(at)
 	require.NoError(p.t, err)
@@ -299,7 +307,7 @@ func (p *instant) makes(at *desk, done string) {
 }
 
 // prints shows the face and records how it came out; the chip stays as it is.
-func (p *instant) prints(at *desk, done string, told map[string]any) {
+func (p *instant) prints(at *seat, done string, told map[string]any) {
 	p.t.Helper()
 	before := p.chip.image()
 	path := fmt.Sprintf("/v1/cards/%s", p.card(at))
@@ -315,14 +323,14 @@ func (p *instant) prints(at *desk, done string, told map[string]any) {
 	p.notes(at, done, "")
 }
 
-func (p *instant) signs(at *desk, done string) {
+func (p *instant) signs(at *seat, done string) {
 	p.t.Helper()
 	p.must(at, http.MethodPost, fmt.Sprintf("/v1/cards/%s/handover", p.card(at)), map[string]any{"taker": "holder", "signature": written(p.t)}, nil)
 	p.notes(at, done, "✔ 已登记本人领取，已签字")
 }
 
 // hands activates the card, which is then in use.
-func (p *instant) hands(at *desk, done string) {
+func (p *instant) hands(at *seat, done string) {
 	p.t.Helper()
 	reading, err := p.activate(at, nil)
 	require.NoError(p.t, err)
@@ -332,7 +340,7 @@ func (p *instant) hands(at *desk, done string) {
 }
 
 // ends is what the records say when all is done: one chip was written, once.
-func (p *instant) ends(at *desk, prints int) {
+func (p *instant) ends(at *seat, prints int) {
 	p.t.Helper()
 	read, err := at.station.Perform(p.t.Context(), at.platform, terminal.Job{Operation: "read"})
 	require.NoError(p.t, err)
