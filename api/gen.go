@@ -62,6 +62,63 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchFileKind.
+const (
+	Outcome    BatchFileKind = "outcome"
+	Production BatchFileKind = "production"
+	Return     BatchFileKind = "return"
+)
+
+// Valid indicates whether the value is a known member of the BatchFileKind enum.
+func (e BatchFileKind) Valid() bool {
+	switch e {
+	case Outcome:
+		return true
+	case Production:
+		return true
+	case Return:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BatchState.
+const (
+	Banked    BatchState = "banked"
+	Cancelled BatchState = "cancelled"
+	Closed    BatchState = "closed"
+	Inspected BatchState = "inspected"
+	Open      BatchState = "open"
+	Ordered   BatchState = "ordered"
+	Returned  BatchState = "returned"
+	Sent      BatchState = "sent"
+)
+
+// Valid indicates whether the value is a known member of the BatchState enum.
+func (e BatchState) Valid() bool {
+	switch e {
+	case Banked:
+		return true
+	case Cancelled:
+		return true
+	case Closed:
+		return true
+	case Inspected:
+		return true
+	case Open:
+		return true
+	case Ordered:
+		return true
+	case Returned:
+		return true
+	case Sent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -869,6 +926,24 @@ func (e PlaceLevel) Valid() bool {
 	}
 }
 
+// Defines values for ProductionBatchKind.
+const (
+	Normal ProductionBatchKind = "normal"
+	Test   ProductionBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the ProductionBatchKind enum.
+func (e ProductionBatchKind) Valid() bool {
+	switch e {
+	case Normal:
+		return true
+	case Test:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StockKind.
 const (
 	StockKindBlank StockKind = "blank"
@@ -1161,6 +1236,65 @@ type Authentication struct {
 type AuthenticationMessage struct {
 	// Message 服务编号 and the fields of the request, parted by |
 	Message string `json:"message"`
+}
+
+// BatchEvent defines model for BatchEvent.
+type BatchEvent struct {
+	At time.Time `json:"at"`
+
+	// Detail figures and names of files as the audit log has them
+	Detail   *map[string]string `json:"detail,omitempty"`
+	Operator string             `json:"operator"`
+
+	// Text words for people, Chinese first
+	Text        Text    `json:"text"`
+	Workstation *string `json:"workstation,omitempty"`
+}
+
+// BatchFile defines model for BatchFile.
+type BatchFile struct {
+	Accepted int64     `json:"accepted"`
+	At       time.Time `json:"at"`
+
+	// Kind production 制卡文件; return 回盘; outcome 回盘结果
+	Kind     BatchFileKind `json:"kind"`
+	Name     string        `json:"name"`
+	Operator string        `json:"operator"`
+	Records  int64         `json:"records"`
+	Refused  int64         `json:"refused"`
+	Repeated int64         `json:"repeated"`
+}
+
+// BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
+type BatchFileKind string
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Batches []ProductionBatch `json:"batches"`
+}
+
+// BatchRows defines model for BatchRows.
+type BatchRows struct {
+	Count int64 `json:"count"`
+
+	// State of a row
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchState 批次状态
+type BatchState string
+
+// BatchStory defines model for BatchStory.
+type BatchStory struct {
+	Batch ProductionBatch `json:"batch"`
+	Files []BatchFile     `json:"files"`
+	Rows  []BatchRows     `json:"rows"`
+
+	// Story the first thing first
+	Story []BatchEvent `json:"story"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -2242,6 +2376,51 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProductionBatch defines model for ProductionBatch.
+type ProductionBatch struct {
+	// Bank 开户银行
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType  string    `json:"cardType"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Kind normal 正式; test 测试卡, never issued
+	Kind ProductionBatchKind `json:"kind"`
+
+	// Made 制成; counted when it is closed
+	Made *int64 `json:"made,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号
+	Number    string `json:"number"`
+	OrderedBy string `json:"orderedBy"`
+	Place     string `json:"place"`
+
+	// Scrapped 报废
+	Scrapped *int64 `json:"scrapped,omitempty"`
+
+	// Size 人数 rows
+	Size int64 `json:"size"`
+
+	// State 批次状态
+	State BatchState `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+
+	// Unmade 未制
+	Unmade *int64 `json:"unmade,omitempty"`
+}
+
+// ProductionBatchKind normal 正式; test 测试卡, never issued
+type ProductionBatchKind string
+
 // Progress defines model for Progress.
 type Progress struct {
 	Done  int    `json:"done"`
@@ -2835,6 +3014,12 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchesParams defines parameters for Batches.
+type BatchesParams struct {
+	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
+	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // AskActivationParams defines parameters for AskActivation.
 type AskActivationParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3245,6 +3430,12 @@ type ServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// (GET /v1/batches)
+	Batches(ctx echo.Context, params BatchesParams) error
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	// (GET /v1/batches/{number})
+	Batch(ctx echo.Context, number string) error
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	// (GET /v1/cards/{id}/activation)
 	CardActivation(ctx echo.Context, id Id) error
@@ -3775,6 +3966,47 @@ func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AuthenticateMessage(ctx, params)
+	return err
+}
+
+// Batches converts echo context to params.
+func (w *ServerInterfaceWrapper) Batches(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BatchesParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Batches(ctx, params)
+	return err
+}
+
+// Batch converts echo context to params.
+func (w *ServerInterfaceWrapper) Batch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Batch(ctx, number)
 	return err
 }
 
@@ -5407,6 +5639,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/cards/:id/activation", wrapper.AskActivation, options.OperationMiddlewares["askActivation"]...)
 	router.GET(options.BaseURL+"/v1/cards/:id/handover", wrapper.CardHandover, options.OperationMiddlewares["cardHandover"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/handover", wrapper.HandOver, options.OperationMiddlewares["handOver"]...)
+	router.GET(options.BaseURL+"/v1/batches", wrapper.Batches, options.OperationMiddlewares["batches"]...)
+	router.GET(options.BaseURL+"/v1/batches/:number", wrapper.Batch, options.OperationMiddlewares["batch"]...)
 	router.GET(options.BaseURL+"/v1/invalid-cards", wrapper.InvalidCards, options.OperationMiddlewares["invalidCards"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions", wrapper.OpenChipSession, options.OperationMiddlewares["openChipSession"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions/:id/steps/:seq", wrapper.StepChipSession, options.OperationMiddlewares["stepChipSession"]...)
@@ -5904,6 +6138,84 @@ type AuthenticateMessagedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) VisitAuthenticateMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchesRequestObject struct {
+	Params BatchesParams
+}
+
+type BatchesResponseObject interface {
+	VisitBatchesResponse(w http.ResponseWriter) error
+}
+
+type Batches200JSONResponse BatchList
+
+func (response Batches200JSONResponse) VisitBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchesdefaultApplicationProblemPlusJSONResponse) VisitBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchRequestObject struct {
+	Number string `json:"number"`
+}
+
+type BatchResponseObject interface {
+	VisitBatchResponse(w http.ResponseWriter) error
+}
+
+type Batch200JSONResponse BatchStory
+
+func (response Batch200JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchdefaultApplicationProblemPlusJSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8232,6 +8544,12 @@ type StrictServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// (GET /v1/batches)
+	Batches(ctx context.Context, request BatchesRequestObject) (BatchesResponseObject, error)
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	// (GET /v1/batches/{number})
+	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	// (GET /v1/cards/{id}/activation)
 	CardActivation(ctx context.Context, request CardActivationRequestObject) (CardActivationResponseObject, error)
@@ -8871,6 +9189,56 @@ func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params Authentica
 		return err
 	} else if validResponse, ok := response.(AuthenticateMessageResponseObject); ok {
 		return validResponse.VisitAuthenticateMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Batches operation middleware
+func (sh *strictHandler) Batches(ctx echo.Context, params BatchesParams) error {
+	var request BatchesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Batches(ctx.Request().Context(), request.(BatchesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Batches")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchesResponseObject); ok {
+		return validResponse.VisitBatchesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Batch operation middleware
+func (sh *strictHandler) Batch(ctx echo.Context, number string) error {
+	var request BatchRequestObject
+
+	request.Number = number
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Batch(ctx.Request().Context(), request.(BatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Batch")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchResponseObject); ok {
+		return validResponse.VisitBatchResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

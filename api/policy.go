@@ -89,6 +89,8 @@ var policy = map[string]access{
 	"cardFace":           {operator, printers},
 	"cardPrints":         {operator, agency},
 	"recordPrint":        {operator, printers},
+	"batches":            {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
+	"batch":              {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
 	"invalidCards":       {operator, chip},
 	"openChipSession":    {operator, chip},
 	"stepChipSession":    {operator, chip},

@@ -63,6 +63,63 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchFileKind.
+const (
+	Outcome    BatchFileKind = "outcome"
+	Production BatchFileKind = "production"
+	Return     BatchFileKind = "return"
+)
+
+// Valid indicates whether the value is a known member of the BatchFileKind enum.
+func (e BatchFileKind) Valid() bool {
+	switch e {
+	case Outcome:
+		return true
+	case Production:
+		return true
+	case Return:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BatchState.
+const (
+	Banked    BatchState = "banked"
+	Cancelled BatchState = "cancelled"
+	Closed    BatchState = "closed"
+	Inspected BatchState = "inspected"
+	Open      BatchState = "open"
+	Ordered   BatchState = "ordered"
+	Returned  BatchState = "returned"
+	Sent      BatchState = "sent"
+)
+
+// Valid indicates whether the value is a known member of the BatchState enum.
+func (e BatchState) Valid() bool {
+	switch e {
+	case Banked:
+		return true
+	case Cancelled:
+		return true
+	case Closed:
+		return true
+	case Inspected:
+		return true
+	case Open:
+		return true
+	case Ordered:
+		return true
+	case Returned:
+		return true
+	case Sent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -870,6 +927,24 @@ func (e PlaceLevel) Valid() bool {
 	}
 }
 
+// Defines values for ProductionBatchKind.
+const (
+	Normal ProductionBatchKind = "normal"
+	Test   ProductionBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the ProductionBatchKind enum.
+func (e ProductionBatchKind) Valid() bool {
+	switch e {
+	case Normal:
+		return true
+	case Test:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StockKind.
 const (
 	StockKindBlank StockKind = "blank"
@@ -1162,6 +1237,65 @@ type Authentication struct {
 type AuthenticationMessage struct {
 	// Message 服务编号 and the fields of the request, parted by |
 	Message string `json:"message"`
+}
+
+// BatchEvent defines model for BatchEvent.
+type BatchEvent struct {
+	At time.Time `json:"at"`
+
+	// Detail figures and names of files as the audit log has them
+	Detail   *map[string]string `json:"detail,omitempty"`
+	Operator string             `json:"operator"`
+
+	// Text words for people, Chinese first
+	Text        Text    `json:"text"`
+	Workstation *string `json:"workstation,omitempty"`
+}
+
+// BatchFile defines model for BatchFile.
+type BatchFile struct {
+	Accepted int64     `json:"accepted"`
+	At       time.Time `json:"at"`
+
+	// Kind production 制卡文件; return 回盘; outcome 回盘结果
+	Kind     BatchFileKind `json:"kind"`
+	Name     string        `json:"name"`
+	Operator string        `json:"operator"`
+	Records  int64         `json:"records"`
+	Refused  int64         `json:"refused"`
+	Repeated int64         `json:"repeated"`
+}
+
+// BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
+type BatchFileKind string
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Batches []ProductionBatch `json:"batches"`
+}
+
+// BatchRows defines model for BatchRows.
+type BatchRows struct {
+	Count int64 `json:"count"`
+
+	// State of a row
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchState 批次状态
+type BatchState string
+
+// BatchStory defines model for BatchStory.
+type BatchStory struct {
+	Batch ProductionBatch `json:"batch"`
+	Files []BatchFile     `json:"files"`
+	Rows  []BatchRows     `json:"rows"`
+
+	// Story the first thing first
+	Story []BatchEvent `json:"story"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -2243,6 +2377,51 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProductionBatch defines model for ProductionBatch.
+type ProductionBatch struct {
+	// Bank 开户银行
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType  string    `json:"cardType"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Kind normal 正式; test 测试卡, never issued
+	Kind ProductionBatchKind `json:"kind"`
+
+	// Made 制成; counted when it is closed
+	Made *int64 `json:"made,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号
+	Number    string `json:"number"`
+	OrderedBy string `json:"orderedBy"`
+	Place     string `json:"place"`
+
+	// Scrapped 报废
+	Scrapped *int64 `json:"scrapped,omitempty"`
+
+	// Size 人数 rows
+	Size int64 `json:"size"`
+
+	// State 批次状态
+	State BatchState `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+
+	// Unmade 未制
+	Unmade *int64 `json:"unmade,omitempty"`
+}
+
+// ProductionBatchKind normal 正式; test 测试卡, never issued
+type ProductionBatchKind string
+
 // Progress defines model for Progress.
 type Progress struct {
 	Done  int    `json:"done"`
@@ -2836,6 +3015,12 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchesParams defines parameters for Batches.
+type BatchesParams struct {
+	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
+	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // AskActivationParams defines parameters for AskActivation.
 type AskActivationParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3418,6 +3603,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	//
+	// Corresponds with GET /v1/batches (the `Batches` operationId).
+	Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	//
+	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+	Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	//
@@ -4304,6 +4499,36 @@ func (c *Client) AuthenticateMessageWithBody(ctx context.Context, params *Authen
 // Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAuthenticateMessageRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+//
+// Corresponds with GET /v1/batches (the `Batches` operationId).
+func (c *Client) Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+//
+// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+func (c *Client) Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchRequest(c.Server, number)
 	if err != nil {
 		return nil, err
 	}
@@ -6398,6 +6623,106 @@ func NewAuthenticateMessageRequestWithBody(server string, params *AuthenticateMe
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewBatchesRequest constructs an http.Request for the Batches method
+func NewBatchesRequest(server string, params *BatchesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBatchRequest constructs an http.Request for the Batch method
+func NewBatchRequest(server string, number string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -9570,6 +9895,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
 
+	// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches (the `Batches` operationId).
+	BatchesWithResponse(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*BatchesResponse, error)
+
+	// BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+	BatchWithResponse(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*BatchResponse, error)
+
 	// CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10755,6 +11094,102 @@ func (r AuthenticateMessageResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AuthenticateMessageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BatchesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchesResponse) GetJSON200() *BatchList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchStory
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchResponse) GetJSON200() *BatchStory {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13723,6 +14158,32 @@ func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Contex
 	return ParseAuthenticateMessageResponse(rsp)
 }
 
+// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches (the `Batches` operationId).
+func (c *ClientWithResponses) BatchesWithResponse(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*BatchesResponse, error) {
+	rsp, err := c.Batches(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchesResponse(rsp)
+}
+
+// BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+func (c *ClientWithResponses) BatchWithResponse(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
+	rsp, err := c.Batch(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchResponse(rsp)
+}
+
 // CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 //
 // Returns a wrapper object for the known response body format(s).
@@ -15238,6 +15699,72 @@ func ParseAuthenticateMessageResponse(rsp *http.Response) (*AuthenticateMessageR
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Authentication
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBatchesResponse parses an HTTP response from a BatchesWithResponse call
+func ParseBatchesResponse(rsp *http.Response) (*BatchesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBatchResponse parses an HTTP response from a BatchWithResponse call
+func ParseBatchResponse(rsp *http.Response) (*BatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchStory
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -208,6 +208,30 @@ func TestActivationOpening(t *testing.T) {
 	})
 }
 
+// TestLostWhileOpening: an account that is opened for a card that was lost
+// meanwhile is lost, too, and never active.
+func TestLostWhileOpening(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.bank.SetFaults(sim.Faults{Down: 100})
+		h := w.handing(t)
+		h.open(t, "", h.application)
+		h.card = h.world.card(t, h.person, h.application, issuance.StatusSealed)
+		h.status(t, issuance.StatusNormal, issuance.EventActivate)
+		h.tells(t)
+		h.status(t, issuance.StatusLost, "reportLoss")
+		w.bank.SetFaults(sim.Faults{})
+		h.settle(t)
+		for h.tells(t) > 0 {
+			h.settle(t)
+		}
+		require.Equal(t, "written-loss", w.bank.Accounts()[0].State)
+		require.EqualValues(t, 2, w.bank.Accounts()[0].Seq, "opened, lost, and nothing between")
+		require.Equal(t, 1, w.count(t, "bank_accounts", "state = 'written-loss'"))
+		require.Zero(t, w.count(t, "deliveries", "state = 'waiting' AND peer = 'bank'"))
+	})
+}
+
 // TestActivationDocs: a bank's engineer and a clerk find every state explained.
 func TestActivationDocs(t *testing.T) {
 	t.Parallel()

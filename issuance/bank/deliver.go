@@ -118,14 +118,15 @@ func (s *Service) tellStatus(tx *registry.Tx, d tell.Delivery, cardID uuid.UUID)
 	if !ok {
 		return nil, nil
 	}
-	activating := activates(d) && card.Status == issuance.StatusNormal
-	if activating {
-		// Whoever is handed a card while its account is being opened has it
-		// activated when it is there.
-		if now, err := activation(tx.DB(), issuance.Card{ID: cardID, PersonID: card.PersonID, Status: card.Status}); err != nil || now.State == ActivationOpening {
-			return nil, errors.Join(err, ErrUnderWay)
-		}
+	// An account that is being opened is told how its card is when it is there.
+	now, err := activation(tx.DB(), issuance.Card{ID: cardID, PersonID: card.PersonID, Status: card.Status})
+	switch {
+	case err != nil:
+		return nil, err
+	case now.State == ActivationOpening:
+		return nil, ErrUnderWay
 	}
+	activating := activates(d) && card.Status == issuance.StatusNormal
 	// The account that was opened for the card; accounts that were taken over
 	// from elsewhere belong to no application and go with any card, but are not
 	// closed while the person has another.
