@@ -62,6 +62,63 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchFileKind.
+const (
+	Outcome    BatchFileKind = "outcome"
+	Production BatchFileKind = "production"
+	Return     BatchFileKind = "return"
+)
+
+// Valid indicates whether the value is a known member of the BatchFileKind enum.
+func (e BatchFileKind) Valid() bool {
+	switch e {
+	case Outcome:
+		return true
+	case Production:
+		return true
+	case Return:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BatchState.
+const (
+	Banked    BatchState = "banked"
+	Cancelled BatchState = "cancelled"
+	Closed    BatchState = "closed"
+	Inspected BatchState = "inspected"
+	Open      BatchState = "open"
+	Ordered   BatchState = "ordered"
+	Returned  BatchState = "returned"
+	Sent      BatchState = "sent"
+)
+
+// Valid indicates whether the value is a known member of the BatchState enum.
+func (e BatchState) Valid() bool {
+	switch e {
+	case Banked:
+		return true
+	case Cancelled:
+		return true
+	case Closed:
+		return true
+	case Inspected:
+		return true
+	case Open:
+		return true
+	case Ordered:
+		return true
+	case Returned:
+		return true
+	case Sent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -77,6 +134,27 @@ func (e BillItemCategory) Valid() bool {
 	case B:
 		return true
 	case Own:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CardHandoverAsked.
+const (
+	CardHandoverAskedNone      CardHandoverAsked = "none"
+	CardHandoverAskedSignature CardHandoverAsked = "signature"
+	CardHandoverAskedTaker     CardHandoverAsked = "taker"
+)
+
+// Valid indicates whether the value is a known member of the CardHandoverAsked enum.
+func (e CardHandoverAsked) Valid() bool {
+	switch e {
+	case CardHandoverAskedNone:
+		return true
+	case CardHandoverAskedSignature:
+		return true
+	case CardHandoverAskedTaker:
 		return true
 	default:
 		return false
@@ -209,6 +287,45 @@ func (e DuplicateRule) Valid() bool {
 	}
 }
 
+// Defines values for FinancialActivationState.
+const (
+	FinancialActivationStateAway    FinancialActivationState = "away"
+	FinancialActivationStateDone    FinancialActivationState = "done"
+	FinancialActivationStateHeld    FinancialActivationState = "held"
+	FinancialActivationStateNone    FinancialActivationState = "none"
+	FinancialActivationStateOpening FinancialActivationState = "opening"
+	FinancialActivationStateReady   FinancialActivationState = "ready"
+	FinancialActivationStateRefused FinancialActivationState = "refused"
+	FinancialActivationStateUnasked FinancialActivationState = "unasked"
+	FinancialActivationStateWaiting FinancialActivationState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the FinancialActivationState enum.
+func (e FinancialActivationState) Valid() bool {
+	switch e {
+	case FinancialActivationStateAway:
+		return true
+	case FinancialActivationStateDone:
+		return true
+	case FinancialActivationStateHeld:
+		return true
+	case FinancialActivationStateNone:
+		return true
+	case FinancialActivationStateOpening:
+		return true
+	case FinancialActivationStateReady:
+		return true
+	case FinancialActivationStateRefused:
+		return true
+	case FinancialActivationStateUnasked:
+		return true
+	case FinancialActivationStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GuardianProof.
 const (
 	GuardianProofBirthCertificate GuardianProof = "birth-certificate"
@@ -245,6 +362,24 @@ func (e GuardianRelation) Valid() bool {
 	case GuardianRelationMother:
 		return true
 	case GuardianRelationOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HandoverTaker.
+const (
+	HandoverTakerAgent  HandoverTaker = "agent"
+	HandoverTakerHolder HandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the HandoverTaker enum.
+func (e HandoverTaker) Valid() bool {
+	switch e {
+	case HandoverTakerAgent:
+		return true
+	case HandoverTakerHolder:
 		return true
 	default:
 		return false
@@ -554,6 +689,51 @@ func (e NewGuardianRelation) Valid() bool {
 	}
 }
 
+// Defines values for NewHandoverProof.
+const (
+	NewHandoverProofAuthorisation     NewHandoverProof = "authorisation"
+	NewHandoverProofBirthCertificate  NewHandoverProof = "birth-certificate"
+	NewHandoverProofHouseholdBook     NewHandoverProof = "household-book"
+	NewHandoverProofInstitutionLetter NewHandoverProof = "institution-letter"
+	NewHandoverProofOther             NewHandoverProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverProof enum.
+func (e NewHandoverProof) Valid() bool {
+	switch e {
+	case NewHandoverProofAuthorisation:
+		return true
+	case NewHandoverProofBirthCertificate:
+		return true
+	case NewHandoverProofHouseholdBook:
+		return true
+	case NewHandoverProofInstitutionLetter:
+		return true
+	case NewHandoverProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewHandoverTaker.
+const (
+	NewHandoverTakerAgent  NewHandoverTaker = "agent"
+	NewHandoverTakerHolder NewHandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverTaker enum.
+func (e NewHandoverTaker) Valid() bool {
+	switch e {
+	case NewHandoverTakerAgent:
+		return true
+	case NewHandoverTakerHolder:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewPersonIdType.
 const (
 	HongkongMacao      NewPersonIdType = "hongkong-macao"
@@ -740,6 +920,24 @@ func (e PlaceLevel) Valid() bool {
 	case PlaceLevelProvince:
 		return true
 	case PlaceLevelTownship:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProductionBatchKind.
+const (
+	Normal ProductionBatchKind = "normal"
+	Test   ProductionBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the ProductionBatchKind enum.
+func (e ProductionBatchKind) Valid() bool {
+	switch e {
+	case Normal:
+		return true
+	case Test:
 		return true
 	default:
 		return false
@@ -1040,6 +1238,65 @@ type AuthenticationMessage struct {
 	Message string `json:"message"`
 }
 
+// BatchEvent defines model for BatchEvent.
+type BatchEvent struct {
+	At time.Time `json:"at"`
+
+	// Detail figures and names of files as the audit log has them
+	Detail   *map[string]string `json:"detail,omitempty"`
+	Operator string             `json:"operator"`
+
+	// Text words for people, Chinese first
+	Text        Text    `json:"text"`
+	Workstation *string `json:"workstation,omitempty"`
+}
+
+// BatchFile defines model for BatchFile.
+type BatchFile struct {
+	Accepted int64     `json:"accepted"`
+	At       time.Time `json:"at"`
+
+	// Kind production 制卡文件; return 回盘; outcome 回盘结果
+	Kind     BatchFileKind `json:"kind"`
+	Name     string        `json:"name"`
+	Operator string        `json:"operator"`
+	Records  int64         `json:"records"`
+	Refused  int64         `json:"refused"`
+	Repeated int64         `json:"repeated"`
+}
+
+// BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
+type BatchFileKind string
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Batches []ProductionBatch `json:"batches"`
+}
+
+// BatchRows defines model for BatchRows.
+type BatchRows struct {
+	Count int64 `json:"count"`
+
+	// State of a row
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchState 批次状态
+type BatchState string
+
+// BatchStory defines model for BatchStory.
+type BatchStory struct {
+	Batch ProductionBatch `json:"batch"`
+	Files []BatchFile     `json:"files"`
+	Rows  []BatchRows     `json:"rows"`
+
+	// Story the first thing first
+	Story []BatchEvent `json:"story"`
+}
+
 // BillItem one line of the bill (费用明细)
 type BillItem struct {
 	// Category 甲类 乙类 自费
@@ -1115,6 +1372,15 @@ type Card struct {
 	StatusText Text `json:"statusText"`
 }
 
+// CardActivation defines model for CardActivation.
+type CardActivation struct {
+	// Financial 金融账户激活
+	Financial FinancialActivation `json:"financial"`
+
+	// Social 社保功能启用
+	Social SocialActivation `json:"social"`
+}
+
 // CardAt 卡的各个状态 each dimension of a card's state
 type CardAt struct {
 	By      string             `json:"by"`
@@ -1132,6 +1398,24 @@ type CardAt struct {
 	// Status AAZ502
 	Status string `json:"status"`
 }
+
+// CardHandover defines model for CardHandover.
+type CardHandover struct {
+	// Asked none 不要求; taker 登记领卡人; signature 登记并签字
+	Asked CardHandoverAsked `json:"asked"`
+
+	// Handovers the latest first
+	Handovers []Handover `json:"handovers"`
+
+	// Lacks what keeps the card from being activated now
+	Lacks []HandoverLack `json:"lacks"`
+
+	// PrintedFirst 印好卡面才能启用
+	PrintedFirst bool `json:"printedFirst"`
+}
+
+// CardHandoverAsked none 不要求; taker 登记领卡人; signature 登记并签字
+type CardHandoverAsked string
 
 // CardPrint defines model for CardPrint.
 type CardPrint struct {
@@ -1371,6 +1655,35 @@ type FieldProblem struct {
 	Zh    string `json:"zh"`
 }
 
+// FinancialActivation 金融账户激活
+type FinancialActivation struct {
+	// Askable the bank may be asked once more
+	Askable bool `json:"askable"`
+
+	// Bank hotline number of the bank
+	Bank     *string `json:"bank,omitempty"`
+	BankName *string `json:"bankName,omitempty"`
+
+	// Code the bank's own code
+	Code *string `json:"code,omitempty"`
+
+	// Pending it goes on by itself; look again
+	Pending bool       `json:"pending"`
+	Since   *time.Time `json:"since,omitempty"`
+
+	// State none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+	State FinancialActivationState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+
+	// Words the bank's own words; Chinese
+	Words *string `json:"words,omitempty"`
+}
+
+// FinancialActivationState none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+type FinancialActivationState string
+
 // Group defines model for Group.
 type Group struct {
 	// By 经办人
@@ -1412,6 +1725,52 @@ type GuardianProof string
 
 // GuardianRelation 监护关系
 type GuardianRelation string
+
+// Handover defines model for Handover.
+type Handover struct {
+	AgentName         *string            `json:"agentName,omitempty"`
+	AgentNumberMasked *string            `json:"agentNumberMasked,omitempty"`
+	At                time.Time          `json:"at"`
+	Id                openapi_types.UUID `json:"id"`
+	Operator          string             `json:"operator"`
+	Proof             *string            `json:"proof,omitempty"`
+	Relation          *string            `json:"relation,omitempty"`
+
+	// Signature the attachment in the holder's file
+	Signature *openapi_types.UUID `json:"signature,omitempty"`
+	Signed    bool                `json:"signed"`
+	Taker     HandoverTaker       `json:"taker"`
+}
+
+// HandoverTaker defines model for Handover.Taker.
+type HandoverTaker string
+
+// HandoverAgent defines model for HandoverAgent.
+type HandoverAgent struct {
+	// Authorisation 委托书编号
+	Authorisation *string `json:"authorisation,omitempty"`
+
+	// IdType of the document; default the identity card
+	IdType *string `json:"idType,omitempty"`
+	Name   string  `json:"name"`
+	Number string  `json:"number"`
+	Phone  *string `json:"phone,omitempty"`
+
+	// Relation 与持卡人关系
+	Relation string `json:"relation"`
+}
+
+// HandoverLack defines model for HandoverLack.
+type HandoverLack struct {
+	// Code as the refusal of the activation would say: no-taker, unsigned, not-printed, …
+	Code string `json:"code"`
+
+	// Remedy words for people, Chinese first
+	Remedy Text `json:"remedy"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -1713,6 +2072,26 @@ type NewGuardianProof string
 // NewGuardianRelation defines model for NewGuardian.Relation.
 type NewGuardianRelation string
 
+// NewHandover defines model for NewHandover.
+type NewHandover struct {
+	Agent *HandoverAgent `json:"agent,omitempty"`
+
+	// Proof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+	Proof *NewHandoverProof `json:"proof,omitempty"`
+
+	// Signature 签字 a PNG on white
+	Signature *[]byte `json:"signature,omitempty"`
+
+	// Taker 领卡人 holder 本人; agent 代领人
+	Taker NewHandoverTaker `json:"taker"`
+}
+
+// NewHandoverProof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+type NewHandoverProof string
+
+// NewHandoverTaker 领卡人 holder 本人; agent 代领人
+type NewHandoverTaker string
+
 // NewList defines model for NewList.
 type NewList struct {
 	// Content CSV or Excel
@@ -1997,6 +2376,51 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProductionBatch defines model for ProductionBatch.
+type ProductionBatch struct {
+	// Bank 开户银行
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType  string    `json:"cardType"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Kind normal 正式; test 测试卡, never issued
+	Kind ProductionBatchKind `json:"kind"`
+
+	// Made 制成; counted when it is closed
+	Made *int64 `json:"made,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号
+	Number    string `json:"number"`
+	OrderedBy string `json:"orderedBy"`
+	Place     string `json:"place"`
+
+	// Scrapped 报废
+	Scrapped *int64 `json:"scrapped,omitempty"`
+
+	// Size 人数 rows
+	Size int64 `json:"size"`
+
+	// State 批次状态
+	State BatchState `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+
+	// Unmade 未制
+	Unmade *int64 `json:"unmade,omitempty"`
+}
+
+// ProductionBatchKind normal 正式; test 测试卡, never issued
+type ProductionBatchKind string
+
 // Progress defines model for Progress.
 type Progress struct {
 	Done  int    `json:"done"`
@@ -2093,6 +2517,18 @@ type SignedIn struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	Operator  Operator  `json:"operator"`
 	Token     string    `json:"token"`
+}
+
+// SocialActivation 社保功能启用
+type SocialActivation struct {
+	// Done the card was activated; status says how it is since
+	Done bool `json:"done"`
+
+	// Status 卡应用状态 AAZ502
+	Status string `json:"status"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
 }
 
 // StockAcceptance empty when count and seals are right
@@ -2578,8 +3014,26 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchesParams defines parameters for Batches.
+type BatchesParams struct {
+	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
+	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// AskActivationParams defines parameters for AskActivation.
+type AskActivationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// HandOverParams defines parameters for HandOver.
+type HandOverParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2851,6 +3305,9 @@ type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
+// HandOverJSONRequestBody defines body for HandOver for application/json ContentType.
+type HandOverJSONRequestBody = NewHandover
+
 // RecordPrintJSONRequestBody defines body for RecordPrint for application/json ContentType.
 type RecordPrintJSONRequestBody = NewPrint
 
@@ -2973,12 +3430,30 @@ type ServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// (GET /v1/batches)
+	Batches(ctx echo.Context, params BatchesParams) error
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	// (GET /v1/batches/{number})
+	Batch(ctx echo.Context, number string) error
+	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	// (GET /v1/cards/{id}/activation)
+	CardActivation(ctx echo.Context, id Id) error
+	// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+	// (POST /v1/cards/{id}/activation)
+	AskActivation(ctx echo.Context, id Id, params AskActivationParams) error
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx echo.Context, id Id, params FireCardParams) error
 	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
 	// (GET /v1/cards/{id}/face)
 	CardFace(ctx echo.Context, id Id) error
+	// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	// (GET /v1/cards/{id}/handover)
+	CardHandover(ctx echo.Context, id Id) error
+	// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	// (POST /v1/cards/{id}/handover)
+	HandOver(ctx echo.Context, id Id, params HandOverParams) error
 	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
 	// (GET /v1/cards/{id}/prints)
 	CardPrints(ctx echo.Context, id Id) error
@@ -3494,6 +3969,101 @@ func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
 	return err
 }
 
+// Batches converts echo context to params.
+func (w *ServerInterfaceWrapper) Batches(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BatchesParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Batches(ctx, params)
+	return err
+}
+
+// Batch converts echo context to params.
+func (w *ServerInterfaceWrapper) Batch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Batch(ctx, number)
+	return err
+}
+
+// CardActivation converts echo context to params.
+func (w *ServerInterfaceWrapper) CardActivation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardActivation(ctx, id)
+	return err
+}
+
+// AskActivation converts echo context to params.
+func (w *ServerInterfaceWrapper) AskActivation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskActivationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AskActivation(ctx, id, params)
+	return err
+}
+
 // FireCard converts echo context to params.
 func (w *ServerInterfaceWrapper) FireCard(ctx echo.Context) error {
 	var err error
@@ -3545,6 +4115,60 @@ func (w *ServerInterfaceWrapper) CardFace(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CardFace(ctx, id)
+	return err
+}
+
+// CardHandover converts echo context to params.
+func (w *ServerInterfaceWrapper) CardHandover(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CardHandover(ctx, id)
+	return err
+}
+
+// HandOver converts echo context to params.
+func (w *ServerInterfaceWrapper) HandOver(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params HandOverParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.HandOver(ctx, id, params)
 	return err
 }
 
@@ -5011,6 +5635,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/applications/:id/events", wrapper.FireApplication, options.OperationMiddlewares["fireApplication"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/events", wrapper.FireCard, options.OperationMiddlewares["fireCard"]...)
 	router.GET(options.BaseURL+"/v1/cards/:id/told", wrapper.CardTold, options.OperationMiddlewares["cardTold"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/activation", wrapper.CardActivation, options.OperationMiddlewares["cardActivation"]...)
+	router.POST(options.BaseURL+"/v1/cards/:id/activation", wrapper.AskActivation, options.OperationMiddlewares["askActivation"]...)
+	router.GET(options.BaseURL+"/v1/cards/:id/handover", wrapper.CardHandover, options.OperationMiddlewares["cardHandover"]...)
+	router.POST(options.BaseURL+"/v1/cards/:id/handover", wrapper.HandOver, options.OperationMiddlewares["handOver"]...)
+	router.GET(options.BaseURL+"/v1/batches", wrapper.Batches, options.OperationMiddlewares["batches"]...)
+	router.GET(options.BaseURL+"/v1/batches/:number", wrapper.Batch, options.OperationMiddlewares["batch"]...)
 	router.GET(options.BaseURL+"/v1/invalid-cards", wrapper.InvalidCards, options.OperationMiddlewares["invalidCards"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions", wrapper.OpenChipSession, options.OperationMiddlewares["openChipSession"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions/:id/steps/:seq", wrapper.StepChipSession, options.OperationMiddlewares["stepChipSession"]...)
@@ -5519,6 +6149,163 @@ func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type BatchesRequestObject struct {
+	Params BatchesParams
+}
+
+type BatchesResponseObject interface {
+	VisitBatchesResponse(w http.ResponseWriter) error
+}
+
+type Batches200JSONResponse BatchList
+
+func (response Batches200JSONResponse) VisitBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchesdefaultApplicationProblemPlusJSONResponse) VisitBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchRequestObject struct {
+	Number string `json:"number"`
+}
+
+type BatchResponseObject interface {
+	VisitBatchResponse(w http.ResponseWriter) error
+}
+
+type Batch200JSONResponse BatchStory
+
+func (response Batch200JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchdefaultApplicationProblemPlusJSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardActivationRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardActivationResponseObject interface {
+	VisitCardActivationResponse(w http.ResponseWriter) error
+}
+
+type CardActivation200JSONResponse CardActivation
+
+func (response CardActivation200JSONResponse) VisitCardActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardActivationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardActivationdefaultApplicationProblemPlusJSONResponse) VisitCardActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskActivationRequestObject struct {
+	Id     Id `json:"id"`
+	Params AskActivationParams
+}
+
+type AskActivationResponseObject interface {
+	VisitAskActivationResponse(w http.ResponseWriter) error
+}
+
+type AskActivation200JSONResponse CardActivation
+
+func (response AskActivation200JSONResponse) VisitAskActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskActivationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AskActivationdefaultApplicationProblemPlusJSONResponse) VisitAskActivationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FireCardRequestObject struct {
 	Id     Id `json:"id"`
 	Params FireCardParams
@@ -5594,6 +6381,86 @@ type CardFacedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CardFacedefaultApplicationProblemPlusJSONResponse) VisitCardFaceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardHandoverRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type CardHandoverResponseObject interface {
+	VisitCardHandoverResponse(w http.ResponseWriter) error
+}
+
+type CardHandover200JSONResponse CardHandover
+
+func (response CardHandover200JSONResponse) VisitCardHandoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CardHandoverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CardHandoverdefaultApplicationProblemPlusJSONResponse) VisitCardHandoverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HandOverRequestObject struct {
+	Id     Id `json:"id"`
+	Params HandOverParams
+	Body   *HandOverJSONRequestBody
+}
+
+type HandOverResponseObject interface {
+	VisitHandOverResponse(w http.ResponseWriter) error
+}
+
+type HandOver201JSONResponse Handover
+
+func (response HandOver201JSONResponse) VisitHandOverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HandOverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response HandOverdefaultApplicationProblemPlusJSONResponse) VisitHandOverResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7677,12 +8544,30 @@ type StrictServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// (GET /v1/batches)
+	Batches(ctx context.Context, request BatchesRequestObject) (BatchesResponseObject, error)
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	// (GET /v1/batches/{number})
+	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
+	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	// (GET /v1/cards/{id}/activation)
+	CardActivation(ctx context.Context, request CardActivationRequestObject) (CardActivationResponseObject, error)
+	// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+	// (POST /v1/cards/{id}/activation)
+	AskActivation(ctx context.Context, request AskActivationRequestObject) (AskActivationResponseObject, error)
 	// FireCard 挂失等 let an event of the workflow happen to a card
 	// (POST /v1/cards/{id}/events)
 	FireCard(ctx context.Context, request FireCardRequestObject) (FireCardResponseObject, error)
 	// CardFace 卡面 the printed side of a card, of its size (ID-1); what no font can draw is refused by name
 	// (GET /v1/cards/{id}/face)
 	CardFace(ctx context.Context, request CardFaceRequestObject) (CardFaceResponseObject, error)
+	// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	// (GET /v1/cards/{id}/handover)
+	CardHandover(ctx context.Context, request CardHandoverRequestObject) (CardHandoverResponseObject, error)
+	// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	// (POST /v1/cards/{id}/handover)
+	HandOver(ctx context.Context, request HandOverRequestObject) (HandOverResponseObject, error)
 	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
 	// (GET /v1/cards/{id}/prints)
 	CardPrints(ctx context.Context, request CardPrintsRequestObject) (CardPrintsResponseObject, error)
@@ -8310,6 +9195,107 @@ func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params Authentica
 	return nil
 }
 
+// Batches operation middleware
+func (sh *strictHandler) Batches(ctx echo.Context, params BatchesParams) error {
+	var request BatchesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Batches(ctx.Request().Context(), request.(BatchesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Batches")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchesResponseObject); ok {
+		return validResponse.VisitBatchesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Batch operation middleware
+func (sh *strictHandler) Batch(ctx echo.Context, number string) error {
+	var request BatchRequestObject
+
+	request.Number = number
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Batch(ctx.Request().Context(), request.(BatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Batch")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchResponseObject); ok {
+		return validResponse.VisitBatchResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardActivation operation middleware
+func (sh *strictHandler) CardActivation(ctx echo.Context, id Id) error {
+	var request CardActivationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardActivation(ctx.Request().Context(), request.(CardActivationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardActivation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardActivationResponseObject); ok {
+		return validResponse.VisitCardActivationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AskActivation operation middleware
+func (sh *strictHandler) AskActivation(ctx echo.Context, id Id, params AskActivationParams) error {
+	var request AskActivationRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskActivation(ctx.Request().Context(), request.(AskActivationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskActivation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AskActivationResponseObject); ok {
+		return validResponse.VisitAskActivationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // FireCard operation middleware
 func (sh *strictHandler) FireCard(ctx echo.Context, id Id, params FireCardParams) error {
 	var request FireCardRequestObject
@@ -8378,6 +9364,80 @@ func (sh *strictHandler) CardFace(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(CardFaceResponseObject); ok {
 		return validResponse.VisitCardFaceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CardHandover operation middleware
+func (sh *strictHandler) CardHandover(ctx echo.Context, id Id) error {
+	var request CardHandoverRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CardHandover(ctx.Request().Context(), request.(CardHandoverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CardHandover")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CardHandoverResponseObject); ok {
+		return validResponse.VisitCardHandoverResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// HandOver operation middleware
+func (sh *strictHandler) HandOver(ctx echo.Context, id Id, params HandOverParams) error {
+	var request HandOverRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	var body HandOverJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.HandOver(ctx.Request().Context(), request.(HandOverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "HandOver")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(HandOverResponseObject); ok {
+		return validResponse.VisitHandOverResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

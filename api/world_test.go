@@ -54,10 +54,11 @@ const (
 	cashier  = "sunli"
 	druggist = "zhaolei"
 	admin    = "admin"
+	producer = "chenzhi"
 )
 
 // place of work of each operator.
-var places = map[string]string{clerk: counter, reviewer: counter, cashier: hospital, druggist: pharmacy, admin: office}
+var places = map[string]string{clerk: counter, reviewer: counter, cashier: hospital, druggist: pharmacy, admin: office, producer: office}
 
 // world is a platform with the sample province.
 type world struct {

@@ -68,6 +68,9 @@ var (
 	ErrChannel        = &Error{"channel", profile.Text{ZH: "此渠道不能办理此项", EN: "this channel does not take this"}, profile.Text{ZH: "请到经办窗口办理。", EN: "Go to a counter."}}
 	ErrUnconfirmed    = &Error{"unconfirmed", profile.Text{ZH: "申领人尚未确认校样照片", EN: "the applicant has not confirmed the proof picture"}, profile.Text{ZH: "请申领人核对校样并确认；照片更换后须重新确认。", EN: "Let the applicant look at the proof and confirm it; a new photograph is confirmed anew."}}
 	ErrNoPhoto        = &Error{"no-photo", profile.Text{ZH: "此人没有照片，无须确认校样", EN: "there is no photograph to confirm"}, profile.Text{ZH: "请先上传照片。", EN: "Attach the photograph first."}}
+	ErrNoTaker        = &Error{"no-taker", profile.Text{ZH: "尚未登记今天由谁领卡", EN: "it is not on record who takes the card today"}, profile.Text{ZH: "请先登记领卡人；当地要求签字的，请领卡人签字。", EN: "Record who takes it, with a signature where the place asks for one."}}
+	ErrUnsigned       = &Error{"unsigned", profile.Text{ZH: "领卡人尚未签字", EN: "whoever takes the card has not signed"}, profile.Text{ZH: "请重新登记领卡人并签字。", EN: "Record who takes it again, with the signature."}}
+	ErrNotPrinted     = &Error{"not-printed", profile.Text{ZH: "卡面尚未打印完好，不能交卡", EN: "the face is not printed well yet: the card is not handed over"}, profile.Text{ZH: "请先打印卡面，并登记打印结果。", EN: "Print the face and record how it came out."}}
 	ErrNumbersEnded   = &Error{"numbers-ended", profile.Text{ZH: "卡号已用完", EN: "there are no card numbers left"}, profile.Text{ZH: "请联系省平台。", EN: "Tell the province."}}
 )
 

@@ -30,6 +30,8 @@ const (
 	NeedsChipOpen      = "chipOpen"
 	NeedsInstant       = "instant"
 	NeedsBatch         = "batch"
+	NeedsTaker         = "taker"
+	NeedsPrinted       = "printed"
 )
 
 var guards map[string]guard
@@ -69,6 +71,8 @@ func init() { // the guards read the tables that name them
 		NeedsChipOpen:      {Text{"芯片未锁定", "the chip is not locked"}, chipOpen},
 		NeedsInstant:       {Text{"即时制卡的申领", "to be made at the counter"}, byMethod(MethodInstant)},
 		NeedsBatch:         {Text{"批量制卡的申领", "to be made in a batch"}, byMethod(MethodBatch)},
+		NeedsTaker:         {Text{"领卡人当日已登记，按当地要求签字", "who takes it is on record of the day, and has signed, as the place asks"}, (*Service).takerKnown},
+		NeedsPrinted:       {Text{"柜台制的卡卡面已打印完好，按当地要求", "the face of a card made at a counter is printed well, as the place asks"}, (*Service).wellPrinted},
 	}
 }
 

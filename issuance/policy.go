@@ -68,6 +68,12 @@ type Policy struct {
 	ReviewHours int `yaml:"reviewHours"`
 	MakeDays    int `yaml:"makeDays"`
 	CollectDays int `yaml:"collectDays"`
+	// Handover is what is asked for before a card is activated (领卡要求): none,
+	// taker 登记领卡人, or signature 登记并签字.
+	Handover string `yaml:"handover"`
+	// PrintedFirst: a card made at a counter is not activated before its face is
+	// printed well (印好卡面才交卡).
+	PrintedFirst bool `yaml:"printedFirst"`
 }
 
 // sameRegion says whether two places lie in one issuing region.
@@ -148,6 +154,7 @@ func (p Policy) check() error {
 		{"reviewHours: 1 to 2160", p.ReviewHours >= 1 && p.ReviewHours <= 2160},
 		{"makeDays: 1 to 180", p.MakeDays >= 1 && p.MakeDays <= 180},
 		{"collectDays: 1 to 1095", p.CollectDays >= 1 && p.CollectDays <= 1095},
+		{"handover: none, taker or signature", slices.Contains([]string{HandoverNone, HandoverTaker, HandoverSignature}, p.Handover)},
 	} {
 		if !condition.holds {
 			return errors.New(condition.expected)

@@ -78,7 +78,7 @@ func (s *Service) trail(ctx context.Context, m *Machine, subject, of string) ([]
 
 // beside are the entries of the log that are no line of a table.
 var beside = map[string]Text{
-	"apply": {"提交申领", "applied"}, "made": {"制成", "made"}, "lossEnding": {"预告临时挂失即将到期", "told that the loss report is about to end"},
+	"apply": {"提交申领", "applied"}, "made": {"制成", "made"}, "taker": {"登记领卡人", "who takes it was recorded"}, "lossEnding": {"预告临时挂失即将到期", "told that the loss report is about to end"},
 }
 
 // tell puts an entry of the log into words.

@@ -141,7 +141,7 @@ var Cards = Machine{
 		{StatusCancelled, Text{"注销", "cancelled"}, true},
 	},
 	Rules: []Rule{
-		{From: StatusSealed, Event: EventActivate, To: StatusNormal, Roles: clerks, Needs: []string{NeedsAlive, NeedsRegion}, Chip: EventActivate, Also: EventActivate, Tell: toEnabled, Sets: handedToHolder, Text: Text{"启用", "activate"}},
+		{From: StatusSealed, Event: EventActivate, To: StatusNormal, Roles: clerks, Needs: []string{NeedsAlive, NeedsRegion, NeedsPrinted, NeedsTaker}, Chip: EventActivate, Also: EventActivate, Tell: toEnabled, Sets: handedToHolder, Text: Text{"启用", "activate"}},
 		{From: StatusSealed, Event: EventScrap, To: StatusCancelled, Roles: []string{registry.RoleProducer, registry.RoleSupervisor}, Reasons: "scrap", Also: EventRemake, Tell: toOffices, Sets: scrapped, Text: Text{"报废重制", "scrap and make another"}},
 		{From: StatusSealed, Event: EventCancel, To: StatusCancelled, Roles: supervisors, Needs: []string{NeedsRegion}, Reasons: "cancel", Also: EventCancel, Tell: toAll, Text: Text{"注销", "cancel"}},
 

@@ -20,6 +20,7 @@ import (
 	"onecard/api"
 	"onecard/api/client"
 	"onecard/api/pki"
+	"onecard/card/face"
 	"onecard/card/order"
 	"onecard/card/profile"
 	"onecard/exchange"
@@ -69,6 +70,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, func(*issuance.Config) {})
+}
+
+// newWorldWith is newWorld with an issuance that is set up in another way.
+func newWorldWith(t *testing.T, change func(c *issuance.Config)) *world {
+	t.Helper()
 	config := registrytest.Config("sqlite:"+filepath.Join(t.TempDir(), "registry.db"), nil)
 	config.Now = time.Now // certificates are checked by the system's clock
 	w := &world{t: t, db: registrytest.Open(t, config), passwords: map[string]string{}}
@@ -81,7 +88,11 @@ func newWorld(t *testing.T) *world {
 	}
 	w.authority, err = pki.Open(filepath.Join(t.TempDir(), "pki"), nil, time.Now)
 	require.NoError(t, err)
-	w.issuance, err = issuance.New(issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t), Signer: w, Demands: issuance.NoDemands})
+	setup := issuance.Config{DB: w.db, Profiles: profiles(t), Keeper: keeper(t), Signer: w, Demands: issuance.NoDemands}
+	change(&setup)
+	w.issuance, err = issuance.New(setup)
+	require.NoError(t, err)
+	layout, err := face.BuiltIn()
 	require.NoError(t, err)
 	policies, err := insurance.SamplePolicies()
 	require.NoError(t, err)
@@ -97,12 +108,15 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	server, err := api.New(api.Config{
 		DB: w.db, Issuance: w.issuance, Stock: store, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders,
-		Prints: &prints.Service{DB: w.db, Photos: prints.Attachments{DB: w.db}}, Collective: &collective.Service{DB: w.db, Issuance: w.issuance},
+		Prints: &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}, Collective: &collective.Service{DB: w.db, Issuance: w.issuance},
 	})
 	require.NoError(t, err)
 	w.serve(server)
 	return w
 }
+
+// fonts are read once for all tests.
+var fonts = face.NewFonts("")
 
 func profiles(t *testing.T) []*profile.Profile {
 	t.Helper()

@@ -63,6 +63,63 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchFileKind.
+const (
+	Outcome    BatchFileKind = "outcome"
+	Production BatchFileKind = "production"
+	Return     BatchFileKind = "return"
+)
+
+// Valid indicates whether the value is a known member of the BatchFileKind enum.
+func (e BatchFileKind) Valid() bool {
+	switch e {
+	case Outcome:
+		return true
+	case Production:
+		return true
+	case Return:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BatchState.
+const (
+	Banked    BatchState = "banked"
+	Cancelled BatchState = "cancelled"
+	Closed    BatchState = "closed"
+	Inspected BatchState = "inspected"
+	Open      BatchState = "open"
+	Ordered   BatchState = "ordered"
+	Returned  BatchState = "returned"
+	Sent      BatchState = "sent"
+)
+
+// Valid indicates whether the value is a known member of the BatchState enum.
+func (e BatchState) Valid() bool {
+	switch e {
+	case Banked:
+		return true
+	case Cancelled:
+		return true
+	case Closed:
+		return true
+	case Inspected:
+		return true
+	case Open:
+		return true
+	case Ordered:
+		return true
+	case Returned:
+		return true
+	case Sent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillItemCategory.
 const (
 	A   BillItemCategory = "A"
@@ -78,6 +135,27 @@ func (e BillItemCategory) Valid() bool {
 	case B:
 		return true
 	case Own:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CardHandoverAsked.
+const (
+	CardHandoverAskedNone      CardHandoverAsked = "none"
+	CardHandoverAskedSignature CardHandoverAsked = "signature"
+	CardHandoverAskedTaker     CardHandoverAsked = "taker"
+)
+
+// Valid indicates whether the value is a known member of the CardHandoverAsked enum.
+func (e CardHandoverAsked) Valid() bool {
+	switch e {
+	case CardHandoverAskedNone:
+		return true
+	case CardHandoverAskedSignature:
+		return true
+	case CardHandoverAskedTaker:
 		return true
 	default:
 		return false
@@ -210,6 +288,45 @@ func (e DuplicateRule) Valid() bool {
 	}
 }
 
+// Defines values for FinancialActivationState.
+const (
+	FinancialActivationStateAway    FinancialActivationState = "away"
+	FinancialActivationStateDone    FinancialActivationState = "done"
+	FinancialActivationStateHeld    FinancialActivationState = "held"
+	FinancialActivationStateNone    FinancialActivationState = "none"
+	FinancialActivationStateOpening FinancialActivationState = "opening"
+	FinancialActivationStateReady   FinancialActivationState = "ready"
+	FinancialActivationStateRefused FinancialActivationState = "refused"
+	FinancialActivationStateUnasked FinancialActivationState = "unasked"
+	FinancialActivationStateWaiting FinancialActivationState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the FinancialActivationState enum.
+func (e FinancialActivationState) Valid() bool {
+	switch e {
+	case FinancialActivationStateAway:
+		return true
+	case FinancialActivationStateDone:
+		return true
+	case FinancialActivationStateHeld:
+		return true
+	case FinancialActivationStateNone:
+		return true
+	case FinancialActivationStateOpening:
+		return true
+	case FinancialActivationStateReady:
+		return true
+	case FinancialActivationStateRefused:
+		return true
+	case FinancialActivationStateUnasked:
+		return true
+	case FinancialActivationStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GuardianProof.
 const (
 	GuardianProofBirthCertificate GuardianProof = "birth-certificate"
@@ -246,6 +363,24 @@ func (e GuardianRelation) Valid() bool {
 	case GuardianRelationMother:
 		return true
 	case GuardianRelationOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HandoverTaker.
+const (
+	HandoverTakerAgent  HandoverTaker = "agent"
+	HandoverTakerHolder HandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the HandoverTaker enum.
+func (e HandoverTaker) Valid() bool {
+	switch e {
+	case HandoverTakerAgent:
+		return true
+	case HandoverTakerHolder:
 		return true
 	default:
 		return false
@@ -555,6 +690,51 @@ func (e NewGuardianRelation) Valid() bool {
 	}
 }
 
+// Defines values for NewHandoverProof.
+const (
+	NewHandoverProofAuthorisation     NewHandoverProof = "authorisation"
+	NewHandoverProofBirthCertificate  NewHandoverProof = "birth-certificate"
+	NewHandoverProofHouseholdBook     NewHandoverProof = "household-book"
+	NewHandoverProofInstitutionLetter NewHandoverProof = "institution-letter"
+	NewHandoverProofOther             NewHandoverProof = "other"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverProof enum.
+func (e NewHandoverProof) Valid() bool {
+	switch e {
+	case NewHandoverProofAuthorisation:
+		return true
+	case NewHandoverProofBirthCertificate:
+		return true
+	case NewHandoverProofHouseholdBook:
+		return true
+	case NewHandoverProofInstitutionLetter:
+		return true
+	case NewHandoverProofOther:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewHandoverTaker.
+const (
+	NewHandoverTakerAgent  NewHandoverTaker = "agent"
+	NewHandoverTakerHolder NewHandoverTaker = "holder"
+)
+
+// Valid indicates whether the value is a known member of the NewHandoverTaker enum.
+func (e NewHandoverTaker) Valid() bool {
+	switch e {
+	case NewHandoverTakerAgent:
+		return true
+	case NewHandoverTakerHolder:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewPersonIdType.
 const (
 	HongkongMacao      NewPersonIdType = "hongkong-macao"
@@ -741,6 +921,24 @@ func (e PlaceLevel) Valid() bool {
 	case PlaceLevelProvince:
 		return true
 	case PlaceLevelTownship:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProductionBatchKind.
+const (
+	Normal ProductionBatchKind = "normal"
+	Test   ProductionBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the ProductionBatchKind enum.
+func (e ProductionBatchKind) Valid() bool {
+	switch e {
+	case Normal:
+		return true
+	case Test:
 		return true
 	default:
 		return false
@@ -1041,6 +1239,65 @@ type AuthenticationMessage struct {
 	Message string `json:"message"`
 }
 
+// BatchEvent defines model for BatchEvent.
+type BatchEvent struct {
+	At time.Time `json:"at"`
+
+	// Detail figures and names of files as the audit log has them
+	Detail   *map[string]string `json:"detail,omitempty"`
+	Operator string             `json:"operator"`
+
+	// Text words for people, Chinese first
+	Text        Text    `json:"text"`
+	Workstation *string `json:"workstation,omitempty"`
+}
+
+// BatchFile defines model for BatchFile.
+type BatchFile struct {
+	Accepted int64     `json:"accepted"`
+	At       time.Time `json:"at"`
+
+	// Kind production 制卡文件; return 回盘; outcome 回盘结果
+	Kind     BatchFileKind `json:"kind"`
+	Name     string        `json:"name"`
+	Operator string        `json:"operator"`
+	Records  int64         `json:"records"`
+	Refused  int64         `json:"refused"`
+	Repeated int64         `json:"repeated"`
+}
+
+// BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
+type BatchFileKind string
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Batches []ProductionBatch `json:"batches"`
+}
+
+// BatchRows defines model for BatchRows.
+type BatchRows struct {
+	Count int64 `json:"count"`
+
+	// State of a row
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchState 批次状态
+type BatchState string
+
+// BatchStory defines model for BatchStory.
+type BatchStory struct {
+	Batch ProductionBatch `json:"batch"`
+	Files []BatchFile     `json:"files"`
+	Rows  []BatchRows     `json:"rows"`
+
+	// Story the first thing first
+	Story []BatchEvent `json:"story"`
+}
+
 // BillItem one line of the bill (费用明细)
 type BillItem struct {
 	// Category 甲类 乙类 自费
@@ -1116,6 +1373,15 @@ type Card struct {
 	StatusText Text `json:"statusText"`
 }
 
+// CardActivation defines model for CardActivation.
+type CardActivation struct {
+	// Financial 金融账户激活
+	Financial FinancialActivation `json:"financial"`
+
+	// Social 社保功能启用
+	Social SocialActivation `json:"social"`
+}
+
 // CardAt 卡的各个状态 each dimension of a card's state
 type CardAt struct {
 	By      string             `json:"by"`
@@ -1133,6 +1399,24 @@ type CardAt struct {
 	// Status AAZ502
 	Status string `json:"status"`
 }
+
+// CardHandover defines model for CardHandover.
+type CardHandover struct {
+	// Asked none 不要求; taker 登记领卡人; signature 登记并签字
+	Asked CardHandoverAsked `json:"asked"`
+
+	// Handovers the latest first
+	Handovers []Handover `json:"handovers"`
+
+	// Lacks what keeps the card from being activated now
+	Lacks []HandoverLack `json:"lacks"`
+
+	// PrintedFirst 印好卡面才能启用
+	PrintedFirst bool `json:"printedFirst"`
+}
+
+// CardHandoverAsked none 不要求; taker 登记领卡人; signature 登记并签字
+type CardHandoverAsked string
 
 // CardPrint defines model for CardPrint.
 type CardPrint struct {
@@ -1372,6 +1656,35 @@ type FieldProblem struct {
 	Zh    string `json:"zh"`
 }
 
+// FinancialActivation 金融账户激活
+type FinancialActivation struct {
+	// Askable the bank may be asked once more
+	Askable bool `json:"askable"`
+
+	// Bank hotline number of the bank
+	Bank     *string `json:"bank,omitempty"`
+	BankName *string `json:"bankName,omitempty"`
+
+	// Code the bank's own code
+	Code *string `json:"code,omitempty"`
+
+	// Pending it goes on by itself; look again
+	Pending bool       `json:"pending"`
+	Since   *time.Time `json:"since,omitempty"`
+
+	// State none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+	State FinancialActivationState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+
+	// Words the bank's own words; Chinese
+	Words *string `json:"words,omitempty"`
+}
+
+// FinancialActivationState none 没有账户; opening 开立中; ready 随启用一并办理; unasked 未请; waiting 待回应; away 银行无应答; refused 银行未予激活; done 已激活; held 账户挂失、冻结或销户
+type FinancialActivationState string
+
 // Group defines model for Group.
 type Group struct {
 	// By 经办人
@@ -1413,6 +1726,52 @@ type GuardianProof string
 
 // GuardianRelation 监护关系
 type GuardianRelation string
+
+// Handover defines model for Handover.
+type Handover struct {
+	AgentName         *string            `json:"agentName,omitempty"`
+	AgentNumberMasked *string            `json:"agentNumberMasked,omitempty"`
+	At                time.Time          `json:"at"`
+	Id                openapi_types.UUID `json:"id"`
+	Operator          string             `json:"operator"`
+	Proof             *string            `json:"proof,omitempty"`
+	Relation          *string            `json:"relation,omitempty"`
+
+	// Signature the attachment in the holder's file
+	Signature *openapi_types.UUID `json:"signature,omitempty"`
+	Signed    bool                `json:"signed"`
+	Taker     HandoverTaker       `json:"taker"`
+}
+
+// HandoverTaker defines model for Handover.Taker.
+type HandoverTaker string
+
+// HandoverAgent defines model for HandoverAgent.
+type HandoverAgent struct {
+	// Authorisation 委托书编号
+	Authorisation *string `json:"authorisation,omitempty"`
+
+	// IdType of the document; default the identity card
+	IdType *string `json:"idType,omitempty"`
+	Name   string  `json:"name"`
+	Number string  `json:"number"`
+	Phone  *string `json:"phone,omitempty"`
+
+	// Relation 与持卡人关系
+	Relation string `json:"relation"`
+}
+
+// HandoverLack defines model for HandoverLack.
+type HandoverLack struct {
+	// Code as the refusal of the activation would say: no-taker, unsigned, not-printed, …
+	Code string `json:"code"`
+
+	// Remedy words for people, Chinese first
+	Remedy Text `json:"remedy"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -1714,6 +2073,26 @@ type NewGuardianProof string
 // NewGuardianRelation defines model for NewGuardian.Relation.
 type NewGuardianRelation string
 
+// NewHandover defines model for NewHandover.
+type NewHandover struct {
+	Agent *HandoverAgent `json:"agent,omitempty"`
+
+	// Proof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+	Proof *NewHandoverProof `json:"proof,omitempty"`
+
+	// Signature 签字 a PNG on white
+	Signature *[]byte `json:"signature,omitempty"`
+
+	// Taker 领卡人 holder 本人; agent 代领人
+	Taker NewHandoverTaker `json:"taker"`
+}
+
+// NewHandoverProof of an agent: 委托书, 户口簿, 出生医学证明, 单位介绍信, 其他
+type NewHandoverProof string
+
+// NewHandoverTaker 领卡人 holder 本人; agent 代领人
+type NewHandoverTaker string
+
 // NewList defines model for NewList.
 type NewList struct {
 	// Content CSV or Excel
@@ -1998,6 +2377,51 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProductionBatch defines model for ProductionBatch.
+type ProductionBatch struct {
+	// Bank 开户银行
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType  string    `json:"cardType"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Kind normal 正式; test 测试卡, never issued
+	Kind ProductionBatchKind `json:"kind"`
+
+	// Made 制成; counted when it is closed
+	Made *int64 `json:"made,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号
+	Number    string `json:"number"`
+	OrderedBy string `json:"orderedBy"`
+	Place     string `json:"place"`
+
+	// Scrapped 报废
+	Scrapped *int64 `json:"scrapped,omitempty"`
+
+	// Size 人数 rows
+	Size int64 `json:"size"`
+
+	// State 批次状态
+	State BatchState `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+
+	// Unmade 未制
+	Unmade *int64 `json:"unmade,omitempty"`
+}
+
+// ProductionBatchKind normal 正式; test 测试卡, never issued
+type ProductionBatchKind string
+
 // Progress defines model for Progress.
 type Progress struct {
 	Done  int    `json:"done"`
@@ -2094,6 +2518,18 @@ type SignedIn struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	Operator  Operator  `json:"operator"`
 	Token     string    `json:"token"`
+}
+
+// SocialActivation 社保功能启用
+type SocialActivation struct {
+	// Done the card was activated; status says how it is since
+	Done bool `json:"done"`
+
+	// Status 卡应用状态 AAZ502
+	Status string `json:"status"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
 }
 
 // StockAcceptance empty when count and seals are right
@@ -2579,8 +3015,26 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchesParams defines parameters for Batches.
+type BatchesParams struct {
+	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
+	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// AskActivationParams defines parameters for AskActivation.
+type AskActivationParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // FireCardParams defines parameters for FireCard.
 type FireCardParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// HandOverParams defines parameters for HandOver.
+type HandOverParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2851,6 +3305,9 @@ type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
+
+// HandOverJSONRequestBody defines body for HandOver for application/json ContentType.
+type HandOverJSONRequestBody = NewHandover
 
 // RecordPrintJSONRequestBody defines body for RecordPrint for application/json ContentType.
 type RecordPrintJSONRequestBody = NewPrint
@@ -3147,6 +3604,26 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	//
+	// Corresponds with GET /v1/batches (the `Batches` operationId).
+	Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	//
+	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+	Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	//
+	// Corresponds with GET /v1/cards/{id}/activation (the `CardActivation` operationId).
+	CardActivation(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+	//
+	// Corresponds with POST /v1/cards/{id}/activation (the `AskActivation` operationId).
+	AskActivation(ctx context.Context, id Id, params *AskActivationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FireCardWithBody 挂失等 let an event of the workflow happen to a card
 	//
 	// Takes any type of body and a specified content type.
@@ -3165,6 +3642,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
 	CardFace(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	//
+	// Corresponds with GET /v1/cards/{id}/handover (the `CardHandover` operationId).
+	CardHandover(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HandOverWithBody 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+	HandOverWithBody(ctx context.Context, id Id, params *HandOverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+	HandOver(ctx context.Context, id Id, params *HandOverParams, body HandOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CardPrints 打印情况 whether a card may be printed, and what became of each attempt
 	//
@@ -4013,6 +4509,66 @@ func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMe
 	return c.Client.Do(req)
 }
 
+// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+//
+// Corresponds with GET /v1/batches (the `Batches` operationId).
+func (c *Client) Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+//
+// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+func (c *Client) Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+//
+// Corresponds with GET /v1/cards/{id}/activation (the `CardActivation` operationId).
+func (c *Client) CardActivation(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCardActivationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AskActivation 再请银行激活 ask the bank once more to activate the account of a card in use
+//
+// Corresponds with POST /v1/cards/{id}/activation (the `AskActivation` operationId).
+func (c *Client) AskActivation(ctx context.Context, id Id, params *AskActivationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAskActivationRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FireCardWithBody 挂失等 let an event of the workflow happen to a card
 //
 // Takes any type of body and a specified content type.
@@ -4052,6 +4608,55 @@ func (c *Client) FireCard(ctx context.Context, id Id, params *FireCardParams, bo
 // Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
 func (c *Client) CardFace(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCardFaceRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CardHandover 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+//
+// Corresponds with GET /v1/cards/{id}/handover (the `CardHandover` operationId).
+func (c *Client) CardHandover(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCardHandoverRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HandOverWithBody 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+func (c *Client) HandOverWithBody(ctx context.Context, id Id, params *HandOverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHandOverRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HandOver 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+func (c *Client) HandOver(ctx context.Context, id Id, params *HandOverParams, body HandOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHandOverRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6023,6 +6628,187 @@ func NewAuthenticateMessageRequestWithBody(server string, params *AuthenticateMe
 	return req, nil
 }
 
+// NewBatchesRequest constructs an http.Request for the Batches method
+func NewBatchesRequest(server string, params *BatchesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBatchRequest constructs an http.Request for the Batch method
+func NewBatchRequest(server string, number string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCardActivationRequest constructs an http.Request for the CardActivation method
+func NewCardActivationRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/activation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAskActivationRequest constructs an http.Request for the AskActivation method
+func NewAskActivationRequest(server string, id Id, params *AskActivationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/activation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewFireCardRequest calls the generic FireCard builder with application/json body
 func NewFireCardRequest(server string, id Id, params *FireCardParams, body FireCardJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6112,6 +6898,100 @@ func NewCardFaceRequest(server string, id Id) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCardHandoverRequest constructs an http.Request for the CardHandover method
+func NewCardHandoverRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/handover", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHandOverRequest calls the generic HandOver builder with application/json body
+func NewHandOverRequest(server string, id Id, params *HandOverParams, body HandOverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewHandOverRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewHandOverRequestWithBody constructs an http.Request for the HandOver method, with any body, and a specified content type
+func NewHandOverRequestWithBody(server string, id Id, params *HandOverParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cards/%s/handover", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -9015,6 +9895,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
 
+	// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches (the `Batches` operationId).
+	BatchesWithResponse(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*BatchesResponse, error)
+
+	// BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+	BatchWithResponse(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*BatchResponse, error)
+
+	// CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cards/{id}/activation (the `CardActivation` operationId).
+	CardActivationWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardActivationResponse, error)
+
+	// AskActivationWithResponse 再请银行激活 ask the bank once more to activate the account of a card in use
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{id}/activation (the `AskActivation` operationId).
+	AskActivationWithResponse(ctx context.Context, id Id, params *AskActivationParams, reqEditors ...RequestEditorFn) (*AskActivationResponse, error)
+
 	// FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -9035,6 +9943,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/cards/{id}/face (the `CardFace` operationId).
 	CardFaceWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardFaceResponse, error)
+
+	// CardHandoverWithResponse 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cards/{id}/handover (the `CardHandover` operationId).
+	CardHandoverWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardHandoverResponse, error)
+
+	// HandOverWithBodyWithResponse 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+	HandOverWithBodyWithResponse(ctx context.Context, id Id, params *HandOverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HandOverResponse, error)
+
+	// HandOverWithResponse 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+	HandOverWithResponse(ctx context.Context, id Id, params *HandOverParams, body HandOverJSONRequestBody, reqEditors ...RequestEditorFn) (*HandOverResponse, error)
 
 	// CardPrintsWithResponse 打印情况 whether a card may be printed, and what became of each attempt
 	//
@@ -10171,6 +11100,198 @@ func (r AuthenticateMessageResponse) ContentType() string {
 	return ""
 }
 
+type BatchesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchesResponse) GetJSON200() *BatchList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchStory
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchResponse) GetJSON200() *BatchStory {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CardActivationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CardActivation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CardActivationResponse) GetJSON200() *CardActivation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CardActivationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CardActivationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CardActivationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CardActivationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CardActivationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AskActivationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CardActivation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AskActivationResponse) GetJSON200() *CardActivation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AskActivationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AskActivationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AskActivationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AskActivationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AskActivationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type FireCardResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10254,6 +11375,102 @@ func (r CardFaceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CardFaceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CardHandoverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CardHandover
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CardHandoverResponse) GetJSON200() *CardHandover {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CardHandoverResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CardHandoverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CardHandoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CardHandoverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CardHandoverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type HandOverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Handover
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r HandOverResponse) GetJSON201() *Handover {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r HandOverResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r HandOverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HandOverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HandOverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HandOverResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12941,6 +14158,58 @@ func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Contex
 	return ParseAuthenticateMessageResponse(rsp)
 }
 
+// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches (the `Batches` operationId).
+func (c *ClientWithResponses) BatchesWithResponse(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*BatchesResponse, error) {
+	rsp, err := c.Batches(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchesResponse(rsp)
+}
+
+// BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
+func (c *ClientWithResponses) BatchWithResponse(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
+	rsp, err := c.Batch(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchResponse(rsp)
+}
+
+// CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cards/{id}/activation (the `CardActivation` operationId).
+func (c *ClientWithResponses) CardActivationWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardActivationResponse, error) {
+	rsp, err := c.CardActivation(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCardActivationResponse(rsp)
+}
+
+// AskActivationWithResponse 再请银行激活 ask the bank once more to activate the account of a card in use
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{id}/activation (the `AskActivation` operationId).
+func (c *ClientWithResponses) AskActivationWithResponse(ctx context.Context, id Id, params *AskActivationParams, reqEditors ...RequestEditorFn) (*AskActivationResponse, error) {
+	rsp, err := c.AskActivation(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAskActivationResponse(rsp)
+}
+
 // FireCardWithBodyWithResponse 挂失等 let an event of the workflow happen to a card
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12978,6 +14247,45 @@ func (c *ClientWithResponses) CardFaceWithResponse(ctx context.Context, id Id, r
 		return nil, err
 	}
 	return ParseCardFaceResponse(rsp)
+}
+
+// CardHandoverWithResponse 领卡情况 what the place asks for before the card is activated, what is missing, and who was on record as taking it
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cards/{id}/handover (the `CardHandover` operationId).
+func (c *ClientWithResponses) CardHandoverWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CardHandoverResponse, error) {
+	rsp, err := c.CardHandover(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCardHandoverResponse(rsp)
+}
+
+// HandOverWithBodyWithResponse 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+func (c *ClientWithResponses) HandOverWithBodyWithResponse(ctx context.Context, id Id, params *HandOverParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HandOverResponse, error) {
+	rsp, err := c.HandOverWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHandOverResponse(rsp)
+}
+
+// HandOverWithResponse 领卡登记 record who takes the card, with the signature; it stands until the end of the day
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cards/{id}/handover (the `HandOver` operationId).
+func (c *ClientWithResponses) HandOverWithResponse(ctx context.Context, id Id, params *HandOverParams, body HandOverJSONRequestBody, reqEditors ...RequestEditorFn) (*HandOverResponse, error) {
+	rsp, err := c.HandOver(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHandOverResponse(rsp)
 }
 
 // CardPrintsWithResponse 打印情况 whether a card may be printed, and what became of each attempt
@@ -14408,6 +15716,138 @@ func ParseAuthenticateMessageResponse(rsp *http.Response) (*AuthenticateMessageR
 	return response, nil
 }
 
+// ParseBatchesResponse parses an HTTP response from a BatchesWithResponse call
+func ParseBatchesResponse(rsp *http.Response) (*BatchesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBatchResponse parses an HTTP response from a BatchWithResponse call
+func ParseBatchResponse(rsp *http.Response) (*BatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCardActivationResponse parses an HTTP response from a CardActivationWithResponse call
+func ParseCardActivationResponse(rsp *http.Response) (*CardActivationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CardActivationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CardActivation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAskActivationResponse parses an HTTP response from a AskActivationWithResponse call
+func ParseAskActivationResponse(rsp *http.Response) (*AskActivationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AskActivationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CardActivation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseFireCardResponse parses an HTTP response from a FireCardWithResponse call
 func ParseFireCardResponse(rsp *http.Response) (*FireCardResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14455,6 +15895,72 @@ func ParseCardFaceResponse(rsp *http.Response) (*CardFaceResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCardHandoverResponse parses an HTTP response from a CardHandoverWithResponse call
+func ParseCardHandoverResponse(rsp *http.Response) (*CardHandoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CardHandoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CardHandover
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseHandOverResponse parses an HTTP response from a HandOverWithResponse call
+func ParseHandOverResponse(rsp *http.Response) (*HandOverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HandOverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Handover
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

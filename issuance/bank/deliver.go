@@ -39,6 +39,8 @@ func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, er
 	})
 	var refused *registry.FieldError
 	switch {
+	case errors.Is(err, ErrUnderWay):
+		return tell.Answer{Code: "opening", Text: "账户开立中"}, err
 	case errors.As(err, &refused):
 		return tell.Answer{Code: "invalid", Text: refused.Error()}, nil
 	case err != nil:
@@ -116,6 +118,15 @@ func (s *Service) tellStatus(tx *registry.Tx, d tell.Delivery, cardID uuid.UUID)
 	if !ok {
 		return nil, nil
 	}
+	// An account that is being opened is told how its card is when it is there.
+	now, err := activation(tx.DB(), issuance.Card{ID: cardID, PersonID: card.PersonID, Status: card.Status})
+	switch {
+	case err != nil:
+		return nil, err
+	case now.State == ActivationOpening:
+		return nil, ErrUnderWay
+	}
+	activating := activates(d) && card.Status == issuance.StatusNormal
 	// The account that was opened for the card; accounts that were taken over
 	// from elsewhere belong to no application and go with any card, but are not
 	// closed while the person has another.
@@ -128,7 +139,11 @@ func (s *Service) tellStatus(tx *registry.Tx, d tell.Delivery, cardID uuid.UUID)
 	}
 	var orders []order
 	for _, a := range accounts {
-		if slices.Contains(settledStates[change], a.State) {
+		change := change
+		switch {
+		case activating && a.State == Preopened && a.ApplicationID != nil:
+			change = ChangeActivate
+		case slices.Contains(settledStates[change], a.State):
 			continue
 		}
 		number, err := s.number(tx, a)
@@ -185,6 +200,12 @@ func (s *Service) accounts(tx *registry.Tx, person uuid.UUID, which func(*gorm.D
 		}
 	}
 	return reached, nil
+}
+
+// wake lets messages be told at once that waited for a bank: those that a
+// condition chooses.
+func wake(tx *registry.Tx, condition string, values ...any) error {
+	return tx.DB().Model(&tell.Delivery{}).Where("peer = ? AND state = ?", tell.Bank, tell.Waiting).Where(condition, values...).Update("next_at", tx.Now()).Error
 }
 
 func (a account) order(d tell.Delivery, operation string) order {

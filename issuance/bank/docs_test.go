@@ -18,7 +18,7 @@ func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/bank.md")
 	require.NoError(t, err)
 	names := []string{bank.Protocol, bank.OpenAccount, bank.ChangeStatus, bank.ChangeHolder, bank.ChargeFee, bank.RefundFee, bank.ReverseMessage, "message.query",
-		bank.ChangeOralLoss, bank.ChangeLoss, bank.ChangeUnloss, bank.ChangeFreeze, bank.ChangeClose, bank.TopicAccount, bank.ClassOurs, bank.ClassBank, bank.ClassDiffer}
+		bank.ChangeActivate, bank.ChangeOralLoss, bank.ChangeLoss, bank.ChangeUnloss, bank.ChangeFreeze, bank.ChangeClose, bank.TopicAccount, bank.ClassOurs, bank.ClassBank, bank.ClassDiffer}
 	for _, state := range append(bank.Accounts.States, bank.Orders.States...) {
 		if state.Name != "" {
 			names = append(names, state.Name)

@@ -49,7 +49,7 @@ func accountRules() []issuance.Rule {
 	banks := []string{roleBank}
 	rules := []issuance.Rule{
 		{From: notOpened, Event: "open", To: Preopened, Roles: both, Text: text{ZH: "开户", EN: "open"}},
-		{From: Preopened, Event: "activate", To: Active, Roles: banks, Text: text{ZH: "激活", EN: "activate"}},
+		{From: Preopened, Event: ChangeActivate, To: Active, Roles: both, Text: text{ZH: "激活", EN: "activate"}},
 	}
 	for _, from := range []string{Preopened, Active} {
 		rules = append(rules, issuance.Rule{From: from, Event: ChangeOralLoss, To: OralLoss, Roles: both, Text: text{ZH: "口头挂失", EN: "loss by voice"}})

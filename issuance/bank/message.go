@@ -29,6 +29,7 @@ const (
 
 // Changes of an account's status that a bank is asked for.
 const (
+	ChangeActivate = "activate"
 	ChangeOralLoss = "oral-loss"
 	ChangeLoss     = "loss"
 	ChangeUnloss   = "unloss"

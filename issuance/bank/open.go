@@ -139,13 +139,16 @@ func (s *Service) settleOpen(tx *registry.Tx, o order, ask Ask, answer Answer) (
 }
 
 // settleStatus takes the state in which a bank has put an account.
-func (s *Service) settleStatus(tx *registry.Tx, o order, _ Ask, answer Answer) (misfit string, err error) {
+func (s *Service) settleStatus(tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error) {
 	var a account
 	if err := tx.ForUpdate().Where("id = ?", o.AccountID).Take(&a).Error; err != nil {
 		return "", err
 	}
-	if Accounts.State(answer.State).Name == notOpened || answer.Seq < 1 {
+	switch {
+	case Accounts.State(answer.State).Name == notOpened || answer.Seq < 1:
 		return "回应缺少账户状态", nil
+	case ask.Change == ChangeActivate && answer.State == Preopened:
+		return "银行称已办妥，账户却仍未激活", nil
 	}
 	err = s.becomes(tx, a, answer.State, answer.Seq, "银行回应 "+o.ID.String())
 	var refused *registry.FieldError

@@ -100,11 +100,38 @@ func move(tx *registry.Tx, o order, event string, values map[string]any) (bool, 
 	if moved.Error != nil || moved.RowsAffected == 0 {
 		return false, moved.Error
 	}
+	if Orders.State(rule.To).Final {
+		if err := o.heard(tx); err != nil {
+			return false, err
+		}
+	}
 	detail := map[string]string{"from": o.State, "to": rule.To}
 	if code, ok := changes["code"].(string); ok {
 		detail["code"] = code
 	}
 	return true, tx.Audit("bank.order."+event, o.subject(), detail)
+}
+
+// heard lets the message at once be told again that waited for the end of an
+// order, so that what follows it about the same card, such as a loss, does not
+// wait for the next attempt. Of accounts that are opened by file nobody waits.
+func (o order) heard(tx *registry.Tx) error {
+	switch o.Operation {
+	case ChangeStatus, ChangeHolder:
+		if message, err := uuid.Parse(o.Key); err == nil {
+			return wake(tx, "id = ?", message)
+		}
+	case OpenAccount:
+		if o.ApplicationID == nil || o.Batch != nil {
+			return nil
+		}
+		var a application
+		if err := tx.DB().Where("id = ?", o.ApplicationID).Take(&a).Error; err != nil || a.CardID == nil {
+			return err
+		}
+		return wake(tx, "subject = ?", "card:"+a.CardID.String())
+	}
+	return nil
 }
 
 // body opens what an order asks for.

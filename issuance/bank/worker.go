@@ -242,10 +242,13 @@ func (s *Service) answered(ctx context.Context, o order, answer Answer) error {
 	case errors.Is(err, errLate):
 		return nil
 	case errors.Is(err, errNotYet):
-		return s.lose(ctx, o, "银行处理中 pending at the bank")
+		return s.lose(ctx, o, whyPending)
 	}
 	return err
 }
+
+// whyPending is noted of an order that the bank has taken and not carried out.
+const whyPending = "银行处理中 pending at the bank"
 
 // errNotYet: the bank has answered, but nothing that ends the order.
 var errNotYet = errors.New("bank: not yet")

@@ -198,3 +198,15 @@ func CheckFile(content []byte) ([]Finding, error) {
 	}
 	return Check(picture), nil
 }
+
+// Blank says whether nothing is to be seen in a picture as a file, such as a
+// signature that nobody has written (空白).
+func Blank(content []byte) (bool, error) {
+	picture, _, err := image.Decode(bytes.NewReader(content))
+	if err != nil {
+		return false, fmt.Errorf("portrait: %w", err)
+	}
+	g := grey{pigo.RgbToGrayscale(picture), picture.Bounds().Dx(), picture.Bounds().Dy()}
+	_, deviation := g.light(image.Rect(0, 0, g.width, g.height))
+	return deviation < 1, nil
+}

@@ -75,7 +75,8 @@ function signedOut() {
   for (const form of document.forms) form.reset();
   for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict', 'details']) $(id).replaceChildren();
   showPhoto(null);
-  for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'element', 'print', 'result']) $(id).hidden = true;
+  for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'handover', 'element', 'print', 'result']) $(id).hidden = true;
+  signature.clear();
   $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
   $('operator').textContent = '';
   $('sign-in').login.focus();
@@ -413,12 +414,88 @@ function cardItem(card) {
       continue;
     }
     item.append(eventButton(allowed, (asked) => allowed.chip
-      ? chip({ operation: allowed.chip, cardId: card.id }, allowed.text.zh)
+      ? onCard(allowed, card)
       : call('POST', `/platform/v1/cards/${card.id}/events`, { event: allowed.event, reasonCode: asked?.code, reason: asked?.reason })));
   }
   if (works.children.length > 1) item.append(works);
   if (card.printable) item.append(printButton(card));
+  if (card.status !== '9') item.append(activationBox(card.id));
   return item;
+}
+
+// onCard does an event with the chip of a card; before it is activated, it is on
+// record who takes it.
+async function onCard(allowed, card) {
+  if (allowed.chip === 'activate') await takesCard(card);
+  await chip({ operation: allowed.chip, cardId: card.id }, allowed.text.zh);
+}
+
+// ---- handing over
+
+// signature is the field in which whoever takes a card signs, with a pen, a
+// finger or the mouse.
+const signature = (() => {
+  const pad = $('signature'), ink = pad.getContext('2d');
+  let written = false;
+  const clear = () => { ink.fillStyle = '#fff'; ink.fillRect(0, 0, pad.width, pad.height); written = false; };
+  const place = (event) => {
+    const box = pad.getBoundingClientRect();
+    return [(event.clientX - box.left) * pad.width / box.width, (event.clientY - box.top) * pad.height / box.height];
+  };
+  ink.lineWidth = 3; ink.lineCap = ink.lineJoin = 'round';
+  pad.addEventListener('pointerdown', (event) => { pad.setPointerCapture(event.pointerId); ink.beginPath(); ink.moveTo(...place(event)); });
+  pad.addEventListener('pointermove', (event) => {
+    if (!(event.buttons & 1)) return;
+    ink.lineTo(...place(event)); ink.stroke();
+    written = true;
+  });
+  clear();
+  return { clear, png: () => (written ? pad.toDataURL('image/png').split(',')[1] : undefined) };
+})();
+$('signature-clear').addEventListener('click', () => signature.clear());
+
+// takesCard sees to it that it is on record who takes a card, where the place
+// asks for it. Whatever else keeps the card from being activated is said before
+// the holder is asked for a number.
+async function takesCard(card) {
+  const path = `/platform/v1/cards/${card.id}/handover`;
+  const { asked, lacks } = await call('GET', path);
+  const other = lacks.find((lack) => !['no-taker', 'unsigned'].includes(lack.code));
+  if (other) throw new Problem({ title: other.text.zh, detail: other.remedy.zh, titleEn: other.text.en, detailEn: other.remedy.en });
+  if (lacks.length > 0) await askTaker(path, asked === 'signature');
+}
+
+function askTaker(path, signed) {
+  const form = $('handover');
+  form.reset(); signature.clear();
+  $('handover-sign').hidden = $('signature-clear').hidden = !signed;
+  const needed = () => {
+    const agent = form.taker.value === 'agent';
+    $('handover-agent').hidden = !agent;
+    for (const name of ['agent.name', 'agent.number', 'agent.relation']) form.elements[name].required = agent;
+  };
+  form.taker.onchange = needed;
+  needed();
+  form.hidden = false;
+  form.scrollIntoView({ block: 'nearest' });
+  form.taker.focus();
+  return new Promise((resolve, reject) => {
+    form.onsubmit = guard(async () => {
+      const body = { taker: form.taker.value };
+      if (body.taker === 'agent') {
+        body.proof = form.proof.value;
+        body.agent = Object.fromEntries(['name', 'number', 'relation', 'authorisation'].map((name) => [name, form.elements[`agent.${name}`].value]).filter(([, value]) => value));
+      }
+      if (signed) {
+        body.signature = signature.png();
+        if (!body.signature) throw new Problem({ title: '领卡人尚未签字', detail: '请领卡人在签字框内签字。', titleEn: 'whoever takes the card has not signed' });
+      }
+      await call('POST', path, body);
+      form.hidden = true; form.reset(); signature.clear();
+      resolve();
+    });
+    form.querySelector('[data-close]').onclick = () => { signature.clear(); reject(new Problem({ title: '已取消', titleEn: 'cancelled' })); };
+  });
 }
 
 // ---- printing the face
@@ -525,9 +602,56 @@ async function chip(job, title) {
   busy = true; showState(live);
   try {
     showResult(await call('POST', '/api/chip', job), title, job.operation === 'access' ? await call('GET', '/api/areas') : null);
+    if (job.operation === 'activate') $('result-areas').append(activationBox(job.cardId));
   } finally {
     busy = false; showState(live);
   }
+}
+
+// ---- both activations: the card's own, and that of its bank account
+
+const activationMarks = { done: '✔ ', refused: '✘ ', held: '✘ ', none: '— ' };
+const activationClasses = { done: 'good', refused: 'bad', held: 'bad', none: '' };
+
+// activationBox shows the two results side by side. The first is known at once;
+// the second comes from the bank, and the box looks for it while it is on the
+// screen.
+function activationBox(cardId) {
+  const box = el('dl', undefined, 'facts activation');
+  box.dataset.activation = cardId;
+  followActivation(cardId, box).catch(showProblem);
+  return box;
+}
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+async function followActivation(cardId, box) {
+  const path = `/platform/v1/cards/${cardId}/activation`;
+  for (let n = 0; n === 0 || box.isConnected; n++) {
+    const both = await call('GET', path);
+    showActivation(box, both, path);
+    if (!both.financial.pending) return;
+    await pause(n < 5 ? 1000 : 10000);
+  }
+}
+
+function showActivation(box, { social, financial }, path) {
+  const first = el('dd', social.done ? `✔ 已启用${social.status === '1' ? '' : `（${social.text.zh}）`}` : '✘ 未启用', social.done ? 'good' : 'warn');
+  const words = financial.words ? `：${[financial.code, financial.words].filter(Boolean).join(' ')}` : '';
+  const second = el('dd', `${activationMarks[financial.state] || ''}${financial.text.zh}${words}${financial.bankName ? `　${financial.bankName}` : ''}`, activationClasses[financial.state] ?? 'warn');
+  second.dataset.state = financial.state;
+  second.title = financial.text.en;
+  if (financial.askable && operator?.roles.includes('clerk')) {
+    const again = el('button', '再请银行激活 ask again');
+    again.type = 'button';
+    again.dataset.ask = 'activation';
+    again.addEventListener('click', guard(async () => {
+      await call('POST', path);
+      followActivation(box.dataset.activation, box).catch(showProblem);
+    }));
+    second.append(' ', again);
+  }
+  box.replaceChildren(el('dt', '社保功能启用 social'), first, el('dt', '金融账户激活 bank'), second);
 }
 
 // ---- reading and writing elements
@@ -761,7 +885,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'F4') { event.preventDefault(); $('read').click(); }
   if (event.key === 'F8') { event.preventDefault(); document.querySelector('[data-work="everything"]')?.click(); }
   if (event.key === 'Escape') {
-    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #element:not([hidden]), #file-form:not([hidden]), #guardian-form:not([hidden])');
+    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #handover:not([hidden]), #element:not([hidden]), #file-form:not([hidden]), #guardian-form:not([hidden])');
     if (form) form.querySelector('[data-close]').click(); else clearProblem();
   }
 });
