@@ -55,12 +55,16 @@ func (s *Service) Stop(tx *registry.Tx, bank string, stopped bool, reason string
 	return tx.Audit("bank.line", "bank:"+p.Code, map[string]string{"stopped": fmt.Sprint(stopped), "reason": reason})
 }
 
-// Run works on the orders of all banks until ctx ends. Each bank has its own
-// line: a silent one holds nobody up, and its pauses double.
+// Run works on the orders of all banks until ctx ends, and orders what is due.
+// Each bank has its own line: a silent one holds nobody up, and its pauses
+// double.
 func (s *Service) Run(ctx context.Context) {
 	var lines sync.WaitGroup
 	for _, code := range slices.Sorted(maps.Keys(s.peers)) {
 		lines.Go(func() { s.runLine(ctx, code) })
+	}
+	if s.serves() {
+		lines.Go(func() { s.runDue(ctx) })
 	}
 	lines.Wait()
 }
@@ -233,7 +237,7 @@ func (s *Service) answered(ctx context.Context, o order, answer Answer) error {
 				if moved, err := move(tx, o, eventReverse, map[string]any{"code": "reversed"}); err != nil || !moved {
 					return errors.Join(err, errLate)
 				}
-				return settlementOf(o.Operation).undone(s, tx, o)
+				return settlementOf(o.Operation).undone(s, tx, o, "银行已冲正 reversed at the bank")
 			}
 		}
 		return errNotYet
