@@ -129,12 +129,13 @@ func newBatchProof(t *testing.T) *batchProof {
 func (p *batchProof) applies() {
 	const together = 200
 	clerk, reviewer := registry.Actor{Operator: "zhangying", Place: "630102"}, registry.Actor{Operator: "limin", Place: "630102"}
-	var last uuid.UUID
 	p.with(func(platform *platform, _ *production.Service) error {
 		// The sample's residents are not of this batch.
-		if err := platform.db.Read(p.Context()).Table("persons").Order("id DESC").Limit(1).Pluck("id", &last).Error; err != nil {
+		var before []uuid.UUID
+		if err := platform.db.Read(p.Context()).Table("persons").Order("id DESC").Limit(1).Pluck("id", &before).Error; err != nil {
 			return err
 		}
+		last := before[0]
 		for from := 0; from < p.size; from += together {
 			rows := make([]registry.LoadRow, min(together, p.size-from))
 			for i := range rows {

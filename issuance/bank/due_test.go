@@ -22,12 +22,13 @@ func TestDue(t *testing.T) {
 		w.Service = w.serve(t, bank.Config{Peers: []bank.Peer{w.peer}})
 		first, _ := w.application(t, "卓玛")
 		lost, person := w.application(t, "才让")
-		faulty, _ := w.application(t, "索南")
+		faulty, owner := w.application(t, "索南")
 		batched, _ := w.application(t, "扎西")
 		elsewhere, _ := w.application(t, "多杰")
 		waits, _ := w.application(t, "仁青")
+		earlier := func(person uuid.UUID) uuid.UUID { return w.card(t, person, uuid.New(), "9") }
 		for id, changes := range map[uuid.UUID]map[string]any{
-			lost: {"kind": "replacement", "ground": "lost"}, faulty: {"kind": "exchange", "ground": "quality"},
+			lost: {"kind": "replacement", "ground": "lost", "previous_id": earlier(person)}, faulty: {"kind": "exchange", "ground": "quality", "previous_id": earlier(owner)},
 			batched: {"method": "batch"}, elsewhere: {"place": "630102"}, waits: {"kind": "temporary"},
 		} {
 			w.change(t, func(tx *registry.Tx) error {
@@ -48,10 +49,10 @@ func TestDue(t *testing.T) {
 		w.agrees(t)
 
 		// Another replacement within the month waits for its end.
-		w.card(t, person, lost, "1")
+		last := w.card(t, person, lost, "1")
 		next := w.beside(t, person)
 		w.change(t, func(tx *registry.Tx) error {
-			return tx.DB().Table("applications").Where("id = ?", next).Updates(map[string]any{"kind": "replacement", "ground": "lost", "state": "numbered", "card_number": fmt.Sprintf("%09d", born.Add(1))}).Error
+			return tx.DB().Table("applications").Where("id = ?", next).Updates(map[string]any{"kind": "replacement", "ground": "lost", "previous_id": last, "state": "numbered", "reviewed_by": "b", "card_number": fmt.Sprintf("%09d", born.Add(1))}).Error
 		})
 		n, err = w.Due(t.Context())
 		require.NoError(t, err)
