@@ -231,13 +231,14 @@ func (p *batchProof) opens() {
 	p.lap("bank in: the return")
 
 	_, stop := serving(p.T, p.s)
-	require.Eventually(p, func() bool {
-		var open int64
-		p.with(func(platform *platform, _ *production.Service) error {
-			return platform.db.Read(p.Context()).Table("bank_orders").Where("state IN ('begun', 'sent', 'unknown')").Count(&open).Error
-		})
-		return open == 0
-	}, 5*time.Minute, time.Second)
+	p.with(func(platform *platform, _ *production.Service) error {
+		require.Eventually(p, func() bool {
+			var open int64
+			err := platform.db.Read(p.Context()).Table("bank_orders").Where("state IN ('begun', 'sent', 'unknown')").Count(&open).Error
+			return err == nil && open == 0
+		}, 5*time.Minute, time.Second)
+		return nil
+	})
 	require.NoError(p, stop())
 	p.bank.SetFaults(bank.Faults{})
 	p.bank.Wait()

@@ -95,19 +95,21 @@ func (s *Service) runLine(ctx context.Context, code string) {
 }
 
 // Turn works on the orders of a bank that are due and returns how many they
-// were. After giveUp silences in a row it stops, with an error.
+// were. After giveUp silences in a row it stops, with an error; a single one is
+// the order's own, which waits longer each time.
 func (s *Service) Turn(ctx context.Context, code string) (int, error) {
 	due, err := s.due(ctx, code)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	var (
-		mu     sync.Mutex
-		failed []error
-		group  sync.WaitGroup
-		slots  = make(chan struct{}, sides)
+		mu       sync.Mutex
+		silences []error // since the last answer
+		failed   []error // here
+		group    sync.WaitGroup
+		slots    = make(chan struct{}, sides)
 	)
-	silent := func() bool { mu.Lock(); defer mu.Unlock(); return len(failed) >= giveUp }
+	silent := func() bool { mu.Lock(); defer mu.Unlock(); return len(silences)+len(failed) >= giveUp }
 	for _, o := range due {
 		slots <- struct{}{}
 		if silent() || ctx.Err() != nil {
@@ -115,14 +117,23 @@ func (s *Service) Turn(ctx context.Context, code string) (int, error) {
 		}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if err := s.step(ctx, o); err != nil {
-				mu.Lock()
+			err := s.step(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				silences = nil
+			case errors.Is(err, ErrNoAnswer):
+				silences = append(silences, err)
+			default:
 				failed = append(failed, err)
-				mu.Unlock()
 			}
 		})
 	}
 	group.Wait()
+	if len(silences) >= giveUp {
+		failed = append(failed, silences...)
+	}
 	return len(due), errors.Join(failed...)
 }
 
