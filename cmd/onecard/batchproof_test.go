@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -168,13 +169,16 @@ func (p *batchProof) applies() {
 			if err != nil {
 				return err
 			}
+			within, err := platform.db.Scope(p.Context(), "630102")
+			if err != nil {
+				return err
+			}
 			err = platform.db.InTx(p.Context(), reviewer, func(tx *registry.Tx) error {
-				for _, id := range ids {
-					if _, err := platform.issuance.Fire(tx, id, issuance.Asked{Event: issuance.EventApprove, Roles: []string{registry.RoleReviewer}}); err != nil {
-						return err
-					}
+				outcomes, err := platform.issuance.FireAll(tx, ids, issuance.Asked{Event: issuance.EventApprove, Roles: []string{registry.RoleReviewer}}, within, nil)
+				for _, outcome := range outcomes {
+					err = errors.Join(err, outcome.Refused)
 				}
-				return nil
+				return err
 			})
 			if err != nil {
 				return err

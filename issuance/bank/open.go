@@ -196,13 +196,19 @@ func (s *Service) beginOpening(tx *registry.Tx, p Peer, batch string, rows []app
 	if len(rows) == 0 {
 		return nil
 	}
-	persons, err := s.persons(tx, rows)
-	if err != nil {
+	holders := make([]uuid.UUID, len(rows))
+	for i, a := range rows {
+		holders[i] = a.PersonID
+	}
+	if err := tx.Prefetch(holders); err != nil {
 		return err
 	}
 	orders, names, bodies := make([]order, len(rows)), make([]string, len(rows)), make([][]byte, len(rows))
 	for i, a := range rows {
-		person := persons[a.PersonID]
+		person, err := tx.PersonByID(a.PersonID)
+		if err != nil {
+			return err
+		}
 		o := order{Bank: p.Code, Operation: OpenAccount, Subject: a.subject(), Key: openKey, State: Begun, Place: a.Place, PersonID: &a.PersonID, ApplicationID: &a.ID,
 			Operator: tx.Actor().Operator, BegunAt: tx.Now(), NextAt: tx.Now()}
 		if batch != "" {
@@ -238,33 +244,6 @@ func (s *Service) beginOpening(tx *registry.Tx, p Peer, batch string, rows []app
 		}
 	}
 	return nil
-}
-
-// persons returns the holders of applications; those whom only this transaction
-// knows yet, too.
-func (s *Service) persons(tx *registry.Tx, rows []application) (map[uuid.UUID]registry.Person, error) {
-	ids := make([]uuid.UUID, len(rows))
-	for i, a := range rows {
-		ids[i] = a.PersonID
-	}
-	persons := map[uuid.UUID]registry.Person{}
-	if len(ids) > 1 {
-		var err error
-		if persons, err = s.db.PersonsByID(tx.Context(), ids); err != nil {
-			return nil, err
-		}
-	}
-	for _, id := range ids {
-		if _, known := persons[id]; known {
-			continue
-		}
-		person, err := tx.PersonByID(id)
-		if err != nil {
-			return nil, err
-		}
-		persons[id] = person
-	}
-	return persons, nil
 }
 
 // Without returns applications of a place, or of one below it, that have a card

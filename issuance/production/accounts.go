@@ -154,13 +154,20 @@ func (a Answers) write(tx *registry.Tx, b Batch, items []Item, answers []Answer)
 // leave lets applications wait again for which the bank opened no account, and
 // gives their cards back to the supplier's quota.
 func (a Answers) leave(tx *registry.Tx, b Batch, left []Item) error {
+	if len(left) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(left))
+	for i, item := range left {
+		ids[i] = *item.ApplicationID
+	}
+	if err := a.Issuance.Hold(tx, ids); err != nil {
+		return err
+	}
 	for _, item := range left {
 		if err := a.Issuance.Unbatch(tx, *item.ApplicationID, "no-account", item.Reason, false, byBatch); err != nil {
 			return err
 		}
-	}
-	if len(left) == 0 {
-		return nil
 	}
 	return reserve(tx, b.Supplier, -int64(len(left)))
 }
