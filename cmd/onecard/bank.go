@@ -25,6 +25,7 @@ type bankConfig struct {
 	Seal    string        `koanf:"seal"`    // certificate that it is sealed to, PEM
 	Inbox   string        `koanf:"inbox"`   // as which peer it sends to the exchange store; default bank.CODE
 	Files   string        `koanf:"files"`   // directory of its files: out, in, taken
+	Serves  []string      `koanf:"serves"`  // places whose approved applications it opens accounts for and charges by itself (自动开户、收费的地区)
 	Timeout time.Duration `koanf:"timeout"` // of one message; default 10 s
 }
 
@@ -72,12 +73,17 @@ func (p *platform) bankPeer(c bankConfig) (bank.Peer, error) {
 	if c.Inbox == "" {
 		c.Inbox = "bank." + c.Code
 	}
-	return bank.Peer{Code: c.Code, Inbox: c.Inbox, Address: c.Address, Roots: roots, Seal: seal, Timeout: c.Timeout,
+	return bank.Peer{Code: c.Code, Inbox: c.Inbox, Address: c.Address, Roots: roots, Seal: seal, Serves: c.Serves, Timeout: c.Timeout,
 		Client: p.authority.Client, Sign: p.authority.Orders, Open: p.authority.Exchange}, nil
 }
 
 // openBanks makes the banks' service from the configuration.
 func (p *platform) openBanks() (*bank.Service, error) {
+	if p.issuance == nil { // what banks answer moves applications
+		if err := p.assemble(); err != nil {
+			return nil, err
+		}
+	}
 	peers := make([]bank.Peer, len(p.config.Bank))
 	for i, c := range p.config.Bank {
 		var err error
@@ -85,7 +91,7 @@ func (p *platform) openBanks() (*bank.Service, error) {
 			return nil, err
 		}
 	}
-	return bank.New(bank.Config{DB: p.db, Peers: peers, Province: province, Logger: p.logger})
+	return bank.New(bank.Config{DB: p.db, Peers: peers, Opened: p.accountsOpened, Province: province, Logger: p.logger})
 }
 
 // serveBanks works on the orders of banks while the platform runs.
@@ -126,7 +132,7 @@ type bankOutCommand struct {
 	bankSettings
 	Bank         string      `arg:"" help:"The bank, as configured. 银行。"`
 	Batch        string      `required:"" help:"Name of the batch: letters, digits, -. 批次号。"`
-	Applications []uuid.UUID `arg:"" optional:"" help:"Applications to be put into the batch; default those of the place that have no account. 申领。"`
+	Applications []uuid.UUID `arg:"" optional:"" help:"Applications to be put into the batch; default those of the place that have no account, if the batch has nobody yet. 申领。"`
 	Most         int         `default:"5000" help:"At most so many. 最多人数。"`
 }
 
@@ -143,7 +149,7 @@ func (c *bankOutCommand) Run(ctx context.Context, out streams) error {
 		}
 		wanted := c.Applications
 		if len(wanted) == 0 {
-			if wanted, err = banks.Without(ctx, c.Place, c.Most); err != nil {
+			if wanted, err = c.without(ctx, banks); err != nil {
 				return err
 			}
 		}
@@ -169,6 +175,15 @@ func (c *bankOutCommand) Run(ctx context.Context, out streams) error {
 		_, err = fmt.Fprintf(out.Out, "开户文件 %d 人 file of accounts to open: %s\n", made.Rows, made.Path)
 		return err
 	})
+}
+
+// without returns who is to be put into the batch. One that has orders, such as
+// a batch of cards, is written as it is.
+func (c *bankOutCommand) without(ctx context.Context, banks *bank.Service) ([]uuid.UUID, error) {
+	if waiting, err := banks.Waiting(ctx, c.Bank, c.Batch); err != nil || waiting > 0 {
+		return nil, err
+	}
+	return banks.Without(ctx, c.Place, c.Most)
 }
 
 type bankInCommand struct {

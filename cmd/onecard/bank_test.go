@@ -15,13 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"onecard/api/pki"
 	"onecard/internal/gb"
 	sim "onecard/internal/sim/bank"
-	"onecard/registry"
+	"onecard/issuance"
 )
 
 // trialBank is a simulated bank and the province's settings for it.
@@ -79,34 +78,6 @@ func newTrialBank(t *testing.T, s settings) *trialBank {
 	return &trialBank{settings: s, Bank: b, files: files, inbox: sim.Inbox{HTTP: &http.Client{Transport: transport}, Seal: seal}}
 }
 
-// numbered enters reviewed applications of the sample's residents.
-func (b *trialBank) numbered(t *testing.T, n int) (ids []uuid.UUID) {
-	t.Helper()
-	out, _ := terminalWith("")
-	require.NoError(t, b.withRecords(t.Context(), out, func(p *platform) error {
-		var persons []uuid.UUID
-		if err := p.db.Read(t.Context()).Table("persons").Order("id").Limit(n).Pluck("id", &persons).Error; err != nil {
-			return err
-		}
-		return p.db.InTx(t.Context(), console, func(tx *registry.Tx) error {
-			for i, person := range persons {
-				id, err := tx.NewID()
-				if err != nil {
-					return err
-				}
-				ids = append(ids, id)
-				err = tx.DB().Table("applications").Create(map[string]any{"id": id, "person_id": person, "kind": "first", "place": "630102", "state": "numbered",
-					"card_number": fmt.Sprintf("99%07d", i), "entered_by": "a", "reviewed_by": "b", "reason": "", "created_at": tx.Now(), "changed_at": tx.Now()}).Error
-				if err != nil {
-					return err
-				}
-			}
-			return tx.Audit("test.applied", "test", nil)
-		})
-	}))
-	return ids
-}
-
 // run runs a command and returns what it prints.
 func run(t *testing.T, command interface {
 	Run(ctx context.Context, out streams) error
@@ -125,7 +96,7 @@ func TestBank(t *testing.T) {
 	prepared(t, s)
 	b := newTrialBank(t, s)
 	at := bankSettings{settings: b.settings, Place: "630000"}
-	applications := b.numbered(t, 4)
+	applications := applied(t, s, 4, issuance.MethodInstant)
 	_, stop := serving(t, b.settings)
 	stopInbox := b.serveInbox(t)
 

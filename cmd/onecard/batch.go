@@ -19,18 +19,19 @@ import (
 
 // batchCommands are the commands of batch production (批量制卡).
 type batchCommands struct {
-	Supplier supplierCommand     `cmd:"" help:"Enter what the ministry approved: maker, product, quota, period. 登记获批卡商。"`
-	Chips    batchChipsCommand   `cmd:"" help:"Take a maker's signed list of blank chips. 芯片清单。"`
-	Create   batchCreateCommand  `cmd:"" help:"Make a batch of the applications that wait. 组批。"`
-	List     batchListCommand    `cmd:"" help:"List batches. 批次列表。"`
-	Show     batchShowCommand    `cmd:"" help:"Show a batch, its rows and files. 查看批次。"`
-	Send     batchSendCommand    `cmd:"" help:"Prepare the sealed and signed production file. 生成制卡文件。"`
-	Take     batchTakeCommand    `cmd:"" help:"Take a maker's return. 回盘。"`
-	Inspect  batchInspectCommand `cmd:"" help:"Record the inspection of a card, or end the quality check. 质检。"`
-	Scrap    batchScrapCommand   `cmd:"" help:"Sign that a spoiled card was destroyed; two sign. 销毁废卡。"`
-	Close    batchCloseCommand   `cmd:"" help:"Close a batch: made and destroyed are what was ordered. 结批。"`
-	Cancel   batchCancelCommand  `cmd:"" help:"Give up a batch that was not sent. 取消批次。"`
-	Story    batchStoryCommand   `cmd:"" help:"What happened to a batch. 批次经过。"`
+	Supplier supplierCommand      `cmd:"" help:"Enter what the ministry approved: maker, product, quota, period. 登记获批卡商。"`
+	Chips    batchChipsCommand    `cmd:"" help:"Take a maker's signed list of blank chips. 芯片清单。"`
+	Create   batchCreateCommand   `cmd:"" help:"Make a batch of the applications that wait. 组批。"`
+	List     batchListCommand     `cmd:"" help:"List batches. 批次列表。"`
+	Show     batchShowCommand     `cmd:"" help:"Show a batch, its rows and files. 查看批次。"`
+	Accounts batchAccountsCommand `cmd:"" help:"How far the bank is with the accounts; writes the account-opening file if it is missing. 开户进度、开户文件。"`
+	Send     batchSendCommand     `cmd:"" help:"Prepare the sealed and signed production file. 生成制卡文件。"`
+	Take     batchTakeCommand     `cmd:"" help:"Take a maker's return. 回盘。"`
+	Inspect  batchInspectCommand  `cmd:"" help:"Record the inspection of a card, or end the quality check. 质检。"`
+	Scrap    batchScrapCommand    `cmd:"" help:"Sign that a spoiled card was destroyed; two sign. 销毁废卡。"`
+	Close    batchCloseCommand    `cmd:"" help:"Close a batch: made and destroyed are what was ordered. 结批。"`
+	Cancel   batchCancelCommand   `cmd:"" help:"Give up a batch that was not sent. 取消批次。"`
+	Story    batchStoryCommand    `cmd:"" help:"What happened to a batch. 批次经过。"`
 }
 
 // signedIn is who does something from the command line: an operator with the
@@ -115,8 +116,12 @@ func (p *platform) production() (*production.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	accounts, err := p.batchAccounts()
+	if err != nil {
+		return nil, err
+	}
 	return production.New(production.Config{
-		DB: p.db, Issuance: p.issuance, Profiles: profiles, Keeper: keeper, Signing: p.authority.Orders, Receiving: p.authority.Exchange,
+		DB: p.db, Issuance: p.issuance, Accounts: accounts, Profiles: profiles, Keeper: keeper, Signing: p.authority.Orders, Receiving: p.authority.Exchange,
 		Dir: filepath.Join(p.config.Data, "production"),
 	})
 }
@@ -126,7 +131,7 @@ type batchCreateCommand struct {
 	Number   string `help:"The batch's number; the same again goes on with the same batch. Default the next of the day. 批次号。"`
 	Kind     string `default:"normal" enum:"normal,test" help:"normal, or test cards that are never issued. 类型。"`
 	Supplier string `required:"" help:"Approved supplier. 卡商。"`
-	Bank     string `help:"Bank that opens the accounts. 开户银行。"`
+	Bank     string `help:"Bank that opens the holders' accounts, by either of its codes; without it the cards have none. 开户银行代码，不填则不开户。"`
 	CardType string `default:"3" help:"卡的类别。"`
 	Place    string `default:"630000" help:"Division of the applications. 地区。"`
 	Most     int64  `required:"" help:"At most so many. 数量上限。"`
@@ -139,12 +144,19 @@ func (c *batchCreateCommand) Run(ctx context.Context, out streams) error {
 		if err == nil {
 			err = printBatch(out, b)
 		}
+		if err == nil && b.State == production.StateOrdered {
+			err = writeAccounts(ctx, out, s, who, b)
+		}
 		return err
 	})
 }
 
 func printBatch(out streams, b production.Batch) error {
-	_, err := fmt.Fprintf(out.Out, "%s\t%s\t%s %s\t%d\n", b.Number, b.Supplier, b.State, production.Batches.State(b.State).Text.ZH, b.Size)
+	bank := ""
+	if b.Bank != nil {
+		bank = "\t开户银行 bank " + *b.Bank
+	}
+	_, err := fmt.Fprintf(out.Out, "%s\t%s\t%s %s\t%d%s\n", b.Number, b.Supplier, b.State, production.Batches.State(b.State).Text.ZH, b.Size, bank)
 	return err
 }
 
@@ -184,6 +196,7 @@ func (c *batchShowCommand) Run(ctx context.Context, out streams) error {
 		if err := errors.Join(countErr, fileErr, printBatch(out, b)); err != nil {
 			return err
 		}
+		printAccounts(out, b, counts)
 		states := make([]string, 0, len(counts))
 		for state := range counts {
 			states = append(states, state)

@@ -51,7 +51,7 @@ func TestBatchCommands(t *testing.T) {
 	delivery := strings.Repeat("33", 32)
 	deliver(t, s, keyFlags{Name: "KTK_LAB", Usage: "card-delivery", Algorithm: "AES-256"}, ktk, strings.Repeat("11", 32), strings.Repeat("22", 32), delivery)
 	transport := strings.Repeat("44", 16) // of the blanks: the province does without it
-	applied(t, s, 6)
+	applied(t, s, 6, issuance.MethodBatch)
 
 	producer, other := asOperator(t, s, "chenzhi", "Chenzhi-2026"), asOperator(t, s, "guozhi", "Guozhi-2026")
 	plant := filepath.Join(t.TempDir(), "plant")
@@ -88,21 +88,66 @@ func TestBatchCommands(t *testing.T) {
 	require.Contains(t, explain(production.ErrSample), "质检数量未达到规定")
 }
 
-// applied makes applications for cards made in batches that were reviewed.
-func applied(t *testing.T, s settings, n int) {
+// TestBatchByMessages: a bank that takes no files is asked by messages, and the
+// running platform brings the batch on; an application whose card a counter
+// makes has its account ordered there by itself.
+func TestBatchByMessages(t *testing.T) {
+	t.Parallel()
+	s := trialSettings(t)
+	prepared(t, s)
+	deliver(t, s, keyFlags{Name: "KTK_LAB", Usage: "card-delivery", Algorithm: "AES-256"}, keys.Spec{Name: "KTK_LAB", Usage: keys.CardDelivery, Algorithm: keys.AES256},
+		strings.Repeat("11", 32), strings.Repeat("22", 32), strings.Repeat("33", 32))
+	b := newTrialBank(t, s)
+	text, err := os.ReadFile(b.Config)
+	require.NoError(t, err)
+	text = regexp.MustCompile(`files: [^,]*,`).ReplaceAll(text, []byte("serves: ['630000'],"))
+	require.NoError(t, os.WriteFile(b.Config, text, 0o600))
+	plant := filepath.Join(t.TempDir(), "plant")
+	newPlant(t, s, plant, strings.Repeat("33", 32), strings.Repeat("44", 16))
+	producer, other := asOperator(t, b.settings, "chenzhi", "Chenzhi-2026"), asOperator(t, b.settings, "guozhi", "Guozhi-2026")
+	ran(t, &supplierCommand{
+		signedIn: other, ID: "lab-300", Institution: "M630000001", Product: "SSC", Approval: "1号", Version: "3.00", Quota: 10,
+		From: "2020-01-01", To: "2099-12-31", DeliveryKey: "KTK_LAB", Certificate: filepath.Join(plant, "maker.pem"), Reason: "批复",
+	})
+	applied(t, s, 3, issuance.MethodBatch)
+	create := &batchCreateCommand{signedIn: producer, Number: "B_1", Kind: "normal", Supplier: "lab-300", Bank: "105", CardType: "3", Place: "630000", Most: 3}
+	out, _ := terminalWith("")
+	require.ErrorIs(t, create.Run(t.Context(), out), registry.ErrInvalid, "a number that the bank cannot be told")
+	create.Number, create.Bank = "B-1", "95588"
+	require.ErrorIs(t, create.Run(t.Context(), out), registry.ErrInvalid, "a bank that is not configured")
+	create.Bank = "95533"
+	require.Contains(t, ran(t, create), "实时报文")
+	require.Contains(t, ran(t, &batchAccountsCommand{signedIn: producer, Number: "B-1"}), "待答复 awaited 3")
+	counter := appliedFrom(t, s, 10, 1, issuance.MethodInstant)
+	_, stop := serving(t, b.settings)
+	require.Eventually(t, func() bool {
+		return strings.Contains(ran(t, &batchShowCommand{settings: b.settings, Number: "B-1"}), "banked") && len(b.Accounts()) == 4
+	}, 30*time.Second, 200*time.Millisecond)
+	require.NoError(t, stop())
+	require.Contains(t, ran(t, &bankOrdersCommand{bankSettings: bankSettings{settings: b.settings, Place: province}, State: "done", Most: 9}), counter[0].String())
+	require.Contains(t, ran(t, &batchAccountsCommand{signedIn: producer, Number: "B-1"}), "已开户 opened 3，未开户 none 0，待答复 awaited 0")
+}
+
+// applied makes applications for cards that were reviewed.
+func applied(t *testing.T, s settings, n int, method string) []uuid.UUID {
+	t.Helper()
+	return appliedFrom(t, s, 0, n, method)
+}
+
+// appliedFrom is applied for n people after the first ones.
+func appliedFrom(t *testing.T, s settings, first, n int, method string) (ids []uuid.UUID) {
 	t.Helper()
 	out, _ := terminalWith("")
 	require.NoError(t, s.withRecords(t.Context(), out, func(p *platform) error {
 		if err := p.assemble(); err != nil {
 			return err
 		}
-		var ids []uuid.UUID
 		clerk, reviewer := registry.Actor{Operator: "zhangying", Place: "630102"}, registry.Actor{Operator: "limin", Place: "630102"}
 		birth, err := gb.ParseDate("1981-05-01")
 		require.NoError(t, err)
 		err = p.db.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
 			for i := range n {
-				number, err := gb.NewIDNumber("630102", birth, 700+i)
+				number, err := gb.NewIDNumber("630102", birth, 700+first+i)
 				if err != nil {
 					return err
 				}
@@ -110,7 +155,7 @@ func applied(t *testing.T, s settings, n int) {
 				if err != nil {
 					return err
 				}
-				a, err := p.issuance.Apply(tx, issuance.Request{Person: person.ID, Kind: issuance.KindFirst, Method: issuance.MethodBatch})
+				a, err := p.issuance.Apply(tx, issuance.Request{Person: person.ID, Kind: issuance.KindFirst, Method: method})
 				if err != nil {
 					return err
 				}
@@ -130,6 +175,7 @@ func applied(t *testing.T, s settings, n int) {
 			return nil
 		})
 	}))
+	return ids
 }
 
 // newPlant is a maker beside this platform.

@@ -40,13 +40,15 @@ type bankCommand struct {
 	WrongAmounts int           `help:"How many bookings have another amount. 金额错误。"`
 	HalfFile     int           `help:"How many files are broken off. 半个文件。"`
 	Repeat       int           `help:"How many notices and rows come twice. 重复。"`
+	Refuse       int           `help:"How many accounts are not opened. 拒绝开户。"`
+	Misnames     int           `help:"How many rows of a file are answered with another name. 姓名不符。"`
 	Delay        time.Duration `default:"2s" help:"How long slow and late answers take. 延迟。"`
 	Seed         uint64        `default:"1" help:"Seed of what goes wrong. 随机种子。"`
 }
 
 func (c *bankCommand) faults() bank.Faults {
 	return bank.Faults{Slow: c.Slow, Down: c.Down, Hang: c.Hang, LateSuccess: c.LateSuccess, Garbage: c.Garbage,
-		WrongAmounts: c.WrongAmounts, HalfFile: c.HalfFile, Repeat: c.Repeat, Delay: c.Delay}
+		WrongAmounts: c.WrongAmounts, HalfFile: c.HalfFile, Repeat: c.Repeat, Refuse: c.Refuse, Misnames: c.Misnames, Delay: c.Delay}
 }
 
 // Run is the bank until ctx ends.

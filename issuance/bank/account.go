@@ -2,13 +2,11 @@ package bank
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strconv"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm/clause"
 
-	"onecard/internal/gb"
 	"onecard/registry"
 )
 
@@ -49,35 +47,6 @@ func (s *Service) index(tx *registry.Tx, number string) ([]byte, error) {
 func (s *Service) number(tx *registry.Tx, a account) (string, error) {
 	plain, err := s.db.Unseal(tx.Context(), columnAccount, a.ID.String(), a.Sealed)
 	return string(plain), err
-}
-
-// addAccount enters the account that a bank has opened for an order. It
-// reports false when the number belongs to somebody already.
-func (s *Service) addAccount(tx *registry.Tx, o order, answer Answer) (bool, error) {
-	index, err := s.index(tx, answer.Account)
-	if err != nil {
-		return false, err
-	}
-	id, err := tx.NewID()
-	if err != nil {
-		return false, fmt.Errorf("bank: new id: %w", err)
-	}
-	sealed, err := s.db.Seal(tx.Context(), columnAccount, id.String(), []byte(answer.Account))
-	if err != nil {
-		return false, err
-	}
-	opened := gb.DayOf(tx.Now()).String()
-	row := account{ID: id, PersonID: *o.PersonID, Bank: o.Bank, Sealed: sealed, Index: index, State: Preopened,
-		ApplicationID: o.ApplicationID, OpenedOn: &opened, Seq: answer.Seq, Stamp: tx.Stamp("银行开户 " + o.ID.String())}
-	created := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
-	if created.Error != nil || created.RowsAffected == 0 {
-		return false, created.Error
-	}
-	err = tx.DB().Model(&order{}).Where("id = ?", o.ID).Update("account_id", id).Error
-	if err != nil {
-		return false, err
-	}
-	return true, tx.Audit("bank.account.opened", row.subject(), map[string]string{"bank": o.Bank, "application": o.ApplicationID.String()})
 }
 
 // becomes records the state that the bank tells of an account. What is older
@@ -150,4 +119,24 @@ func (s *Service) sender(peer string) (Peer, bool) {
 		}
 	}
 	return Peer{}, false
+}
+
+// settleStatus takes the state in which a bank has put an account.
+func (s *Service) settleStatus(tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error) {
+	var a account
+	if err := tx.ForUpdate().Where("id = ?", o.AccountID).Take(&a).Error; err != nil {
+		return "", err
+	}
+	switch {
+	case Accounts.State(answer.State).Name == notOpened || answer.Seq < 1:
+		return "回应缺少账户状态", nil
+	case ask.Change == ChangeActivate && answer.State == Preopened:
+		return "银行称已办妥，账户却仍未激活", nil
+	}
+	err = s.becomes(tx, a, answer.State, answer.Seq, "银行回应 "+o.ID.String())
+	var refused *registry.FieldError
+	if errors.As(err, &refused) {
+		return refused.ZH, nil
+	}
+	return "", err
 }

@@ -33,8 +33,11 @@ type Peer struct {
 	Seal  *x509.Certificate
 	// Client shows the bank who calls; Sign and Open are the province's keys.
 	Client, Sign, Open func() (*tls.Certificate, error)
-	Timeout            time.Duration // of one message; default 10 s
-	Now                func() time.Time
+	// Serves are the places (GB/T 2260) whose approved applications get their
+	// account and are charged by this bank by themselves; the nearest place wins.
+	Serves  []string
+	Timeout time.Duration // of one message; default 10 s
+	Now     func() time.Time
 }
 
 // messagePath is where a bank takes messages.

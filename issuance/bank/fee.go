@@ -231,7 +231,7 @@ func (s *Service) settleFee(tx *registry.Tx, o order, ask Ask, answer Answer, fr
 	return "", s.feeBecomes(tx, id, from, to, values)
 }
 
-func (s *Service) chargeFailed(tx *registry.Tx, o order) error {
+func (s *Service) chargeFailed(tx *registry.Tx, o order, _ string) error {
 	id, err := feeOf(o)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (s *Service) chargeFailed(tx *registry.Tx, o order) error {
 	return s.feeBecomes(tx, id, "due", "failed", nil)
 }
 
-func (s *Service) refundFailed(tx *registry.Tx, o order) error {
+func (s *Service) refundFailed(tx *registry.Tx, o order, _ string) error {
 	id, err := feeOf(o)
 	if err != nil {
 		return err

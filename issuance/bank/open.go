@@ -3,8 +3,10 @@ package bank
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,42 +34,217 @@ type application struct {
 // TableName implements gorm's schema.Tabler.
 func (application) TableName() string { return "applications" }
 
+func (a application) subject() string { return "application:" + a.ID.String() }
+
+// numbered says whether an account may be opened for an application.
+func (a application) numbered() bool {
+	return a.CardNumber != nil && !slices.Contains([]string{"withdrawn", "returned", "cancelled", "handed"}, a.State)
+}
+
+// Opened is what became of the account of an application (开户结果): the account,
+// or why there is none.
+type Opened struct {
+	Application uuid.UUID
+	Account     uuid.UUID
+	Refused     error
+}
+
+// openKey is the business key of the order that opens an account.
+const openKey = "open"
+
 // OpenAccounts orders an account for each application (预开户): with batch by the
 // batch's file, else by real-time messages. An application that has an order
-// already keeps it and is not counted.
+// already keeps it and is not counted. One that can have none is an error.
 func (s *Service) OpenAccounts(tx *registry.Tx, bank, batch string, applications ...uuid.UUID) (ordered int, err error) {
-	p, err := s.peer(bank)
+	ordered, known, err := s.AskAccounts(tx, bank, batch, applications)
 	if err != nil {
 		return 0, err
 	}
-	if batch != "" && (len(batch) > 40 || strings.Trim(batch, batchLetters) != "") {
-		return 0, &registry.FieldError{Field: "batch", ZH: "应为 1 至 40 个字母、数字或 -", EN: "1 to 40 letters, digits or -"}
-	}
-	if batch != "" {
-		if err := lockBooks(tx, p.Code); err != nil {
-			return 0, err
-		}
-		var made int64
-		if err := tx.DB().Model(&fileRow{}).Where("bank = ? AND batch = ? AND kind = ?", p.Code, batch, kindOpen).Count(&made).Error; err != nil {
-			return 0, err
-		}
-		if made > 0 {
-			return 0, &registry.FieldError{Field: "batch", ZH: "此批次的开户文件已生成，不能再加入", EN: "the file of the batch has been made: nothing can be added"}
-		}
-	}
-	for _, id := range applications {
-		fresh, err := s.openAccount(tx, p, batch, id)
-		if err != nil {
-			return ordered, fmt.Errorf("application %s: %w", id, err)
-		}
-		if fresh {
-			ordered++
+	for _, o := range known {
+		if o.Refused != nil {
+			return 0, fmt.Errorf("application %s: %w", o.Application, o.Refused)
 		}
 	}
 	return ordered, nil
 }
 
+// AskAccounts is [Service.OpenAccounts] for a set: it returns of which
+// applications it is known already what becomes of their accounts, and why some
+// can have none. Of the others [Config.Opened] is told. It reads and writes a
+// page at a time.
+func (s *Service) AskAccounts(tx *registry.Tx, bank, batch string, applications []uuid.UUID) (ordered int, known []Opened, err error) {
+	p, err := s.peer(bank)
+	if err != nil {
+		return 0, nil, err
+	}
+	if batch != "" {
+		if err := mayJoin(tx, p, batch); err != nil {
+			return 0, nil, err
+		}
+	}
+	for part := range slices.Chunk(applications, page) {
+		n, told, err := s.ask(tx, p, batch, part)
+		if err != nil {
+			return 0, nil, err
+		}
+		ordered, known = ordered+n, append(known, told...)
+	}
+	return ordered, known, nil
+}
+
 const batchLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+
+// CheckBatch refuses a name that no batch of accounts can have.
+func CheckBatch(batch string) error {
+	if batch == "" || len(batch) > 40 || strings.Trim(batch, batchLetters) != "" {
+		return &registry.FieldError{Field: "batch", ZH: "应为 1 至 40 个字母、数字或 -", EN: "1 to 40 letters, digits or -"}
+	}
+	return nil
+}
+
+// mayJoin refuses what comes after the batch's file.
+func mayJoin(tx *registry.Tx, p Peer, batch string) error {
+	if err := errors.Join(CheckBatch(batch), lockBooks(tx, p.Code)); err != nil {
+		return err
+	}
+	var made int64
+	if err := tx.DB().Model(&fileRow{}).Where("bank = ? AND batch = ? AND kind = ?", p.Code, batch, kindOpen).Count(&made).Error; err != nil {
+		return err
+	}
+	if made > 0 {
+		return &registry.FieldError{Field: "batch", ZH: "此批次的开户文件已生成，不能再加入", EN: "the file of the batch has been made: nothing can be added"}
+	}
+	return nil
+}
+
+// ask orders accounts for some applications, which it locks: of one application
+// there is one order that has not failed.
+func (s *Service) ask(tx *registry.Tx, p Peer, batch string, ids []uuid.UUID) (ordered int, known []Opened, err error) {
+	var rows []application
+	if err := tx.ForUpdate().Where("id IN ?", ids).Order("id").Find(&rows).Error; err != nil {
+		return 0, nil, err
+	}
+	if len(rows) < len(ids) {
+		return 0, nil, fmt.Errorf("applications: %w", registry.ErrNotFound)
+	}
+	subjects := make([]string, len(rows))
+	for i, a := range rows {
+		subjects[i] = a.subject()
+	}
+	var there []order
+	err = tx.DB().Where("subject IN ? AND operation = ? AND business_key = ? AND state IN ?", subjects, OpenAccount, openKey, []string{Begun, Sent, Unknown, Done}).Find(&there).Error
+	if err != nil {
+		return 0, nil, err
+	}
+	orders := make(map[string]order, len(there))
+	for _, o := range there {
+		orders[o.Subject] = o
+	}
+	var fresh []application
+	var moved []uuid.UUID
+	for _, a := range rows {
+		o, has := orders[a.subject()]
+		switch {
+		case !has && a.numbered():
+			fresh = append(fresh, a)
+		case !has:
+			known = append(known, Opened{Application: a.ID, Refused: ErrNumbered})
+		case o.Bank != p.Code || o.ReversalID != nil:
+			known = append(known, Opened{Application: a.ID, Refused: ErrOpened})
+		case o.State == Done:
+			known = append(known, Opened{Application: a.ID, Account: *o.AccountID})
+		case batch != "" && o.State == Begun && o.Batch != nil && *o.Batch != batch:
+			moved = append(moved, o.ID) // the file that it waits for has not been made
+		}
+	}
+	if len(moved) > 0 {
+		if err := tx.DB().Model(&order{}).Where("id IN ? AND state = ?", moved, Begun).Update("batch", batch).Error; err != nil {
+			return 0, nil, err
+		}
+	}
+	if known, err = closed(tx, known); err != nil {
+		return 0, nil, err
+	}
+	return len(fresh), known, s.beginOpening(tx, p, batch, fresh)
+}
+
+// closed says of accounts that were closed since that there is none.
+func closed(tx *registry.Tx, known []Opened) ([]Opened, error) {
+	ids := make([]uuid.UUID, 0, len(known))
+	for _, o := range known {
+		if o.Refused == nil {
+			ids = append(ids, o.Account)
+		}
+	}
+	if len(ids) == 0 {
+		return known, nil
+	}
+	var gone []uuid.UUID
+	if err := tx.DB().Model(&account{}).Where("id IN ? AND state = ?", ids, Closed).Pluck("id", &gone).Error; err != nil {
+		return nil, err
+	}
+	for i, o := range known {
+		if slices.Contains(gone, o.Account) {
+			known[i] = Opened{Application: o.Application, Refused: ErrNoAccount}
+		}
+	}
+	return known, nil
+}
+
+// beginOpening writes the orders that open accounts into the journal.
+func (s *Service) beginOpening(tx *registry.Tx, p Peer, batch string, rows []application) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	holders := make([]uuid.UUID, len(rows))
+	for i, a := range rows {
+		holders[i] = a.PersonID
+	}
+	if err := tx.Prefetch(holders); err != nil {
+		return err
+	}
+	orders, names, bodies := make([]order, len(rows)), make([]string, len(rows)), make([][]byte, len(rows))
+	for i, a := range rows {
+		person, err := tx.PersonByID(a.PersonID)
+		if err != nil {
+			return err
+		}
+		o := order{Bank: p.Code, Operation: OpenAccount, Subject: a.subject(), Key: openKey, State: Begun, Place: a.Place, PersonID: &a.PersonID, ApplicationID: &a.ID,
+			Operator: tx.Actor().Operator, BegunAt: tx.Now(), NextAt: tx.Now()}
+		if batch != "" {
+			o.Batch = &batch
+		}
+		if o.ID, err = tx.NewID(); err != nil {
+			return fmt.Errorf("bank: new id: %w", err)
+		}
+		orders[i], names[i] = o, o.ID.String()
+		if bodies[i], err = json.Marshal(Ask{
+			Application: a.ID.String(), CardNumber: *a.CardNumber, Name: person.Name, IDType: person.IDType, IDNumber: person.Number(),
+			Phone: person.Phone, Place: a.Place,
+		}); err != nil {
+			return fmt.Errorf("bank: body: %w", err)
+		}
+	}
+	sealed, err := s.db.SealAll(tx.Context(), columnBody, names, bodies)
+	if err != nil {
+		return err
+	}
+	for i := range orders {
+		orders[i].Body = sealed[i]
+	}
+	if err := tx.DB().Create(&orders).Error; err != nil {
+		return err
+	}
+	if batch != "" {
+		return tx.Audit("bank.orders.begun", "bank-batch:"+batch, map[string]string{"bank": p.Code, "operation": OpenAccount, "orders": fmt.Sprint(len(orders)), "first": names[0]})
+	}
+	for _, o := range orders {
+		if err := tx.Audit("bank.order.begun", o.subject(), o.begun()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Without returns applications of a place, or of one below it, that have a card
 // number, no card and no account yet, the oldest first.
@@ -82,78 +259,11 @@ func (s *Service) Without(ctx context.Context, place string, most int) (ids []uu
 		Order("id").Limit(most).Pluck("id", &ids).Error
 }
 
-func (s *Service) openAccount(tx *registry.Tx, p Peer, batch string, id uuid.UUID) (fresh bool, err error) {
-	var a application
-	if err := tx.ForUpdate().Where("id = ?", id).Take(&a).Error; err != nil {
-		return false, err
-	}
-	if a.CardNumber == nil || a.State == "withdrawn" || a.State == "returned" || a.State == "cancelled" || a.State == "handed" {
-		return false, ErrNumbered
-	}
-	person, err := tx.PersonByID(a.PersonID)
+// Waiting counts the orders of a batch that have no end yet.
+func (s *Service) Waiting(ctx context.Context, bank, batch string) (n int64, err error) {
+	p, err := s.peer(bank)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	o := order{Bank: p.Code, Operation: OpenAccount, Subject: "application:" + id.String(), Key: "open", Place: a.Place, PersonID: &a.PersonID, ApplicationID: &id}
-	if batch != "" {
-		o.Batch = &batch
-	}
-	began, fresh, err := s.begin(tx, o, Ask{
-		Application: id.String(), CardNumber: *a.CardNumber, Name: person.Name, IDType: person.IDType, IDNumber: person.Number(),
-		Phone: person.Phone, Place: a.Place,
-	})
-	if err == nil && !fresh && began.Bank != p.Code {
-		return false, ErrOpened
-	}
-	return fresh, err
-}
-
-// misfit says in words what is wrong with the account that a bank has opened;
-// empty if nothing is.
-func (s *Service) misfit(bank string, ask Ask, answer Answer) string {
-	b, _ := s.banks.find(bank)
-	switch {
-	case !sameName(ask.Name, answer.Name):
-		return "姓名与申请不符"
-	case !strings.EqualFold(ask.IDNumber, answer.IDNumber):
-		return "证件号码与申请不符"
-	case !b.holds(answer.Account):
-		return "账号不符合本行号段或校验位错误"
-	case answer.State != Preopened || answer.Seq < 1:
-		return "账户状态应为预开户"
-	}
-	return ""
-}
-
-// settleOpen takes the account that a bank has opened, or says in words why it
-// cannot be taken.
-func (s *Service) settleOpen(tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error) {
-	if misfit = s.misfit(o.Bank, ask, answer); misfit != "" {
-		return misfit, nil
-	}
-	added, err := s.addAccount(tx, o, answer)
-	if err == nil && !added {
-		return "账号已属于他人，或此申领已有账户", nil
-	}
-	return "", err
-}
-
-// settleStatus takes the state in which a bank has put an account.
-func (s *Service) settleStatus(tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error) {
-	var a account
-	if err := tx.ForUpdate().Where("id = ?", o.AccountID).Take(&a).Error; err != nil {
-		return "", err
-	}
-	switch {
-	case Accounts.State(answer.State).Name == notOpened || answer.Seq < 1:
-		return "回应缺少账户状态", nil
-	case ask.Change == ChangeActivate && answer.State == Preopened:
-		return "银行称已办妥，账户却仍未激活", nil
-	}
-	err = s.becomes(tx, a, answer.State, answer.Seq, "银行回应 "+o.ID.String())
-	var refused *registry.FieldError
-	if errors.As(err, &refused) {
-		return refused.ZH, nil
-	}
-	return "", err
+	return n, s.db.Read(ctx).Model(&order{}).Where("bank = ? AND batch = ? AND state IN ?", p.Code, batch, []string{Begun, Sent, Unknown}).Count(&n).Error
 }

@@ -12,19 +12,19 @@ import (
 // was refused or reversed.
 type settlement struct {
 	done   func(s *Service, tx *registry.Tx, o order, ask Ask, answer Answer) (misfit string, err error)
-	undone func(s *Service, tx *registry.Tx, o order) error
+	undone func(s *Service, tx *registry.Tx, o order, why string) error
 	// reversed says that an answer that does not fit has the order reversed at
 	// the bank; otherwise a person must look.
 	reversed bool
 }
 
 func fits(*Service, *registry.Tx, order, Ask, Answer) (string, error) { return "", nil }
-func nothing(*Service, *registry.Tx, order) error                     { return nil }
+func nothing(*Service, *registry.Tx, order, string) error             { return nil }
 
 // settlementOf has a line for every operation of the journal.
 func settlementOf(operation string) settlement {
 	return map[string]settlement{
-		OpenAccount:    {done: (*Service).settleOpen, undone: nothing, reversed: true},
+		OpenAccount:    {done: (*Service).settleOpen, undone: (*Service).notOpened, reversed: true},
 		ChangeStatus:   {done: (*Service).settleStatus, undone: nothing},
 		ChangeHolder:   {done: fits, undone: nothing},
 		ChargeFee:      {done: (*Service).settleCharge, undone: (*Service).chargeFailed, reversed: true},
@@ -57,7 +57,7 @@ func (s *Service) settle(tx *registry.Tx, o order, answer Answer) error {
 		if _, err := move(tx, now, eventRefuse, told); err != nil {
 			return err
 		}
-		return rules.undone(s, tx, now)
+		return rules.undone(s, tx, now, notOpenedBy(answer.Text))
 	}
 	_, ask, err := s.body(tx.Context(), now)
 	if err != nil {
@@ -96,15 +96,20 @@ func (s *Service) reverse(tx *registry.Tx, o order, reason string) error {
 		if _, err := move(tx, o, eventReverse, map[string]any{"code": "unsent", "answer": reason}); err != nil {
 			return err
 		}
-		return settlementOf(o.Operation).undone(s, tx, o)
+		return settlementOf(o.Operation).undone(s, tx, o, reason)
 	}
 	reversal, _, err := s.begin(tx, order{Bank: o.Bank, Operation: ReverseMessage, Subject: o.subject(), Key: "reverse", Place: o.Place,
 		PersonID: o.PersonID, ApplicationID: o.ApplicationID}, Ask{Message: o.ID, Reason: reason})
 	if err != nil {
 		return err
 	}
-	return tx.DB().Model(&order{}).Where("id = ? AND reversal_id IS NULL", o.ID).
+	err = tx.DB().Model(&order{}).Where("id = ? AND reversal_id IS NULL", o.ID).
 		Updates(map[string]any{"reversal_id": reversal.ID, "answer": reason}).Error
+	if err != nil || o.Operation != OpenAccount {
+		return err
+	}
+	// Whoever waits for the account need not wait for the bank to undo it.
+	return s.notOpened(tx, o, reason)
 }
 
 // original returns the order that a reversal is about.
@@ -120,12 +125,12 @@ func (s *Service) settleReversal(tx *registry.Tx, reversal order, _ Ask, _ Answe
 	if moved, err := move(tx, o, eventReverse, map[string]any{"code": "reversed"}); err != nil || !moved {
 		return "", err
 	}
-	return "", settlementOf(o.Operation).undone(s, tx, o)
+	return "", settlementOf(o.Operation).undone(s, tx, o, o.Answer)
 }
 
 // reversalRefused lets the order be asked about again: the bank would not undo
 // it.
-func (s *Service) reversalRefused(tx *registry.Tx, reversal order) error {
+func (s *Service) reversalRefused(tx *registry.Tx, reversal order, _ string) error {
 	return tx.DB().Model(&order{}).Where("reversal_id = ?", reversal.ID).
 		Updates(map[string]any{"reversal_id": nil, "next_at": tx.Now().Add(longestPause)}).Error
 }

@@ -74,8 +74,12 @@ func (s *Service) begin(tx *registry.Tx, o order, ask Ask) (begun order, fresh b
 		err := tx.DB().Where("operation = ? AND subject = ? AND business_key = ? AND state IN ?", o.Operation, o.Subject, o.Key, []string{Begun, Sent, Unknown, Done}).Take(&there).Error
 		return there, false, err
 	}
-	return o, true, tx.Audit("bank.order.begun", o.subject(), map[string]string{
-		"bank": o.Bank, "operation": o.Operation, "subject": o.Subject, "key": o.Key, "amountFen": fmt.Sprint(o.AmountFen)})
+	return o, true, tx.Audit("bank.order.begun", o.subject(), o.begun())
+}
+
+// begun is what is noted of an order when it is begun.
+func (o order) begun() map[string]string {
+	return map[string]string{"bank": o.Bank, "operation": o.Operation, "subject": o.Subject, "key": o.Key, "amountFen": fmt.Sprint(o.AmountFen)}
 }
 
 // move takes an order along a line of the table. It reports false when the
@@ -139,8 +143,11 @@ func (s *Service) body(ctx context.Context, o order) (text []byte, ask Ask, err 
 	if text, err = s.db.Unseal(ctx, columnBody, o.ID.String(), o.Body); err != nil {
 		return nil, Ask{}, err
 	}
-	return text, ask, json.Unmarshal(text, &ask)
+	ask, err = askOf(text)
+	return text, ask, err
 }
+
+func askOf(body []byte) (ask Ask, err error) { return ask, json.Unmarshal(body, &ask) }
 
 func find(db *gorm.DB, id uuid.UUID) (o order, err error) {
 	return o, db.Where("id = ?", id).Take(&o).Error

@@ -195,6 +195,34 @@ func TestStopped(t *testing.T) {
 	})
 }
 
+// TestLeftAlone: a bank that is silent is left alone after a few messages; a
+// silence between answers holds nobody up.
+func TestLeftAlone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		for range 10 {
+			id, _ := w.application(t, "卓玛")
+			w.open(t, "", id)
+		}
+		w.bank.SetFaults(sim.Faults{Down: 100})
+		_, err := w.Turn(t.Context(), code)
+		require.ErrorIs(t, err, bank.ErrNoAnswer)
+		require.LessOrEqual(t, w.count(t, "bank_orders", "attempts > 0"), 6, "three, and those on their way with them")
+		w.bank.SetFaults(sim.Faults{Down: 20})
+		ended := 0
+		for range 20 { // three in a row are rare
+			if _, err := w.Turn(t.Context(), code); err == nil {
+				ended++
+			}
+			w.clock.Advance(10 * time.Second)
+		}
+		require.Greater(t, ended, 10)
+		w.bank.SetFaults(sim.Faults{})
+		w.settle(t)
+		w.agrees(t)
+	})
+}
+
 // TestRefusedForGood: what a bank refuses is told as such, and the account
 // stays as it was; a card that has no account needs no bank.
 func TestRefusedForGood(t *testing.T) {

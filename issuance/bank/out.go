@@ -92,8 +92,16 @@ func (s *Service) writeOrders(ctx context.Context, p Peer, batch string, out *os
 		if err != nil {
 			return tail{}, "", err
 		}
-		for _, o := range rows {
-			_, ask, err := s.body(ctx, o)
+		names, sealed := make([]string, len(rows)), make([][]byte, len(rows))
+		for i, o := range rows {
+			names[i], sealed[i] = o.ID.String(), o.Body
+		}
+		bodies, err := s.db.UnsealAll(ctx, columnBody, names, sealed)
+		if err != nil {
+			return tail{}, "", err
+		}
+		for i, o := range rows {
+			ask, err := askOf(bodies[i])
 			if err != nil {
 				return tail{}, "", err
 			}

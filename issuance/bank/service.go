@@ -24,8 +24,11 @@ type Config struct {
 	Changes Changer // default DB
 	Peers   []Peer
 	// Wire replaces the HTTPS client of each bank.
-	Wire     func(Peer) Wire
-	Prices   Prices        // default: those built in
+	Wire   func(Peer) Wire
+	Prices Prices // default: those built in
+	// Opened is told what became of accounts, in the transaction in which it
+	// becomes known; of one application more than once, perhaps.
+	Opened   func(tx *registry.Tx, bank string, opened []Opened) error
 	Province string        // in whose audit chain the platform's own acts are noted
 	Pause    time.Duration // between two looks for orders; default 2 s
 	Logger   *slog.Logger
@@ -41,7 +44,9 @@ type Service struct {
 	banks    Banks
 	province string
 	pause    time.Duration
-	logger   *slog.Logger
+	// tellOpened may be nil: nobody waits for accounts.
+	tellOpened func(tx *registry.Tx, bank string, opened []Opened) error
+	logger     *slog.Logger
 }
 
 // What can go wrong, to be matched by errors.Is.
@@ -59,7 +64,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("bank: database, logger and province are needed")
 	}
 	s := &Service{db: c.DB, changes: c.Changes, peers: map[string]Peer{}, wires: map[string]Wire{}, prices: c.Prices,
-		province: c.Province, pause: c.Pause, logger: c.Logger}
+		province: c.Province, pause: c.Pause, tellOpened: c.Opened, logger: c.Logger}
 	if s.changes == nil {
 		s.changes = c.DB
 	}
@@ -82,6 +87,9 @@ func New(c Config) (*Service, error) {
 			return nil, fmt.Errorf("%w: %s", ErrBank, p.Code)
 		}
 		p.Code = known.Code
+		if err := checkServes(p, s.peers); err != nil {
+			return nil, err
+		}
 		if p.Timeout == 0 {
 			p.Timeout = 10 * time.Second
 		}

@@ -93,26 +93,51 @@ func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fi
 	if err := store(true, nil); err != nil {
 		return err
 	}
-	var rows []statementRow
-	_, _, err := readFile(file, p.credentials(), s.db.Now(), func(_ int64, fields []string) error {
-		row := statementRow{Bank: p.Code, Day: f.Batch, Kind: "fee", Key: fields[1]}
-		if fields[0] == rowAccount {
-			digest, err := s.db.Index(ctx, columnAccount, []byte(fields[1]))
-			if err != nil {
-				return err
-			}
-			row.Kind, row.Index, row.Key, row.Said = "account", digest[:accountIndex], hex.EncodeToString(digest[:accountIndex]), fields[2]
-		} else {
-			row.Said = fields[2] + " " + fields[4]
+	var pending [][]string
+	flush := func() error {
+		if len(pending) == 0 {
+			return nil
 		}
-		if rows = append(rows, row); len(rows) == statementPage {
-			defer func() { rows = rows[:0] }()
-			return store(false, rows)
+		rows, err := s.statementRows(ctx, p, f, pending)
+		if err != nil {
+			return err
+		}
+		pending = pending[:0]
+		return store(false, rows)
+	}
+	_, _, err := readFile(file, p.credentials(), s.db.Now(), func(_ int64, fields []string) error {
+		if pending = append(pending, fields); len(pending) == statementPage {
+			return flush()
 		}
 		return nil
 	})
-	if err == nil && len(rows) > 0 {
-		err = store(false, rows)
+	if err == nil {
+		err = flush()
 	}
 	return err
+}
+
+// statementRows makes rows to be stored; an account is known by its digest.
+func (s *Service) statementRows(ctx context.Context, p Peer, f fileRow, told [][]string) ([]statementRow, error) {
+	var numbers [][]byte
+	for _, fields := range told {
+		if fields[0] == rowAccount {
+			numbers = append(numbers, []byte(fields[1]))
+		}
+	}
+	digests, err := s.db.IndexAll(ctx, columnAccount, numbers)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]statementRow, len(told))
+	for i, fields := range told {
+		if fields[0] == rowFee {
+			rows[i] = statementRow{Bank: p.Code, Day: f.Batch, Kind: "fee", Key: fields[1], Said: fields[2] + " " + fields[4]}
+			continue
+		}
+		index := digests[0][:accountIndex]
+		digests = digests[1:]
+		rows[i] = statementRow{Bank: p.Code, Day: f.Batch, Kind: "account", Index: index, Key: hex.EncodeToString(index), Said: fields[2]}
+	}
+	return rows, nil
 }

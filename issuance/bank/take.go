@@ -159,7 +159,7 @@ func (s *Service) takeReturn(ctx context.Context, file *os.File, p Peer, t tail)
 		}
 		rows := pending
 		pending = nil
-		return s.takeRows(ctx, p, &f, first, rows, &first)
+		return s.takePage(ctx, p, &f, first, rows, &first)
 	}
 	_, _, err = readFile(file, p.credentials(), s.db.Now(), func(row int64, fields []string) error {
 		if row < first {
@@ -183,68 +183,41 @@ func (f fileRow) taken(again bool) Taken {
 	return Taken{Kind: f.Kind, Bank: f.Bank, Batch: f.Batch, Rows: f.Rows, Done: f.Done, Bad: f.Bad, Again: again}
 }
 
-// takeRows takes some rows in one transaction with how far the file is then.
-func (s *Service) takeRows(ctx context.Context, p Peer, f *fileRow, first int64, rows [][]string, next *int64) error {
-	var done, bad int64
+// takePage takes some rows in one transaction with how far the file is then.
+func (s *Service) takePage(ctx context.Context, p Peer, f *fileRow, first int64, rows [][]string, next *int64) error {
+	var bad []rowOutcome
 	err := s.changes.InTx(ctx, s.theBank(p.Code), func(tx *registry.Tx) error {
-		done, bad = 0, 0
-		for i, fields := range rows {
-			misfit, err := s.takeRow(tx, p, f.Batch, fields)
-			if err != nil {
-				return err
+		misfits, err := s.takeRows(tx, p, f.Batch, rows)
+		if err != nil {
+			return err
+		}
+		bad = nil
+		for i, misfit := range misfits {
+			if misfit != "" {
+				id := uuid.MustParse(rows[i][0]) // it was checked
+				bad = append(bad, rowOutcome{FileID: f.ID, Row: first + int64(i), Order: &id, Code: short(rows[i][6], 16), Reason: misfit})
 			}
-			if misfit == "" {
-				done++
-				continue
-			}
-			bad++
-			id := uuid.MustParse(fields[0]) // it was checked
-			outcome := rowOutcome{FileID: f.ID, Row: first + int64(i), Order: &id, Code: short(fields[6], 16), Reason: misfit}
-			if err := tx.DB().Create(&outcome).Error; err != nil {
+		}
+		if len(bad) > 0 {
+			if err := tx.DB().Create(&bad).Error; err != nil {
 				return err
 			}
 		}
 		moved := tx.DB().Model(&fileRow{}).Where("id = ? AND done_rows + bad_rows = ?", f.ID, first-1).
-			Updates(map[string]any{"done_rows": f.Done + done, "bad_rows": f.Bad + bad})
+			Updates(map[string]any{"done_rows": f.Done + int64(len(rows)-len(bad)), "bad_rows": f.Bad + int64(len(bad))})
 		if moved.Error != nil {
 			return moved.Error
 		}
 		if moved.RowsAffected == 0 {
 			return registry.ErrConflict // somebody else is taking it
 		}
-		return tx.Audit("bank.file.rows", f.subject(), map[string]string{"done": strconv.FormatInt(done, 10), "refused": strconv.FormatInt(bad, 10)})
+		return tx.Audit("bank.file.rows", f.subject(), map[string]string{"done": strconv.Itoa(len(rows) - len(bad)), "refused": strconv.Itoa(len(bad))})
 	})
 	if err == nil {
-		f.Done, f.Bad = f.Done+done, f.Bad+bad
+		f.Done, f.Bad = f.Done+int64(len(rows)-len(bad)), f.Bad+int64(len(bad))
 		*next = first + int64(len(rows))
 	}
 	return err
-}
-
-// takeRow takes a row, or says in words why it cannot be taken: the order then
-// leaves the batch, refused or to be undone by the bank.
-func (s *Service) takeRow(tx *registry.Tx, p Peer, batch string, fields []string) (misfit string, err error) {
-	o, err := find(tx.ForUpdate(), uuid.MustParse(fields[0])) // it was checked
-	if errors.Is(err, gorm.ErrRecordNotFound) || err == nil && (o.Bank != p.Code || o.Batch == nil || *o.Batch != batch) {
-		return "指令不在此批次", nil
-	} else if err != nil {
-		return "", err
-	}
-	if o.State != Sent || o.ReversalID != nil {
-		return "此指令已有结果，重复行不再处理", nil
-	}
-	answer := Answer{Result: fields[5], Code: short(fields[6], 16), Text: short(fields[7], 200), Name: fields[2], IDNumber: fields[3], Account: fields[4], State: Preopened, Seq: 1}
-	if answer.Result == resultRefused {
-		return "银行未开户：" + answer.Text, s.settle(tx, o, answer)
-	}
-	if err := s.settle(tx, o, answer); err != nil {
-		return "", err
-	}
-	now, err := find(tx.DB(), o.ID)
-	if err == nil && now.State != Done {
-		misfit = now.Answer
-	}
-	return misfit, err
 }
 
 // endReturn ends the taking. Orders that the bank has left out leave the batch:

@@ -55,12 +55,16 @@ func (s *Service) Stop(tx *registry.Tx, bank string, stopped bool, reason string
 	return tx.Audit("bank.line", "bank:"+p.Code, map[string]string{"stopped": fmt.Sprint(stopped), "reason": reason})
 }
 
-// Run works on the orders of all banks until ctx ends. Each bank has its own
-// line: a silent one holds nobody up, and its pauses double.
+// Run works on the orders of all banks until ctx ends, and orders what is due.
+// Each bank has its own line: a silent one holds nobody up, and its pauses
+// double.
 func (s *Service) Run(ctx context.Context) {
 	var lines sync.WaitGroup
 	for _, code := range slices.Sorted(maps.Keys(s.peers)) {
 		lines.Go(func() { s.runLine(ctx, code) })
+	}
+	if s.serves() {
+		lines.Go(func() { s.runDue(ctx) })
 	}
 	lines.Wait()
 }
@@ -91,19 +95,21 @@ func (s *Service) runLine(ctx context.Context, code string) {
 }
 
 // Turn works on the orders of a bank that are due and returns how many they
-// were. After giveUp silences in a row it stops, with an error.
+// were. After giveUp silences in a row it stops, with an error; a single one is
+// the order's own, which waits longer each time.
 func (s *Service) Turn(ctx context.Context, code string) (int, error) {
 	due, err := s.due(ctx, code)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	var (
-		mu     sync.Mutex
-		failed []error
-		group  sync.WaitGroup
-		slots  = make(chan struct{}, sides)
+		mu       sync.Mutex
+		silences []error // since the last answer
+		failed   []error // here
+		group    sync.WaitGroup
+		slots    = make(chan struct{}, sides)
 	)
-	silent := func() bool { mu.Lock(); defer mu.Unlock(); return len(failed) >= giveUp }
+	silent := func() bool { mu.Lock(); defer mu.Unlock(); return len(silences)+len(failed) >= giveUp }
 	for _, o := range due {
 		slots <- struct{}{}
 		if silent() || ctx.Err() != nil {
@@ -111,14 +117,23 @@ func (s *Service) Turn(ctx context.Context, code string) (int, error) {
 		}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if err := s.step(ctx, o); err != nil {
-				mu.Lock()
+			err := s.step(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				silences = nil
+			case errors.Is(err, ErrNoAnswer):
+				silences = append(silences, err)
+			default:
 				failed = append(failed, err)
-				mu.Unlock()
 			}
 		})
 	}
 	group.Wait()
+	if len(silences) >= giveUp {
+		failed = append(failed, silences...)
+	}
 	return len(due), errors.Join(failed...)
 }
 
@@ -233,7 +248,7 @@ func (s *Service) answered(ctx context.Context, o order, answer Answer) error {
 				if moved, err := move(tx, o, eventReverse, map[string]any{"code": "reversed"}); err != nil || !moved {
 					return errors.Join(err, errLate)
 				}
-				return settlementOf(o.Operation).undone(s, tx, o)
+				return settlementOf(o.Operation).undone(s, tx, o, "银行已冲正 reversed at the bank")
 			}
 		}
 		return errNotYet

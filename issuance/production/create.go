@@ -19,7 +19,7 @@ type Order struct {
 	Number   string // 批次号; empty: the next of the day. The same again goes on with the same batch
 	Kind     string // normal, test
 	Supplier string
-	Bank     string // institution that opens the accounts; empty: cards without
+	Bank     string // bank that opens the accounts; empty: cards without
 	CardType string // 卡的类别
 	Place    string // of the applications, with all places below it
 	Most     int64
@@ -48,8 +48,8 @@ func (s *Service) Create(ctx context.Context, who Who, o Order) (Batch, error) {
 	if err := errors.Join(who.may(producers), o.check()); err != nil {
 		return Batch{}, err
 	}
-	if o.Bank != "" && s.Accounts == nil {
-		return Batch{}, field("bank", "本平台没有银行开户接口", "this platform has no way to a bank")
+	if err := s.bankOf(&o); err != nil {
+		return Batch{}, err
 	}
 	b, err := s.enter(ctx, who, o)
 	if err != nil || b.State != StateOpen {
@@ -256,53 +256,10 @@ func (w *work) order(tx *registry.Tx) error {
 		return err
 	}
 	if b.Bank != nil {
-		return w.Accounts.Ask(tx, *b)
+		return w.ask(tx)
 	}
 	if err := tx.DB().Model(&Item{}).Where("batch_id = ? AND state = ?", b.ID, ItemOrdered).Updates(map[string]any{"state": ItemAccounted, "changed_at": tx.Now()}).Error; err != nil {
 		return err
 	}
 	return move(tx, b, "bank", w.who, "", nil)
-}
-
-// Accounted records the account that the bank opened for a row (开户成功). The
-// last answer makes the batch ready for production.
-func (s *Service) Accounted(tx *registry.Tx, batch, application, account uuid.UUID) error {
-	return s.answered(tx, batch, application, ItemAccounted, map[string]any{"bank_account": account}, "")
-}
-
-// NotAccounted lets a row leave the batch for which the bank opened no account:
-// the application waits again (无帐号、匹配失败).
-func (s *Service) NotAccounted(tx *registry.Tx, batch, application uuid.UUID, reason string) error {
-	return s.answered(tx, batch, application, ItemNoAccount, map[string]any{"reason": reason}, reason)
-}
-
-func (s *Service) answered(tx *registry.Tx, batch, application uuid.UUID, to string, changes map[string]any, reason string) error {
-	var b Batch
-	var item Item
-	if err := tx.ForUpdate().Where("id = ?", batch).Take(&b).Error; err != nil {
-		return err
-	}
-	if err := tx.ForUpdate().Where("batch_id = ? AND application_id = ?", batch, application).Take(&item).Error; err != nil {
-		return err
-	}
-	switch {
-	case item.State == to:
-		return nil // told again
-	case b.State != StateOrdered || item.State != ItemOrdered:
-		return ErrItem
-	}
-	changes["state"], changes["changed_at"] = to, tx.Now()
-	if err := tx.DB().Model(&Item{}).Where("batch_id = ? AND seq = ?", batch, item.Seq).Updates(changes).Error; err != nil {
-		return err
-	}
-	if to == ItemNoAccount {
-		if err := errors.Join(s.unbatch(tx, item, "no-account", reason), reserve(tx, b.Supplier, -1)); err != nil {
-			return err
-		}
-	}
-	var waits []Item
-	if err := tx.DB().Select("seq").Where("batch_id = ? AND state = ?", batch, ItemOrdered).Limit(1).Find(&waits).Error; err != nil || len(waits) > 0 {
-		return err
-	}
-	return move(tx, &b, "bank", Who{}, "", nil)
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"onecard/internal/signed"
@@ -165,9 +164,7 @@ func TestSupplier(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "20260302-0001", b.Number)
 		require.EqualValues(t, 3, b.Size)
-		suppliers, err := w.Suppliers(t.Context())
-		require.NoError(t, err)
-		require.EqualValues(t, 3, suppliers[0].Ordered, "what was reserved and not needed went back")
+		require.EqualValues(t, 3, w.ordered(t), "what was reserved and not needed went back")
 		require.ErrorIs(t, w.Approve(t.Context(), supervisor, supplier(2), "减量"), registry.ErrConflict, "below what is ordered")
 		_, err = w.Send(t.Context(), producer, b.Number)
 		require.ErrorIs(t, err, production.ErrChips)
@@ -188,75 +185,6 @@ func TestSupplier(t *testing.T) {
 		w.clock.Advance(365 * 24 * time.Hour)
 		_, err = w.Create(t.Context(), producer, order("B-2", 3))
 		require.ErrorIs(t, err, production.ErrSupplier, "expired")
-	})
-}
-
-// bank notes what it is asked.
-type bank struct{ asked []production.Batch }
-
-// Ask implements production.Accounts.
-func (b *bank) Ask(_ *registry.Tx, batch production.Batch) error {
-	b.asked = append(b.asked, batch)
-	return nil
-}
-
-// TestAccounts: a batch with accounts waits for the bank; who got none leaves,
-// and a correction after the review does as well.
-func TestAccounts(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, w *world) {
-		asked := &bank{}
-		w.config.Accounts = asked
-		var err error
-		w.Service, err = production.New(w.config)
-		require.NoError(t, err)
-		w.change(t, func(tx *registry.Tx) error {
-			return tx.AddInstitution(registry.Institution{ID: "bank-1", Kind: "bank", Name: "某银行", Place: "630100"})
-		})
-		ids := w.waiting(t, 3)
-		w.chips(t, 3)
-		o := order("B-1", 3)
-		o.Bank = "bank-1"
-		b, err := w.Create(t.Context(), producer, o)
-		require.NoError(t, err)
-		require.Equal(t, production.StateOrdered, b.State)
-		require.Len(t, asked.asked, 1)
-		_, err = w.Send(t.Context(), producer, "B-1")
-		require.ErrorIs(t, err, production.ErrBankWaits)
-
-		accounts := make([]uuid.UUID, 3)
-		for i, id := range ids {
-			a, err := w.issuance.Application(t.Context(), id)
-			require.NoError(t, err)
-			accounts[i] = w.account(t, a.PersonID, i)
-		}
-		for range 2 { // told twice
-			w.change(t, func(tx *registry.Tx) error {
-				if err := w.Accounted(tx, b.ID, ids[0], accounts[0]); err != nil {
-					return err
-				}
-				return w.NotAccounted(tx, b.ID, ids[1], "证件已过期")
-			})
-		}
-		w.change(t, func(tx *registry.Tx) error { return w.Accounted(tx, b.ID, ids[2], accounts[2]) })
-		a, err := w.issuance.Application(t.Context(), ids[1])
-		require.NoError(t, err)
-		require.Equal(t, issuance.StateNumbered, a.State)
-		a, err = w.issuance.Application(t.Context(), ids[2])
-		require.NoError(t, err)
-		w.change(t, func(tx *registry.Tx) error {
-			_, err := tx.CorrectPerson(a.PersonID, 0, "更名", func(told *registry.NewPerson) { told.Name = "扎西" })
-			return err
-		})
-		file, err := w.Send(t.Context(), producer, "B-1")
-		require.NoError(t, err)
-		require.EqualValues(t, 1, file.Records)
-		require.Equal(t, map[string]int64{production.ItemMaking: 1, production.ItemNoAccount: 1, production.ItemCancelled: 1}, w.rows(t, "B-1"))
-		back, err := w.plant.Make(t.Context(), filepath.Join(w.config.Dir, file.Name))
-		require.NoError(t, err)
-		taken, err := w.Take(t.Context(), producer, back)
-		require.NoError(t, err)
-		require.Equal(t, production.StateReturned, taken.State)
 	})
 }
 
@@ -281,8 +209,6 @@ func TestTestCards(t *testing.T) {
 		var cards int64
 		require.NoError(t, w.db.Read(t.Context()).Table("cards").Count(&cards).Error)
 		require.Zero(t, cards)
-		suppliers, err := w.Suppliers(t.Context())
-		require.NoError(t, err)
-		require.Zero(t, suppliers[0].Ordered, "no quota is used")
+		require.Zero(t, w.ordered(t), "no quota is used")
 	})
 }

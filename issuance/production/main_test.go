@@ -305,6 +305,13 @@ func (w *world) items(t testing.TB, number, state string) []production.Item {
 	return items
 }
 
+// ordered is how many cards count against the supplier's quota.
+func (w *world) ordered(t testing.TB) (n int64) {
+	t.Helper()
+	require.NoError(t, w.db.Read(t.Context()).Table("suppliers").Where("id = 'lab-300'").Select("ordered").Scan(&n).Error)
+	return n
+}
+
 // untilTaken is a context that ends when the first rows of a return are taken:
 // the process is killed there.
 type untilTaken struct {

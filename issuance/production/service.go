@@ -31,13 +31,6 @@ type Keeper interface {
 	CheckValue(ctx context.Context, key card.Key) (kcv []byte, method string, err error)
 }
 
-// Accounts asks a bank for the accounts of a batch's holders (银行开户), once, in
-// the transaction that orders the batch. The answers come through
-// [Service.Accounted] and [Service.NotAccounted].
-type Accounts interface {
-	Ask(tx *registry.Tx, batch Batch) error
-}
-
 // Config is what a Service is made of.
 type Config struct {
 	DB       *registry.DB

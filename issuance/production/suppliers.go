@@ -74,11 +74,6 @@ func (s *Service) Suspend(ctx context.Context, who Who, id, reason string) error
 	})
 }
 
-// Suppliers lists what is approved.
-func (s *Service) Suppliers(ctx context.Context) (all []Supplier, err error) {
-	return all, s.DB.Read(ctx).Order("id").Find(&all).Error
-}
-
 func field(name, zh, en string) error { return &registry.FieldError{Field: name, ZH: zh, EN: en} }
 
 // checkSupplier refuses an entry that no batch could be made with.

@@ -232,6 +232,9 @@ func (b *Bank) open(id string, a ask) outcome {
 	if a.Name == "" || a.IDNumber == "" {
 		return refuse("1001", "客户信息不全")
 	}
+	if b.strikes(b.faults.Refuse) {
+		return refuse("1002", "证件过期")
+	}
 	account := &Account{Number: b.newNumber(), Name: a.Name, IDNumber: a.IDNumber, State: "preopened", Seq: 1, Opened: b.today(), Order: id}
 	b.books.Accounts[account.Number] = account
 	return outcome{Result: "done", Code: "0000", Told: told{Account: account.Number, Name: a.Name, IDNumber: a.IDNumber, State: account.State, Seq: 1, Day: account.Opened}}

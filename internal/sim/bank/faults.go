@@ -12,6 +12,8 @@ type Faults struct {
 	WrongAmounts int // books and tells another amount
 	Repeat       int // tells a notice twice, and a file's row twice
 	HalfFile     int // breaks a file off
+	Refuse       int // opens no account: the document has expired
+	Misnames     int // answers a row of a file with another name
 	// Delay is how long a slow or late answer takes.
 	Delay time.Duration
 }

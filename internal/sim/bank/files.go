@@ -133,7 +133,11 @@ func (b *Bank) openRows(rows [][]string) (answers [][]string, err error) {
 			return nil, err
 		}
 		answer, _ := b.once(order, "account.open", body)
-		answers = append(answers, []string{row[0], row[2], row[3], row[5], answer.Told.Account, answer.Result, answer.Code, answer.Text})
+		name := row[3]
+		if answer.Result == "done" && b.strikes(b.faults.Misnames) {
+			name += "某"
+		}
+		answers = append(answers, []string{row[0], row[2], name, row[5], answer.Told.Account, answer.Result, answer.Code, answer.Text})
 	}
 	return answers, b.save()
 }

@@ -257,18 +257,23 @@ func (j *job) onChip(ctx context.Context, r record, spoil bool) (*chip.Image, []
 	if err != nil {
 		return nil, nil, err
 	}
-	memory, err := chip.NewMemory(image)
+	c, err := chip.New(j.Profiles, steady{image}, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := chip.New(j.Profiles, memory, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	read, made := j.personalise(ctx, c, r)
-	image, err = memory.Load()
-	return image, read, errors.Join(made, err)
+	read, err := j.personalise(ctx, c, r)
+	return image, read, err
 }
+
+// steady is the memory of a chip in a machine whose power never fails: the chip
+// works on the image itself, which is stored when the card is finished.
+type steady struct{ image *chip.Image }
+
+// Load implements chip.Store.
+func (s steady) Load() (*chip.Image, error) { return s.image, nil }
+
+// Save implements chip.Store.
+func (s steady) Save(*chip.Image) error { return nil }
 
 // write writes the return (回盘文件), sealed and signed, with the faults that are
 // switched on.
