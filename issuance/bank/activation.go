@@ -101,7 +101,7 @@ func activation(db *gorm.DB, c issuance.Card) (Activation, error) {
 		return Activation{}, err
 	}
 	if len(accounts) == 0 {
-		return opening(db, application[0])
+		return whileOpening(db, application[0])
 	}
 	a := accounts[0]
 	found := Activation{Bank: a.Bank, At: a.Stamp.At}
@@ -118,8 +118,8 @@ func activation(db *gorm.DB, c issuance.Card) (Activation, error) {
 	return found, nil
 }
 
-// opening is how it stands while there is no account.
-func opening(db *gorm.DB, application uuid.UUID) (Activation, error) {
+// whileOpening is how it stands while there is no account.
+func whileOpening(db *gorm.DB, application uuid.UUID) (Activation, error) {
 	var orders []order
 	err := db.Where("operation = ? AND subject = ?", OpenAccount, "application:"+application.String()).Order("id DESC").Limit(1).Find(&orders).Error
 	if err != nil || len(orders) == 0 {
