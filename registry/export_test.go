@@ -14,3 +14,14 @@ func Dealt() map[string]bool {
 	}
 	return dealt
 }
+
+// MovingColumns are the columns whose digests go to a new version of the key.
+func MovingColumns() map[string]bool {
+	moving := map[string]bool{}
+	for _, t := range digestTables {
+		for _, c := range t.columns {
+			moving[t.name+"."+c.name] = true
+		}
+	}
+	return moving
+}
