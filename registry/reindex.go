@@ -22,7 +22,8 @@ import (
 //     finds none under the older version.
 //  4. The older version is looked for no more.
 //
-// It may be stopped anywhere and goes on where it was.
+// It may be stopped anywhere and goes on where it was. Before the second step it
+// can be given up: a run to the version that is written takes the other one back.
 type Reindexing struct {
 	DB      *DB
 	Actor   Actor
@@ -97,11 +98,17 @@ func (r *Reindexing) Do(ctx context.Context) (ReindexProgress, error) {
 		default:
 			return r.done, fmt.Errorf("%w: %s", ErrReindexing, keys)
 		}
+		if errors.Is(err, errSettingMoved) {
+			err = nil // a run that was stopped, or another one, has come so far: look again
+		}
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return r.done, err
 		}
 	}
 }
+
+// errSettingMoved: the setting is no longer what was read.
+var errSettingMoved = fmt.Errorf("%w: settings.%s", ErrConflict, indexSetting)
 
 // announce makes the version known, once the Vault has it.
 func (r *Reindexing) announce(ctx context.Context) error {
@@ -145,7 +152,7 @@ func (tx *Tx) setIndexes(from, to indexKeys) error {
 	set := tx.gorm.Model(&settingRow{}).Where("name = ? AND value = ?", indexSetting, from.String()).
 		Updates(map[string]any{"value": to.String(), "changed_at": tx.now})
 	if set.Error == nil && set.RowsAffected == 0 {
-		return fmt.Errorf("%w: settings.%s", ErrConflict, indexSetting)
+		return errSettingMoved
 	}
 	return set.Error
 }

@@ -70,7 +70,7 @@ func TestReindexWhileServing(t *testing.T) {
 		rows := settlers(t, 0, before)
 		_, err := db.Load(t.Context(), clerk, "pension", rows, nil)
 		require.NoError(t, err)
-		merge := mergeFirst(t, db, rows)
+		merge := merged(t, db, rows[:2]...)
 		rows = rows[2:]
 
 		var last int
@@ -173,8 +173,8 @@ func numbersOf(rows []registry.LoadRow) (numbers []string) {
 	return numbers
 }
 
-// mergeFirst makes the first two residents one, so that numbers have moved.
-func mergeFirst(t *testing.T, db *registry.DB, rows []registry.LoadRow) (merge uuid.UUID) {
+// merged makes two residents one, so that numbers move.
+func merged(t *testing.T, db *registry.DB, rows ...registry.LoadRow) (merge uuid.UUID) {
 	t.Helper()
 	require.NoError(t, db.InTx(t.Context(), supervisor, func(tx *registry.Tx) error {
 		var ids [2]uuid.UUID
@@ -309,13 +309,20 @@ func TestReindexStaleLoad(t *testing.T) {
 	})
 }
 
+// household is what a counter would be told, with the number of the household.
+func household(t *testing.T, n int) registry.NewPerson {
+	person := told(resident(t, n))
+	person.Household = fmt.Sprint(n)
+	return person
+}
+
 // TestReindexStrange: a row whose digest is of neither version stays as it is and
 // is named; the old version stays in use until somebody has looked.
 func TestReindexStrange(t *testing.T) {
 	t.Parallel()
 	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
 		db := registrytest.Open(t, registrytest.Config(dsn, registrytest.NewClock()))
-		person, other := addPerson(t, db, told(resident(t, 1))), addPerson(t, db, told(resident(t, 2)))
+		person, other := addPerson(t, db, household(t, 1)), addPerson(t, db, household(t, 2))
 		outside(t, dsn, "UPDATE persons SET phone_index = $1 WHERE id = $2", make([]byte, 8), person.ID.String())
 		run := reindexing(db, 2)
 		run.Settle = 0
@@ -330,8 +337,55 @@ func TestReindexStrange(t *testing.T) {
 			require.NoError(t, err)
 		}
 		outside(t, dsn, "UPDATE persons SET phone_index = $1 WHERE id = $2", digestOf(t, 1, "persons.phone", person.Phone, 8), person.ID.String())
+		outside(t, dsn, "UPDATE persons SET household_sealed = NULL WHERE id = $1", other.ID.String())
 		_, err = run.Do(t.Context())
 		require.NoError(t, err)
+		var left int64
+		require.NoError(t, db.Read(t.Context()).Table("persons").Where("household_index IS NOT NULL").Count(&left).Error)
+		require.Equal(t, int64(1), left, "a digest that cannot be computed goes")
+	})
+}
+
+// TestReindexStops: a run that is stopped again and again, wherever it is, comes to
+// its end; before anything was written under the new version it can be given up.
+func TestReindexStops(t *testing.T) {
+	t.Parallel()
+	registrytest.Each(t, func(t *testing.T, db *registry.DB) {
+		all := settlers(t, 0, 40)
+		_, err := db.Load(t.Context(), clerk, "pension", all, nil)
+		require.NoError(t, err)
+		person, err := db.PersonByIDNumber(t.Context(), all[0].Person.IDNumber)
+		require.NoError(t, err)
+		correct(t, db, person.ID, "test", func(p *registry.NewPerson) { p.Address = "某镇" })
+		merge := merged(t, db, all[1:3]...)
+		require.NoError(t, in(t, db, func(tx *registry.Tx) error { return tx.UndoMerge(merge, "误并") }))
+		giveUp := reindexing(db, 2)
+		soon, stop := context.WithTimeout(t.Context(), time.Second)
+		_, err = giveUp.Do(soon)
+		stop()
+		require.ErrorIs(t, err, context.DeadlineExceeded, "while it settles")
+		require.ErrorIs(t, db.IndexUnused(t.Context(), 2), registry.ErrIndexInUse)
+		_, err = reindexing(db, 1).Do(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, db.IndexUnused(t.Context(), 2))
+
+		stops := 0
+		for wait := time.Duration(0); ; wait += time.Millisecond {
+			run := reindexing(db, 2)
+			run.Settle, run.Batch = 0, 3
+			ctx, stop := context.WithTimeout(t.Context(), wait)
+			_, err := run.Do(ctx)
+			stop()
+			if err == nil {
+				break
+			}
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			stops++
+			require.NoError(t, found(t.Context(), db, all[stops%len(all)]))
+		}
+		require.Greater(t, stops, 5)
+		nothingLeft(t, db, all)
+		require.NoError(t, db.VerifyAudit(t.Context()))
 	})
 }
 

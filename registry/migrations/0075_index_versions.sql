@@ -9,7 +9,7 @@ ALTER TABLE audit_heads ADD COLUMN index_version BIGINT NOT NULL DEFAULT 1;
 -- that finds nothing to change in any table is the proof that it is done.
 CREATE TABLE reindex_progress (
     table_name TEXT      NOT NULL PRIMARY KEY,
-    version    BIGINT    NOT NULL CHECK (version > 1),
+    version    BIGINT    NOT NULL CHECK (version > 0),
     pass       BIGINT    NOT NULL CHECK (pass > 0),
     after      TEXT      NOT NULL,
     done       BOOLEAN   NOT NULL,
