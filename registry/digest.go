@@ -15,6 +15,19 @@ func (s *sealing) digest(ctx context.Context, db *DB) error {
 		return err
 	}
 	digests := make([][]byte, len(s.indexes))
+	if keys.write == firstIndex && keys.also == 0 { // as long as the key was never changed
+		purposes, plain := make([]string, len(s.indexes)), make([][]byte, len(s.indexes))
+		for i, one := range s.indexes {
+			purposes[i], plain[i] = one.purpose, []byte(one.plain)
+		}
+		if digests, err = db.bulk.IndexAll(ctx, firstIndex, purposes, plain); err != nil {
+			return fmt.Errorf("registry: index: %w", err)
+		}
+		for i, one := range s.indexes {
+			*one.into = one.cut(digests[i])
+		}
+		return nil
+	}
 	if err := s.digestUnder(ctx, db, keys.under, digests); err != nil {
 		return err
 	}
@@ -56,13 +69,18 @@ func (s *sealing) digestUnder(ctx context.Context, db *DB, version func(purpose 
 			return fmt.Errorf("registry: index: %w", err)
 		}
 		for n, i := range positions {
-			into[i] = values[n]
-			if length := s.indexes[i].length; length > 0 {
-				into[i] = values[n][:length]
-			}
+			into[i] = s.indexes[i].cut(values[n])
 		}
 	}
 	return nil
+}
+
+// cut is as much of a digest as is stored.
+func (i indexed) cut(digest []byte) []byte {
+	if i.length > 0 {
+		return digest[:i.length]
+	}
+	return digest
 }
 
 // olders are the digests under the older version, none while no key changes.

@@ -1,5 +1,7 @@
 package registry
 
+import "slices"
+
 // SequenceOf is the migrations of one database.
 var SequenceOf = sequenceOf
 
@@ -23,5 +25,6 @@ func MovingColumns() map[string]bool {
 			moving[t.name+"."+c.name] = true
 		}
 	}
+	moving["bank_statement_rows.account_index"] = slices.Contains(passingIndexes, "bank_statement_rows")
 	return moving
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,27 +29,30 @@ const firstIndex = 1
 // movingIndexes are the purposes whose digests go to a new version of the key,
 // for each of them can be computed anew from the sealed value beside it.
 var movingIndexes = []string{
-	columnIDNumber, columnName, columnSound, columnInitials, columnPhone, columnHousehold, columnOtherNumber, columnOldCard,
+	columnIDNumber, columnName, columnSound, columnInitials, columnPhone, columnHousehold, columnOtherNumber, columnOldCard, columnAccount,
 }
 
 // RestingIndexes are the digests that stay under the first version of the key,
 // by where they stand, with the reason: they stand in the way of destroying it.
 var RestingIndexes = map[string]string{
-	"attachments.content_index":         "照片摘要，申领复核摘要由它算出 part of the digest of what was reviewed",
-	"applications.photo_index":          "照片摘要 of a photograph",
-	"applications.holder_index":         "复核时的信息，此后可能已变 of data as they were reviewed, which nobody keeps",
-	"bank_accounts.account_index":       "对账未结项按它记名 open items of reconciliations are named by it",
-	"bank_statement_rows.account_index": "与 bank_accounts 比较 compared with bank_accounts",
-	"bank_items.item_key":               "对账未结项 open items of reconciliations",
-	"duplicate_cases.told_index":        "外部系统所报姓名 of a name that was told",
-	"idempotency.request":               "原请求不保存 the request is not kept",
-	"sign_in_failures.login_index":      "登录名不保存 the login is not kept",
-	"chip_sessions.asked":               "应答不保存 the answers are not kept",
-	"ministry_copies.digest":            "所报内容不保存 what was told is not kept",
-	"card_receipts.receipt":             "已签名，只用于核验 signed, for verification",
-	"audit_heads.proof":                 "只用于核验 for verification",
-	"audit_entries.subject":             "外省卡的编号，不得改写 names of unknown cards, written for ever",
+	"attachments.content_index":    "照片摘要，申领复核摘要由它算出 part of the digest of what was reviewed",
+	"applications.photo_index":     "照片摘要 of a photograph",
+	"applications.holder_index":    "复核时的信息，此后可能已变 of data as they were reviewed, which nobody keeps",
+	"bank_statement_rows.item_key": "对账项名 names of items of reconciliations",
+	"bank_items.item_key":          "对账项名，对方独有的账号不另存 names of items of reconciliations; of an account that only the bank knows nothing else is kept",
+	"duplicate_cases.told_index":   "外部系统所报姓名 of a name that was told",
+	"idempotency.request":          "原请求不保存 the request is not kept",
+	"sign_in_failures.login_index": "登录名不保存 the login is not kept",
+	"chip_sessions.asked":          "应答不保存 the answers are not kept",
+	"ministry_copies.digest":       "所报内容不保存 what was told is not kept",
+	"card_receipts.receipt":        "已签名，只用于核验 signed, for verification",
+	"audit_heads.proof":            "只用于核验 for verification",
+	"audit_entries.subject":        "外省卡的编号，不得改写 names of unknown cards, written for ever",
 }
+
+// passingIndexes are tables with digests that stand while something is compared:
+// the rows go when another version is written, and are made again.
+var passingIndexes = []string{"bank_statement_rows"}
 
 // under is the version for a purpose.
 func (k indexKeys) under(purpose string) int {
@@ -208,6 +212,41 @@ func (tx *Tx) underSetting() error {
 		return err
 	}
 	return tx.underVersion(keys.write)
+}
+
+// Digests returns the digests of a value under which rows of a column may stand,
+// the one that is written first: one, or two while the key of blind indexes
+// changes. Whoever writes one that must be unique looks for the others first.
+func (tx *Tx) Digests(column string, value []byte, length int) ([][]byte, error) {
+	return tx.db.digests(tx.ctx, column, string(value), length)
+}
+
+// IndexNames returns digests that never change with the key, by which things are
+// named for ever, for one column of many values.
+func (db *DB) IndexNames(ctx context.Context, column string, values [][]byte) ([][]byte, error) {
+	return db.IndexAll(context.WithValue(ctx, heldKey{}, indexKeys{write: firstIndex}), column, values)
+}
+
+// SettledIndexes returns a mark of the version of digests, for work that compares
+// those of many rows; ErrReindexing while there are two.
+func (db *DB) SettledIndexes(ctx context.Context) (string, error) {
+	present, err := db.presentIndexes(ctx)
+	if err == nil && present.also != 0 {
+		err = ErrReindexing
+	}
+	if err != nil {
+		return "", err
+	}
+	return present.String(), nil
+}
+
+// StillSettled refuses to go on with such work when digests are written under
+// another version than at its mark.
+func (tx *Tx) StillSettled(mark string) error {
+	if marked, err := parseIndexKeys(mark); err != nil || marked.write != tx.indexes.write {
+		return cmp.Or(err, ErrReindexing)
+	}
+	return nil
 }
 
 // digests returns the digests of a value under which rows may stand, the one that

@@ -101,7 +101,7 @@ func (r *Reindexing) Do(ctx context.Context) (ReindexProgress, error) {
 		if errors.Is(err, errSettingMoved) {
 			err = nil // a run that was stopped, or another one, has come so far: look again
 		}
-		if err := cmp.Or(err, ctx.Err()); err != nil {
+		if err := errors.Join(ctx.Err(), err); err != nil {
 			return r.done, err
 		}
 	}
@@ -128,6 +128,11 @@ func (r *Reindexing) turn(ctx context.Context) error {
 		}
 		if err := tx.gorm.Exec("UPDATE audit_heads SET index_version = ?", r.Version).Error; err != nil {
 			return err
+		}
+		for _, table := range passingIndexes {
+			if err := tx.gorm.Exec("DELETE FROM " + table).Error; err != nil {
+				return err
+			}
 		}
 		tx.indexes = next
 		return tx.Audit("keys.index.written", "key:INDEX", r.detail())

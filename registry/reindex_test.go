@@ -63,7 +63,7 @@ func settlers(t testing.TB, from, to int) []registry.LoadRow {
 // the old version, histories and what merges have moved included.
 func TestReindexWhileServing(t *testing.T) {
 	t.Parallel()
-	const before = 120
+	const before = 80
 	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
 		clock := registrytest.NewClock()
 		db, other := registrytest.Open(t, registrytest.Config(dsn, clock)), registrytest.Open(t, registrytest.Config(dsn, clock))
@@ -351,7 +351,7 @@ func TestReindexStrange(t *testing.T) {
 func TestReindexStops(t *testing.T) {
 	t.Parallel()
 	registrytest.Each(t, func(t *testing.T, db *registry.DB) {
-		all := settlers(t, 0, 40)
+		all := settlers(t, 0, 24)
 		_, err := db.Load(t.Context(), clerk, "pension", all, nil)
 		require.NoError(t, err)
 		person, err := db.PersonByIDNumber(t.Context(), all[0].Person.IDNumber)
@@ -370,9 +370,9 @@ func TestReindexStops(t *testing.T) {
 		require.NoError(t, db.IndexUnused(t.Context(), 2))
 
 		stops := 0
-		for wait := time.Duration(0); ; wait += time.Millisecond {
+		for wait := time.Duration(0); ; wait += 5 * time.Millisecond {
 			run := reindexing(db, 2)
-			run.Settle, run.Batch = 0, 3
+			run.Settle, run.Batch = 0, 4
 			ctx, stop := context.WithTimeout(t.Context(), wait)
 			_, err := run.Do(ctx)
 			stop()
@@ -383,7 +383,7 @@ func TestReindexStops(t *testing.T) {
 			stops++
 			require.NoError(t, found(t.Context(), db, all[stops%len(all)]))
 		}
-		require.Greater(t, stops, 5)
+		require.Greater(t, stops, 3)
 		nothingLeft(t, db, all)
 		require.NoError(t, db.VerifyAudit(t.Context()))
 	})

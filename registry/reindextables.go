@@ -50,6 +50,10 @@ var digestTables = withHistories([]digestTable{
 		columns: []digestColumn{{"number_index", columnOtherNumber, numberIndex, valueOf("number")}},
 	},
 	{
+		table: "bank_accounts", key: []string{"id"}, bound: []string{"id"}, sealed: []string{"account"},
+		columns: []digestColumn{{"account_index", columnAccount, numberIndex, valueOf("account")}},
+	},
+	{
 		table: "old_cards", key: []string{"pool", "number_index"}, bound: []string{"pool", "person_id"}, sealed: []string{"number"},
 		columns: []digestColumn{{"number_index", columnOldCard, numberIndex, valueOf("number")}},
 	},

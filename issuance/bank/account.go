@@ -36,13 +36,10 @@ const (
 	accountIndex  = 16 // bytes
 )
 
-// index returns the digest by which an account is found.
-func (s *Service) index(tx *registry.Tx, number string) ([]byte, error) {
-	digest, err := s.db.Index(tx.Context(), columnAccount, []byte(number))
-	if err != nil {
-		return nil, err
-	}
-	return digest[:accountIndex], nil
+// indexes returns the digests by which an account is found, the one that is
+// written first.
+func (s *Service) indexes(tx *registry.Tx, number string) ([][]byte, error) {
+	return tx.Digests(columnAccount, []byte(number), accountIndex)
 }
 
 // number opens an account's number.
@@ -54,9 +51,15 @@ func (s *Service) number(tx *registry.Tx, a account) (string, error) {
 // addAccount enters the account that a bank has opened for an order. It
 // reports false when the number belongs to somebody already.
 func (s *Service) addAccount(tx *registry.Tx, o order, answer Answer) (bool, error) {
-	index, err := s.index(tx, answer.Account)
+	indexes, err := s.indexes(tx, answer.Account)
 	if err != nil {
 		return false, err
+	}
+	if older := indexes[1:]; len(older) > 0 { // no constraint holds it apart from the one that is written
+		var known int64
+		if err := tx.DB().Model(&account{}).Where("account_index IN ?", older).Count(&known).Error; err != nil || known > 0 {
+			return false, err
+		}
 	}
 	id, err := tx.NewID()
 	if err != nil {
@@ -67,7 +70,7 @@ func (s *Service) addAccount(tx *registry.Tx, o order, answer Answer) (bool, err
 		return false, err
 	}
 	opened := gb.DayOf(tx.Now()).String()
-	row := account{ID: id, PersonID: *o.PersonID, Bank: o.Bank, Sealed: sealed, Index: index, State: Preopened,
+	row := account{ID: id, PersonID: *o.PersonID, Bank: o.Bank, Sealed: sealed, Index: indexes[0], State: Preopened,
 		ApplicationID: o.ApplicationID, OpenedOn: &opened, Seq: answer.Seq, Stamp: tx.Stamp("银行开户 " + o.ID.String())}
 	created := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
 	if created.Error != nil || created.RowsAffected == 0 {
@@ -132,12 +135,12 @@ func (s *Service) Take(tx *registry.Tx, m registry.Incoming) error {
 	if Accounts.State(n.State).Name == notOpened || n.Seq < 1 {
 		return &registry.FieldError{Field: "state", ZH: "应为账户状态代码，seq 为正整数", EN: "a state of an account, with seq from 1"}
 	}
-	index, err := s.index(tx, n.Account)
+	indexes, err := s.indexes(tx, n.Account)
 	if err != nil {
 		return err
 	}
 	var a account
-	if err := tx.ForUpdate().Where("account_index = ? AND bank = ?", index, n.Bank).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("account_index IN ? AND bank = ?", indexes, n.Bank).Take(&a).Error; err != nil {
 		return err
 	}
 	return s.becomes(tx, a, n.State, n.Seq, "银行通知 "+m.ID.String())

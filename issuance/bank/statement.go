@@ -21,6 +21,8 @@ type statementRow struct {
 	Key   string `gorm:"column:item_key"`
 	Index []byte `gorm:"column:account_index"`
 	Said  string `gorm:"column:said"`
+
+	account []byte // number, of which Index and Key are made
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -69,10 +71,16 @@ func amountOf(fields []string) int64 {
 }
 
 // loadStatement stores the rows of a statement to be compared. What an
-// interrupted run has left is replaced.
-func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fileRow) error {
+// interrupted run has left is replaced. Their digests are those of the mark.
+func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fileRow, mark string) error {
 	store := func(first bool, rows []statementRow) error {
+		if err := s.digestRows(ctx, rows); err != nil {
+			return err
+		}
 		return s.changes.InTx(ctx, s.theBank(p.Code), func(tx *registry.Tx) error {
+			if err := tx.StillSettled(mark); err != nil {
+				return err
+			}
 			if first {
 				if err := tx.DB().Where("bank = ? AND day = ?", p.Code, f.Batch).Delete(&statementRow{}).Error; err != nil {
 					return err
@@ -97,11 +105,7 @@ func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fi
 	_, _, err := readFile(file, p.credentials(), s.db.Now(), func(_ int64, fields []string) error {
 		row := statementRow{Bank: p.Code, Day: f.Batch, Kind: "fee", Key: fields[1]}
 		if fields[0] == rowAccount {
-			digest, err := s.db.Index(ctx, columnAccount, []byte(fields[1]))
-			if err != nil {
-				return err
-			}
-			row.Kind, row.Index, row.Key, row.Said = "account", digest[:accountIndex], hex.EncodeToString(digest[:accountIndex]), fields[2]
+			row.Kind, row.account, row.Said = "account", []byte(fields[1]), fields[2]
 		} else {
 			row.Said = fields[2] + " " + fields[4]
 		}
@@ -115,4 +119,28 @@ func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fi
 		err = store(false, rows)
 	}
 	return err
+}
+
+// digestRows fills in the digest by which an account is met among ours, and the
+// one by which it is named for ever.
+func (s *Service) digestRows(ctx context.Context, rows []statementRow) error {
+	var accounts [][]byte
+	var at []int
+	for i, row := range rows {
+		if row.account != nil {
+			accounts, at = append(accounts, row.account), append(at, i)
+		}
+	}
+	indexes, err := s.db.IndexAll(ctx, columnAccount, accounts)
+	if err != nil {
+		return err
+	}
+	names, err := s.db.IndexNames(ctx, columnAccount, accounts)
+	if err != nil {
+		return err
+	}
+	for n, i := range at {
+		rows[i].Index, rows[i].Key = indexes[n][:accountIndex], hex.EncodeToString(names[n][:accountIndex])
+	}
+	return nil
 }
