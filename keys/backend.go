@@ -27,7 +27,7 @@ type Channels interface {
 type Vault interface {
 	Seal(ctx context.Context, aad, plain []byte) ([]byte, error)
 	Open(ctx context.Context, aad, sealed []byte) ([]byte, error)
-	Index(ctx context.Context, purpose string, value []byte) ([]byte, error)
+	Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error)
 }
 
 // Cards is all that a keeper does for work on cards.

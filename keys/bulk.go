@@ -16,7 +16,7 @@ import (
 type Bulk interface {
 	SealAll(ctx context.Context, aad, plain [][]byte) ([][]byte, error)
 	OpenAll(ctx context.Context, aad, sealed [][]byte) ([][]byte, error)
-	IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error)
+	IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error)
 }
 
 // InBulk returns a Vault as one for many values; of one that takes single
@@ -38,8 +38,8 @@ func (o oneByOne) OpenAll(ctx context.Context, aad, sealed [][]byte) ([][]byte, 
 	return forAll(len(sealed), len(aad), func(i int) ([]byte, error) { return o.vault.Open(ctx, aad[i], sealed[i]) })
 }
 
-func (o oneByOne) IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error) {
-	return forAll(len(values), len(purposes), func(i int) ([]byte, error) { return o.vault.Index(ctx, purposes[i], values[i]) })
+func (o oneByOne) IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error) {
+	return forAll(len(values), len(purposes), func(i int) ([]byte, error) { return o.vault.Index(ctx, version, purposes[i], values[i]) })
 }
 
 func forAll(n, others int, do func(i int) ([]byte, error)) ([][]byte, error) {
@@ -129,11 +129,11 @@ func openEach(aead cipher.AEAD, positions []int, aad, sealed, opened [][]byte) e
 }
 
 // IndexAll is [Keeper.Index] for each value with its purpose.
-func (k *Keeper) IndexAll(ctx context.Context, purposes []string, values [][]byte) (indexes [][]byte, err error) {
+func (k *Keeper) IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) (indexes [][]byte, err error) {
 	if len(values) == 0 {
 		return nil, nil
 	}
-	err = k.use(ctx, Key{Name: IndexKey}, func(_ Algorithm, key []byte) error {
+	err = k.use(ctx, Key{Name: IndexKey, Version: version}, func(_ Algorithm, key []byte) error {
 		mac := hmac.New(sm3.New, key)
 		var head []byte
 		sums := make([]byte, 0, len(values)*sm3.Size)

@@ -147,8 +147,7 @@ func (k *Keeper) Add(specs ...Spec) error {
 
 // Rotate makes the next version of a key and returns its number (密钥轮换). The
 // older versions stay: cards and data made with them need them. Keys of the
-// maker are imported instead, and the blind index's cannot be rotated, since
-// every stored index would lose its meaning: both are ErrWrongUsage.
+// maker are imported instead: ErrWrongUsage.
 func (k *Keeper) Rotate(name string) (version int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -157,7 +156,7 @@ func (k *Keeper) Rotate(name string) (version int, err error) {
 		return 0, keyError(name, 0, ErrNoKey)
 	}
 	last := versions[len(versions)-1]
-	if last.Usage.imported() || last.Usage == BlindIndex {
+	if last.Usage.imported() {
 		return 0, keyError(name, last.Version, ErrWrongUsage)
 	}
 	if last.Version == maxVersion {

@@ -120,8 +120,6 @@ func TestRotate(t *testing.T) {
 		require.Equal(t, want, string(opened))
 	}
 
-	_, err = keeper.Rotate(keys.IndexKey)
-	require.ErrorIs(t, err, keys.ErrWrongUsage)
 	_, err = keeper.Rotate("TRANSPORT")
 	require.ErrorIs(t, err, keys.ErrNoKey)
 	_, err = keeper.Current("NONE")

@@ -29,8 +29,8 @@ type Life struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// check reports what is wrong with the life of a key of that usage. A blind
-// index has one key for ever.
+// check reports what is wrong with the life of a key of that usage. The database
+// says which version of the key of blind indexes is used: this only ends it.
 func (l Life) check(usage Usage) error {
 	if !slices.Contains([]Status{Active, Field, Retired}, l.Status) {
 		return inputError("状态 status", "active, field, retired")
@@ -38,8 +38,8 @@ func (l Life) check(usage Usage) error {
 	if !l.Until.IsZero() && !l.Until.After(l.From) {
 		return inputError("until", "应晚于 must be after from")
 	}
-	if usage == BlindIndex && l != (Life{}) {
-		return fmt.Errorf("盲索引的密钥不得停用 the key of blind indexes does not retire: %w", ErrWrongUsage)
+	if usage == BlindIndex && (l.Status == Field || !l.From.IsZero()) {
+		return fmt.Errorf("盲索引密钥由 keys reindex 启用 which key of blind indexes is used, keys reindex says: %w", ErrWrongUsage)
 	}
 	return nil
 }
@@ -84,8 +84,8 @@ func (k *Keeper) SetLife(name string, version int, life Life) error {
 	if err := life.check(present.Usage); err != nil {
 		return keyError(name, version, err)
 	}
-	if present.Usage == FieldEncryption && life.ends() {
-		return fmt.Errorf("数据密钥须证明无数据使用后才可停用 a data key retires when nothing is sealed under it: %w", keyError(name, version, ErrWrongUsage))
+	if (present.Usage == FieldEncryption || present.Usage == BlindIndex) && life.ends() {
+		return fmt.Errorf("须证明无数据使用后才可停用 it retires when nothing stands under it: %w", keyError(name, version, ErrWrongUsage))
 	}
 	if present.Usage == FieldEncryption && !slices.ContainsFunc(k.keys[name], func(h *held) bool {
 		return (h == present && life.current(k.now())) || (h != present && h.current(k.now()))

@@ -123,6 +123,8 @@ func TestSetLifeRefuses(t *testing.T) {
 		"data retired":  {keys.DataKey, 1, keys.Life{Status: keys.Retired}, keys.ErrWrongUsage},
 		"data until":    {keys.DataKey, 1, keys.Life{Until: morning()}, keys.ErrWrongUsage},
 		"index":         {keys.IndexKey, 1, keys.Life{Status: keys.Field}, keys.ErrWrongUsage},
+		"index later":   {keys.IndexKey, 1, keys.Life{From: morning()}, keys.ErrWrongUsage},
+		"index retired": {keys.IndexKey, 1, keys.Life{Status: keys.Retired}, keys.ErrWrongUsage},
 		"only data key": {keys.DataKey, 1, keys.Life{Status: keys.Field}, keys.ErrNotActive},
 		"data later":    {keys.DataKey, 1, keys.Life{From: morning().Add(time.Hour)}, keys.ErrNotActive},
 	} {

@@ -76,10 +76,12 @@ func (k *Keeper) Open(ctx context.Context, aad, sealed []byte) ([]byte, error) {
 // Index returns the blind index (盲索引, 32 bytes) of a value: the HMAC-SM3 under
 // the key INDEX, by which equal values are found without deciphering any. The
 // purpose (for example the column) is bound to it, so that equal values in two
-// columns do not show as equal. The caller normalises the value.
-func (k *Keeper) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
+// columns do not show as equal. The caller normalises the value, and says under
+// which version of the key: an index does not tell, and equal values have equal
+// indexes under one version only.
+func (k *Keeper) Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error) {
 	var index []byte
-	err := k.use(ctx, Key{Name: IndexKey}, func(_ Algorithm, key []byte) error {
+	err := k.use(ctx, Key{Name: IndexKey, Version: version}, func(_ Algorithm, key []byte) error {
 		length := binary.BigEndian.AppendUint32(nil, uint32(len(purpose)))
 		index = hmacSM3(key, length, []byte(purpose), value)
 		return nil

@@ -39,6 +39,9 @@ type auditHead struct {
 	Seq   int64  `gorm:"column:seq"`
 	Hash  []byte `gorm:"column:hash"`
 	Proof []byte `gorm:"column:proof"`
+	// IndexVersion is the version of the key INDEX under which transactions that
+	// end here write.
+	IndexVersion int `gorm:"column:index_version"`
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -129,16 +132,23 @@ func (tx *Tx) writeAudit(before []statement) (record []statement, err error) {
 func (tx *Tx) lockHead(chain string, before []statement) (auditHead, error) {
 	head := auditHead{Chain: chain}
 	found := tx.written(func(dry *gorm.DB) *gorm.DB {
-		return dry.Clauses(forUpdate).Select("seq", "hash", "proof").Where("chain = ?", chain).Find(&auditHead{})
+		return dry.Clauses(forUpdate).Select("seq", "hash", "proof", "index_version").Where("chain = ?", chain).Find(&auditHead{})
 	})
-	found.into = []any{&head.Seq, &head.Hash, &head.Proof}
+	found.into = []any{&head.Seq, &head.Hash, &head.Proof, &head.IndexVersion}
 	err := tx.together(append(before, found)...)
+	if err == nil {
+		err = tx.underVersion(head.IndexVersion)
+	}
 	if !errors.Is(err, ErrNotFound) {
 		return head, err
 	}
-	// The first entry of a place: two at once make one head.
+	// The first entry of a place: two at once make one head. A change of the key
+	// that moves the heads does not see this one, but comes by its setting.
+	if err := tx.underSetting(); err != nil {
+		return head, err
+	}
 	created := tx.written(func(dry *gorm.DB) *gorm.DB {
-		return dry.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain})
+		return dry.Clauses(clause.OnConflict{DoNothing: true}).Create(&auditHead{Chain: chain, IndexVersion: tx.indexes.write})
 	})
 	return head, tx.together(created, found)
 }

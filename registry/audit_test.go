@@ -209,9 +209,9 @@ func TestAuditNeedsTheKey(t *testing.T) {
 // forged is a Vault that knows everything but the key of the audit heads.
 type forged struct{ registrytest.Vault }
 
-func (f forged) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
+func (f forged) Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error) {
 	if purpose == "audit-head" {
-		return registrytest.Vault{Salt: "guess"}.Index(ctx, purpose, value)
+		return registrytest.Vault{Salt: "guess"}.Index(ctx, version, purpose, value)
 	}
-	return f.Vault.Index(ctx, purpose, value)
+	return f.Vault.Index(ctx, version, purpose, value)
 }

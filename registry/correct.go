@@ -145,6 +145,9 @@ func (tx *Tx) writePerson(person Person, before personRow, reason string) error 
 	if person.Household == "" && before.HouseholdSealed == nil { // recorded before it was sealed
 		row.HouseholdIndex = before.HouseholdIndex
 	}
+	if err := tx.freeNumber(person); err != nil {
+		return err
+	}
 	return tx.gorm.Model(&personRow{}).Where("id = ?", person.ID).Updates(tx.Change(map[string]any{
 		"id_type": row.IDType, "id_number_sealed": row.IDNumberSealed, "id_number_index": row.IDNumberIndex,
 		"name_sealed": row.NameSealed, "name_index": row.NameIndex, "sound_index": row.SoundIndex, "initials_index": row.InitialsIndex,

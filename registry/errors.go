@@ -42,6 +42,8 @@ var (
 	ErrNoAudit = errors.New("缺少审计记录，更改未保存 no audit record, nothing was changed")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("幂等键已用于另一请求 the idempotency key belongs to another request")
+	// ErrReindexing: not while the key of blind indexes changes.
+	ErrReindexing = errors.New("正在更换盲索引密钥，完成后再做 the key of blind indexes is being changed, do it afterwards")
 	// ErrWrongVault: the Vault's keys are not those that the database was made with.
 	ErrWrongVault = errors.New("密钥与数据库不符 the keys do not belong to this database")
 )

@@ -1,5 +1,7 @@
 package registry
 
+import "slices"
+
 // SequenceOf is the migrations of one database.
 var SequenceOf = sequenceOf
 
@@ -13,4 +15,16 @@ func Dealt() map[string]bool {
 		dealt[column] = false
 	}
 	return dealt
+}
+
+// MovingColumns are the columns whose digests go to a new version of the key.
+func MovingColumns() map[string]bool {
+	moving := map[string]bool{}
+	for _, t := range digestTables {
+		for _, c := range t.columns {
+			moving[t.name+"."+c.name] = true
+		}
+	}
+	moving["bank_statement_rows.account_index"] = slices.Contains(passingIndexes, "bank_statement_rows")
+	return moving
 }

@@ -58,6 +58,15 @@ const MaxHits = 100
 // its cost does not grow with the table. A file that was merged into another is
 // shown as that other. The caller records the reading with [DB.RecordRead].
 func (db *DB) Find(ctx context.Context, q Query) (Found, error) {
+	var found Found
+	err := db.steady(ctx, func(ctx context.Context) (err error) {
+		found, err = db.find(ctx, q)
+		return err
+	})
+	return found, err
+}
+
+func (db *DB) find(ctx context.Context, q Query) (Found, error) {
 	s, err := db.newSearch(ctx, q)
 	if err != nil {
 		return Found{}, err
@@ -80,11 +89,11 @@ func (db *DB) Find(ctx context.Context, q Query) (Found, error) {
 // way is one index to go through, and the test of what lies behind it: a digest
 // may be that of another value.
 type way struct {
-	why    string
-	score  int
-	where  string
-	digest []byte
-	fits   func(Person) bool
+	why     string
+	score   int
+	where   string
+	digests [][]byte // two while the key of indexes changes
+	fits    func(Person) bool
 }
 
 type search struct {
@@ -132,14 +141,11 @@ func (db *DB) newSearch(ctx context.Context, q Query) (*search, error) {
 
 // add notes a way to go.
 func (s *search) add(why string, score int, where, purpose, value string, length int, fits func(Person) bool) error {
-	digest, err := s.db.Index(s.ctx, purpose, []byte(value))
+	digests, err := s.db.digests(s.ctx, purpose, value, length)
 	if err != nil {
 		return err
 	}
-	if length > 0 {
-		digest = digest[:length]
-	}
-	s.ways = append(s.ways, way{why: why, score: score, where: where, digest: digest, fits: fits})
+	s.ways = append(s.ways, way{why: why, score: score, where: where, digests: digests, fits: fits})
 	return nil
 }
 
@@ -157,20 +163,20 @@ func (s *search) byNumber() error {
 				continue
 			}
 			fits := func(p Person) bool { return p.Document == number }
-			if err := s.add(FoundNumber, 200, "id_number_index = ?", columnIDNumber, numberKey(idType, number), 0, fits); err != nil {
+			if err := s.add(FoundNumber, 200, "id_number_index IN ?", columnIDNumber, numberKey(idType, number), 0, fits); err != nil {
 				return err
 			}
 		}
-	} else if err := s.add(FoundNumber, 200, "id_number_index = ?", columnIDNumber, key, 0, func(p Person) bool { return p.IDNumber == citizen }); err != nil {
+	} else if err := s.add(FoundNumber, 200, "id_number_index IN ?", columnIDNumber, key, 0, func(p Person) bool { return p.IDNumber == citizen }); err != nil {
 		return err
 	}
 	any := func(Person) bool { return true } // sixteen bytes of the digest are enough
-	where := "id IN (SELECT person_id FROM person_numbers WHERE number_index = ?)"
+	where := "id IN (SELECT person_id FROM person_numbers WHERE number_index IN ?)"
 	return s.add(FoundFormer, 150, where, columnOtherNumber, key, numberIndex, any)
 }
 
 func (s *search) byPhone() error {
-	return s.add(FoundPhone, 90, "phone_index = ?", columnPhone, s.q.Phone, shortIndex, func(p Person) bool { return p.Phone == s.q.Phone })
+	return s.add(FoundPhone, 90, "phone_index IN ?", columnPhone, s.q.Phone, shortIndex, func(p Person) bool { return p.Phone == s.q.Phone })
 }
 
 func (s *search) byBirth() error {
@@ -189,11 +195,11 @@ func (s *search) byName() error {
 	if err != nil {
 		return invalid("name", err)
 	}
-	if err := s.add(FoundName, 100, "name_index = ?", columnName, name, shortIndex, func(p Person) bool { return p.Name == name }); err != nil {
+	if err := s.add(FoundName, 100, "name_index IN ?", columnName, name, shortIndex, func(p Person) bool { return p.Name == name }); err != nil {
 		return err
 	}
 	sound := pinyin.Sound(name)
-	return s.add(FoundSound, 70, "sound_index = ?", columnSound, sound, shortIndex, func(p Person) bool { return pinyin.Sound(p.Name) == sound })
+	return s.add(FoundSound, 70, "sound_index IN ?", columnSound, sound, shortIndex, func(p Person) bool { return pinyin.Sound(p.Name) == sound })
 }
 
 // maxInitials is how many letters are looked for as initials: more are a name.
@@ -201,20 +207,20 @@ const maxInitials = 8
 
 func (s *search) byLatin(typed string) error {
 	if sound, ok := pinyin.SoundOf(typed); ok && len(typed) > 3 {
-		err := s.add(FoundSound, 70, "sound_index = ?", columnSound, sound, shortIndex, func(p Person) bool { return pinyin.Sound(p.Name) == sound })
+		err := s.add(FoundSound, 70, "sound_index IN ?", columnSound, sound, shortIndex, func(p Person) bool { return pinyin.Sound(p.Name) == sound })
 		if err != nil {
 			return err
 		}
 	}
 	if len(typed) > maxInitials {
-		return s.add(FoundName, 100, "name_index = ?", columnName, s.q.Latin, shortIndex, func(p Person) bool { return p.Name == s.q.Latin })
+		return s.add(FoundName, 100, "name_index IN ?", columnName, s.q.Latin, shortIndex, func(p Person) bool { return p.Name == s.q.Latin })
 	}
-	return s.add(FoundInitials, 40, "initials_index = ?", columnInitials, typed, shortIndex, func(p Person) bool { return pinyin.Initials(p.Name) == typed })
+	return s.add(FoundInitials, 40, "initials_index IN ?", columnInitials, typed, shortIndex, func(p Person) bool { return pinyin.Initials(p.Name) == typed })
 }
 
 // follow goes one way: first in the asker's own place, then everywhere else.
 func (s *search) follow(w way) error {
-	if s.q.Near != "" && w.digest != nil && !s.near.Whole() {
+	if s.q.Near != "" && w.digests != nil && !s.near.Whole() {
 		if err := s.read(w, func(db *gorm.DB) *gorm.DB { return s.near.In(db, "place", "locality") }); err != nil {
 			return err
 		}
@@ -228,7 +234,7 @@ func (s *search) follow(w way) error {
 func (s *search) read(w way, narrow func(*gorm.DB) *gorm.DB) error {
 	query := narrow(s.db.Read(s.ctx))
 	if w.where != "" {
-		query = query.Where(w.where, w.digest)
+		query = query.Where(w.where, w.digests)
 	}
 	if s.q.Place != "" {
 		query = s.place.In(query, "place", "locality")

@@ -159,6 +159,9 @@ func (tx *Tx) pass(f following, row followingRow, from, to uuid.UUID, reason str
 
 // handOver moves what follows a person and notes each row.
 func (tx *Tx) handOver(merge, from, to uuid.UUID, reason string) error {
+	if err := tx.keepIndexes(); err != nil {
+		return err
+	}
 	for _, f := range follows {
 		rows, err := tx.rowsOf(f, from, &to)
 		if err != nil {
@@ -181,6 +184,9 @@ func (tx *Tx) handOver(merge, from, to uuid.UUID, reason string) error {
 
 // handBack gives back what a merge moved and what is still where it was put.
 func (tx *Tx) handBack(merge mergeRow, reason string) error {
+	if err := tx.keepIndexes(); err != nil {
+		return err
+	}
 	var moves []moveRow
 	if err := tx.gorm.Where("merge_id = ?", merge.ID).Find(&moves).Error; err != nil {
 		return err

@@ -122,11 +122,11 @@ func CheckNamed(idType, number, name string) (Person, error) {
 
 // guardianFile finds the guardian's own file by the number; nil for none.
 func (tx *Tx) guardianFile(told Person) (*uuid.UUID, error) {
-	index, err := tx.db.Index(tx.ctx, columnIDNumber, []byte(numberKey(told.IDType, told.Number())))
+	digests, err := tx.db.digests(tx.ctx, columnIDNumber, numberKey(told.IDType, told.Number()), 0)
 	if err != nil {
 		return nil, err
 	}
-	person, err := tx.db.takePerson(tx.ctx, tx.ForUpdate().Where("id_number_index = ?", index))
+	person, err := tx.db.takePerson(tx.ctx, tx.ForUpdate().Where("id_number_index IN ?", digests))
 	for err == nil && person.MergedInto != nil {
 		person, err = tx.PersonByID(*person.MergedInto)
 	}

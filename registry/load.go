@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
@@ -124,9 +125,10 @@ type Loading struct {
 	ids    []uuid.UUID // of new persons, by row
 	tables []*bulk
 	// fill holds those who are registered and of whom something was missing.
-	fill  []filling
-	cases []duplicateRow
-	held  []held
+	fill    []filling
+	cases   []duplicateRow
+	held    []held
+	indexes indexKeys // with which it was prepared
 }
 
 type filling struct {
@@ -157,6 +159,11 @@ func (l *Loading) prepare(ctx context.Context) error {
 		db: l.db, actor: l.actor, reason: l.reason, rows: l.rows, ids: make([]uuid.UUID, len(l.rows)),
 		result: LoadResult{What: make([]Loaded, len(l.rows)), Refusal: make([]string, len(l.rows))},
 	}
+	var err error
+	if l.indexes, err = l.db.indexesOf(ctx); err != nil {
+		return err
+	}
+	ctx = context.WithValue(ctx, heldKey{}, l.indexes)
 	stamp := Stamp{Version: 1, At: l.db.Now(), By: l.actor.Operator, On: l.actor.Workstation, Reason: l.reason}
 	for _, step := range []func(context.Context, *Loading) error{l.db.meetKnown, l.db.newIDs, l.db.meetNumbers} {
 		if err := step(ctx, l); err != nil {
@@ -170,6 +177,7 @@ func (l *Loading) prepare(ctx context.Context) error {
 func (db *DB) meetKnown(ctx context.Context, l *Loading) error {
 	indexes := make([][]byte, len(l.rows))
 	work := newSealing(0, len(l.rows))
+	work.both = true
 	for i, row := range l.rows {
 		work.index(columnIDNumber, numberKey(row.Person.IDType, row.Person.Number()), 0, &indexes[i])
 	}
@@ -177,7 +185,7 @@ func (db *DB) meetKnown(ctx context.Context, l *Loading) error {
 		return err
 	}
 	var known []personRow
-	if err := db.findIn(ctx, "id_number_index", indexes, &known); err != nil {
+	if err := db.findIn(ctx, "id_number_index", slices.Concat(indexes, work.olders()), &known); err != nil {
 		return err
 	}
 	persons, err := db.openPersons(ctx, known)
@@ -196,6 +204,9 @@ func (db *DB) meetKnown(ctx context.Context, l *Loading) error {
 		}
 		first[string(index)] = i
 		person, found := byIndex[string(index)]
+		if older := work.olderAt(i); !found && older != nil {
+			person, found = byIndex[string(older)]
+		}
 		switch {
 		case !found:
 			l.result.What[i] = LoadedNew
@@ -279,6 +290,9 @@ func (db *DB) writeLoad(ctx context.Context, l *Loading, also func(tx *Tx, resul
 		return translate(err)
 	}
 	return db.attempt(ctx, pool, l.actor, func(tx *Tx) error {
+		if err := tx.underVersion(l.indexes.write); err != nil {
+			return err
+		}
 		for _, table := range l.tables {
 			if err := table.write(tx.ctx, tx.gorm, conn); err != nil {
 				return err

@@ -53,7 +53,8 @@ type held struct {
 	table  string // person_numbers, bank_accounts, old_cards
 	which  int    // of the row's numbers or accounts
 	digest []byte
-	known  bool // recorded already, for the same person
+	older  []byte // its digest under the older version; nil while no key changes
+	known  bool   // recorded already, for the same person
 }
 
 // The digests' columns by table.
@@ -71,6 +72,9 @@ func (db *DB) meetNumbers(ctx context.Context, l *Loading) error {
 		for _, n := range numbers {
 			if n.table == table {
 				digests = append(digests, n.digest)
+				if n.older != nil {
+					digests = append(digests, n.older)
+				}
 			}
 		}
 		if len(digests) == 0 {
@@ -94,6 +98,9 @@ func (db *DB) meetNumbers(ctx context.Context, l *Loading) error {
 				continue
 			}
 			person, taken := owner[string(n.digest)]
+			if !taken && n.older != nil {
+				person, taken = owner[string(n.older)]
+			}
 			switch {
 			case taken && person != l.ids[n.row]:
 				l.result.What[n.row], l.result.Refusal[n.row] = LoadedRefused, RefusedNumber
@@ -130,6 +137,7 @@ func (db *DB) digestNumbers(ctx context.Context, l *Loading) ([]held, error) {
 		}
 	}
 	work := newSealing(0, len(numbers))
+	work.both = true
 	for i := range numbers {
 		n := &numbers[i]
 		row := l.rows[n.row]
@@ -142,7 +150,13 @@ func (db *DB) digestNumbers(ctx context.Context, l *Loading) ([]held, error) {
 			work.index(columnOldCard, row.OldCard.Number, numberIndex, &n.digest)
 		}
 	}
-	return numbers, work.run(ctx, db)
+	if err := work.run(ctx, db); err != nil {
+		return nil, err
+	}
+	for i := range numbers {
+		numbers[i].older = work.olderAt(i)
+	}
+	return numbers, nil
 }
 
 // sealLoad makes the rows of all tables.

@@ -105,7 +105,11 @@ func (l *lookups) answer(ctx context.Context, batch []*question) {
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTime)
 	defer cancel()
-	found, err := l.db.personsByNumber(ctx, batch)
+	var found map[gb.IDNumber]Person
+	err := l.db.steady(ctx, func(ctx context.Context) (err error) {
+		found, err = l.db.personsByNumber(ctx, batch)
+		return err
+	})
 	for _, q := range batch {
 		person, ok := found[q.number]
 		switch {
@@ -122,6 +126,7 @@ func (l *lookups) answer(ctx context.Context, batch []*question) {
 func (db *DB) personsByNumber(ctx context.Context, batch []*question) (map[gb.IDNumber]Person, error) {
 	indexes := make([][]byte, len(batch))
 	work := newSealing(0, len(batch))
+	work.both = true
 	for i, q := range batch {
 		work.index(columnIDNumber, q.number.String(), 0, &indexes[i])
 	}
@@ -129,7 +134,7 @@ func (db *DB) personsByNumber(ctx context.Context, batch []*question) (map[gb.ID
 		return nil, err
 	}
 	var rows []personRow
-	if err := db.readPersons(ctx, "id_number_index", indexes, &rows); err != nil {
+	if err := db.readPersons(ctx, "id_number_index", append(indexes, work.olders()...), &rows); err != nil {
 		return nil, err
 	}
 	persons, err := db.openPersons(ctx, rows)

@@ -48,13 +48,13 @@ func (db *DB) UnsealAll(ctx context.Context, column string, rows []string, seale
 
 // IndexAll is [DB.Index] for one column of many values, in one call to the Vault.
 func (db *DB) IndexAll(ctx context.Context, column string, values [][]byte) ([][]byte, error) {
-	purposes := make([]string, len(values))
-	for i := range purposes {
-		purposes[i] = column
+	indexes := make([][]byte, len(values))
+	work := newSealing(0, len(values))
+	for i, value := range values {
+		work.indexes = append(work.indexes, indexed{purpose: column, plain: string(value), into: &indexes[i]})
 	}
-	indexes, err := db.bulk.IndexAll(ctx, purposes, values)
-	if err != nil {
-		return nil, fmt.Errorf("registry: index %s: %w", column, err)
+	if err := work.run(ctx, db); err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, column)
 	}
 	return indexes, nil
 }

@@ -47,6 +47,13 @@ func (tx *Tx) AddNumber(person uuid.UUID, number OtherNumber, reason string) err
 	if err != nil {
 		return err
 	}
+	older, err := tx.older(columnOtherNumber, number.Number, numberIndex)
+	if err != nil {
+		return err
+	}
+	if err := tx.free("person_numbers", "person_numbers_pkey", older, "number_index IN ? AND system = ?", number.System); err != nil {
+		return err
+	}
 	rows[0].Stamp = tx.Stamp(reason)
 	if err := tx.gorm.Create(&rows[0]).Error; err != nil {
 		return err

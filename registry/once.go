@@ -43,7 +43,7 @@ func (db *DB) Once(ctx context.Context, actor Actor, key string, request []byte,
 		sum := sha256.Sum256(request)
 		request = sum[:]
 	}
-	digest, err := db.vault.Index(ctx, "idempotency", request)
+	digest, err := db.vault.Index(ctx, firstIndex, "idempotency", request)
 	if err != nil {
 		return nil, false, fmt.Errorf("registry: once: %w", err)
 	}

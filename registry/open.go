@@ -38,6 +38,7 @@ type DB struct {
 	// hashing bounds the passwords hashed at once: each takes megabytes.
 	hashing chan struct{}
 	lookups lookups
+	indexes knownIndexes
 	follow  []func(tx *Tx, before, after Person) error // see OnPersonChanged
 	places  atomic.Pointer[knownPlaces]
 }
@@ -94,7 +95,7 @@ func (db *DB) prepare(ctx context.Context) error {
 	if db.read, err = db.gorm(db.engine.read); err != nil {
 		return fmt.Errorf("registry: open: %w", translate(err))
 	}
-	if err := db.checkVault(ctx); err != nil {
+	if err := db.checkIndexes(ctx); err != nil {
 		return fmt.Errorf("registry: open: %w", err)
 	}
 	if err := db.loadDivisions(ctx); err != nil {

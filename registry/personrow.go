@@ -182,11 +182,21 @@ func (tx *Tx) PersonByID(id uuid.UUID) (Person, error) {
 // PersonByIDNumber returns the person with an identity number as this
 // transaction sees it, or ErrNotFound.
 func (tx *Tx) PersonByIDNumber(number gb.IDNumber) (Person, error) {
-	index, err := tx.db.Index(tx.ctx, columnIDNumber, []byte(number.String()))
+	digests, err := tx.db.digests(tx.ctx, columnIDNumber, number.String(), 0)
 	if err != nil {
 		return Person{}, err
 	}
-	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id_number_index = ?", index))
+	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id_number_index IN ?", digests))
+}
+
+// freeNumber refuses the number of another person that stands under the older
+// version of the key.
+func (tx *Tx) freeNumber(person Person) error {
+	older, err := tx.older(columnIDNumber, numberKey(person.IDType, person.Number()), 0)
+	if err != nil {
+		return err
+	}
+	return tx.free("persons", "persons_id_number", older, "id_number_index IN ? AND id <> ?", person.ID)
 }
 
 func (db *DB) takePerson(ctx context.Context, query *gorm.DB) (Person, error) {
@@ -231,12 +241,20 @@ func (db *DB) indexNames(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sealed, err := db.sealPersons(ctx, persons)
+		present, err := db.presentIndexes(ctx)
+		if err != nil {
+			return err
+		}
+		sealed, err := db.sealPersons(context.WithValue(ctx, heldKey{}, present.indexKeys), persons)
 		if err != nil {
 			return err
 		}
 		err = db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			var all error
+			// Whoever is at this while the key of indexes changes does it again.
+			keys, all := settledIndexes(tx.Clauses(sharing))
+			if all == nil && keys != present.indexKeys {
+				all = errIndexChanged
+			}
 			for _, row := range sealed {
 				all = errors.Join(all, tx.Model(&personRow{}).Where("id = ?", row.ID).Updates(map[string]any{
 					"sound_index": row.SoundIndex, "initials_index": row.InitialsIndex, "phone_index": row.PhoneIndex,
@@ -244,6 +262,10 @@ func (db *DB) indexNames(ctx context.Context) error {
 			}
 			return all
 		})
+		if errors.Is(err, errIndexChanged) {
+			db.indexes.forget()
+			continue
+		}
 		if err != nil {
 			return err
 		}

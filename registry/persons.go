@@ -144,11 +144,14 @@ func (tx *Tx) AddPerson(told NewPerson) (Person, error) {
 	if err != nil {
 		return Person{}, err
 	}
+	if err := tx.freeNumber(person); err != nil {
+		return Person{}, err
+	}
 	rows[0].CreatedAt, rows[0].CreatedBy = tx.now, tx.actor.Operator
 	if err := tx.gorm.Create(&rows[0]).Error; err != nil {
 		return Person{}, err
 	}
-	if err := tx.suspectNew(rows[0]); err != nil {
+	if err := tx.suspectNew(person, rows[0]); err != nil {
 		return Person{}, err
 	}
 	if err := tx.askAbout(person); err != nil {

@@ -18,8 +18,9 @@ type Vault interface {
 	Seal(ctx context.Context, context, plain []byte) ([]byte, error)
 	// Open deciphers what Seal returned for the same context.
 	Open(ctx context.Context, context, sealed []byte) ([]byte, error)
-	// Index returns a keyed digest of value by which equal values are found.
-	Index(ctx context.Context, purpose string, value []byte) ([]byte, error)
+	// Index returns a keyed digest of value by which equal values are found, under
+	// a version of the key, from 1.
+	Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error)
 }
 
 // Actor is who does something, from where (经办人、工作站). Place is the division
@@ -57,6 +58,7 @@ type Tx struct {
 	conn     *sql.Conn // under gorm; nil where statements cannot be sent together
 	actor    Actor
 	now      time.Time
+	indexes  indexKeys // with which it began
 	pending  []auditEntry
 	queued   []statement
 	appended []appended

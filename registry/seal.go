@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/hmac"
-	"encoding/hex"
 	"fmt"
 )
 
@@ -29,38 +27,23 @@ func (db *DB) Unseal(ctx context.Context, column, row string, sealed []byte) ([]
 
 // Index returns the keyed digest by which equal values of a column are found.
 func (db *DB) Index(ctx context.Context, column string, value []byte) ([]byte, error) {
-	index, err := db.vault.Index(ctx, column, value)
+	indexes, err := db.IndexAll(ctx, column, [][]byte{value})
 	if err != nil {
-		return nil, fmt.Errorf("registry: index %s: %w", column, err)
+		return nil, err
 	}
-	return index, nil
+	return indexes[0], nil
 }
 
 // sealContext joins column and row; a column's name has no zero byte.
 func sealContext(column, row string) []byte { return []byte(column + "\x00" + row) }
-
-// checkVault compares the Vault with the one that the database was made with:
-// under other keys nothing would be found and nothing would open.
-func (db *DB) checkVault(ctx context.Context) error {
-	index, err := db.vault.Index(ctx, "vault-check", []byte("onecard"))
-	if err != nil {
-		return err
-	}
-	value, err := db.firstSetting(ctx, "vault-check", hex.EncodeToString(index))
-	if err != nil {
-		return err
-	}
-	if !hmac.Equal([]byte(value), []byte(hex.EncodeToString(index))) {
-		return ErrWrongVault
-	}
-	return nil
-}
 
 // sealing gathers values to be sealed and indexed, so that they go through the
 // Vault together. An empty value stays NULL.
 type sealing struct {
 	seals   []sealed
 	indexes []indexed
+	both    bool     // digests under the older version are wanted too
+	older   [][]byte // they, by index; nil where there is none
 }
 
 type sealed struct {
@@ -102,20 +85,7 @@ func (s *sealing) run(ctx context.Context, db *DB) error {
 	for i, one := range s.seals {
 		*one.into = values[i]
 	}
-	purposes, plain := make([]string, len(s.indexes)), make([][]byte, len(s.indexes))
-	for i, one := range s.indexes {
-		purposes[i], plain[i] = one.purpose, []byte(one.plain)
-	}
-	if values, err = db.bulk.IndexAll(ctx, purposes, plain); err != nil {
-		return fmt.Errorf("registry: index: %w", err)
-	}
-	for i, one := range s.indexes {
-		*one.into = values[i]
-		if one.length > 0 {
-			*one.into = values[i][:one.length]
-		}
-	}
-	return nil
+	return s.digest(ctx, db)
 }
 
 // opening gathers sealed values to be opened together. NULL opens as the empty
@@ -165,7 +135,7 @@ func (o *opening) which(ctx context.Context, db *DB, together error) error {
 type bulkVault interface {
 	SealAll(ctx context.Context, contexts, plain [][]byte) ([][]byte, error)
 	OpenAll(ctx context.Context, contexts, sealed [][]byte) ([][]byte, error)
-	IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error)
+	IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error)
 }
 
 // oneByOne makes many calls of a Vault that takes single values only.
@@ -179,8 +149,8 @@ func (o oneByOne) OpenAll(ctx context.Context, contexts, sealed [][]byte) ([][]b
 	return forAll(len(sealed), func(i int) ([]byte, error) { return o.vault.Open(ctx, contexts[i], sealed[i]) })
 }
 
-func (o oneByOne) IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error) {
-	return forAll(len(values), func(i int) ([]byte, error) { return o.vault.Index(ctx, purposes[i], values[i]) })
+func (o oneByOne) IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error) {
+	return forAll(len(values), func(i int) ([]byte, error) { return o.vault.Index(ctx, version, purposes[i], values[i]) })
 }
 
 func forAll(n int, do func(i int) ([]byte, error)) ([][]byte, error) {

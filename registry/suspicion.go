@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,9 +24,9 @@ type likeness struct {
 
 // likenesses are gone through when a person is registered and by the batch.
 var likenesses = []likeness{
-	{"persons", []string{"sound_index", "birth"}, "TRUE", "sound_index = ? AND birth = ?", byBirth},
-	{"persons", []string{"phone_index", "name_index"}, "phone_index IS NOT NULL", "phone_index = ? AND name_index = ?", byPhone},
-	{"attachments", []string{"content_index"}, validPhoto, "id IN (SELECT person_id FROM attachments WHERE content_index = ? AND " + validPhoto + ")", byPhoto},
+	{"persons", []string{"sound_index", "birth"}, "TRUE", "sound_index IN ? AND birth = ?", byBirth},
+	{"persons", []string{"phone_index", "name_index"}, "phone_index IS NOT NULL", "phone_index IN ? AND name_index IN ?", byPhone},
+	{"attachments", []string{"content_index"}, validPhoto, "id IN (SELECT person_id FROM attachments WHERE content_index IN ? AND " + validPhoto + ")", byPhoto},
 }
 
 const validPhoto = "kind = 'photo' AND state = 'valid'"
@@ -86,6 +87,11 @@ const mostAlike = 20
 
 // alike opens cases among those who have the same values in a likeness.
 func (tx *Tx) alike(l likeness, values []any) (int, error) {
+	for i, value := range values {
+		if digest, single := value.([]byte); single {
+			values[i] = [][]byte{digest}
+		}
+	}
 	var rows []personRow
 	err := tx.gorm.Where(l.persons, values...).Order("id").Limit(mostAlike).Find(&rows).Error
 	if err != nil || len(rows) < 2 {
@@ -100,11 +106,23 @@ func (tx *Tx) alike(l likeness, values []any) (int, error) {
 
 // suspectNew compares a person who was just registered with those who are like
 // (录入时查重).
-func (tx *Tx) suspectNew(row personRow) error {
-	if _, err := tx.alike(likenesses[0], []any{row.SoundIndex, row.Birth}); err != nil || row.PhoneIndex == nil {
+func (tx *Tx) suspectNew(person Person, row personRow) error {
+	sound, err := tx.older(columnSound, pinyin.Sound(person.Name), shortIndex)
+	if err != nil {
 		return err
 	}
-	_, err := tx.alike(likenesses[1], []any{row.PhoneIndex, row.NameIndex})
+	if _, err := tx.alike(likenesses[0], []any{append(sound, row.SoundIndex), row.Birth}); err != nil || row.PhoneIndex == nil {
+		return err
+	}
+	phone, err := tx.older(columnPhone, person.Phone, shortIndex)
+	if err != nil {
+		return err
+	}
+	name, err := tx.older(columnName, person.Name, shortIndex)
+	if err != nil {
+		return err
+	}
+	_, err = tx.alike(likenesses[1], []any{append(phone, row.PhoneIndex), append(name, row.NameIndex)})
 	return err
 }
 
@@ -118,7 +136,8 @@ func (tx *Tx) suspectPhoto(index []byte) error {
 // ScanDuplicates compares all persons who are alike in one of the ways (批量查重)
 // and opens a case for each suspicious pair. It goes through indexes, in
 // transactions of bounded size, and may be stopped and run again: no case is
-// opened twice. It returns the number of suspicious pairs.
+// opened twice. It returns the number of suspicious pairs. ErrReindexing while the
+// key of blind indexes changes: equal values do not stand together then.
 func (db *DB) ScanDuplicates(ctx context.Context, actor Actor) (int, error) {
 	total := 0
 	for _, l := range likenesses {
@@ -135,6 +154,9 @@ func (db *DB) scan(ctx context.Context, actor Actor, l likeness) (int, error) {
 	total := 0
 	var last []any
 	for {
+		if keys, err := db.indexesOf(ctx); err != nil || keys.also != 0 {
+			return total, cmp.Or(err, ErrReindexing)
+		}
 		found, err := db.groupsAfter(ctx, l, last)
 		if err != nil || len(found) == 0 {
 			return total, err

@@ -77,7 +77,11 @@ func again(err error, attempt int) bool {
 }
 
 func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change func(tx *Tx) error) error {
-	tx := &Tx{db: db, actor: actor, now: db.Now()}
+	present, err := db.presentIndexes(ctx)
+	if err != nil {
+		return fmt.Errorf("registry: begin: %w", err)
+	}
+	tx := &Tx{db: db, actor: actor, now: db.Now(), indexes: present.indexKeys}
 	tx.ctx = context.WithValue(ctx, insideKey{}, tx)
 	end, err := tx.begin(pool)
 	defer end()

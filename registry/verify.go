@@ -15,7 +15,7 @@ import (
 // the tables can compute hashes anew, but not this.
 func (db *DB) headProof(ctx context.Context, head auditHead) ([]byte, error) {
 	value := binary.BigEndian.AppendUint64([]byte(head.Chain), uint64(head.Seq))
-	return db.vault.Index(ctx, "audit-head", append(value, head.Hash...))
+	return db.vault.Index(ctx, firstIndex, "audit-head", append(value, head.Hash...))
 }
 
 // VerifyAudit reads every chain from its first entry to its head and returns

@@ -30,7 +30,7 @@ const asked = "KEEPER_TEST_SOCKET"
 
 func TestMain(m *testing.M) {
 	if socket := os.Getenv(asked); socket != "" {
-		_, err := remote.New(socket, nobody).Index(context.Background(), "column", []byte("x"))
+		_, err := remote.New(socket, nobody).Index(context.Background(), 1, "column", []byte("x"))
 		fmt.Print(err)
 		os.Exit(0)
 	}
@@ -138,7 +138,7 @@ func works(t *testing.T, keeper *remote.Keeper) {
 	kcv, _, err := keeper.CheckValue(t.Context(), keys.Key{Name: keys.IndexKey})
 	require.NoError(t, err)
 	require.Len(t, kcv, 3)
-	index, err := keeper.Index(t.Context(), "column", []byte("x"))
+	index, err := keeper.Index(t.Context(), 1, "column", []byte("x"))
 	require.NoError(t, err)
 	require.Len(t, index, 32)
 }
@@ -156,7 +156,7 @@ func TestCustodians(t *testing.T) {
 	works(t, keeper)
 	require.NoError(t, p.Process.Kill())
 	require.Error(t, <-p.ended)
-	_, err := keeper.Index(t.Context(), "column", nil)
+	_, err := keeper.Index(t.Context(), 1, "column", nil)
 	require.ErrorIs(t, err, remote.ErrUnreachable)
 	require.NoError(t, os.Remove(p.socket)) // start waits for the next one
 
@@ -193,7 +193,7 @@ func TestUsers(t *testing.T) {
 	works(t, keeper)
 	mine := remote.New(p.socket, 0)
 	defer mine.Close()
-	_, err = mine.Index(t.Context(), "column", nil)
+	_, err = mine.Index(t.Context(), 1, "column", nil)
 	require.ErrorIs(t, err, remote.ErrOwner)
 
 	// The keeper's own user may open the socket, and yet is refused.

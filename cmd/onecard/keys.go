@@ -181,8 +181,8 @@ func (c *keysLifeCommand) Run(ctx context.Context, out streams) error {
 	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		detail := map[string]string{"key": c.Name, "version": strconv.Itoa(c.Version), "life": lifeText(life)}
 		err := p.recorded(ctx, "keys.life", "key:"+c.Name, detail, func() error {
-			if c.Name == keys.DataKey && c.Status == string(keys.Retired) {
-				return keeper.Retire(ctx, c.Version, p.unused)
+			if (c.Name == keys.DataKey || c.Name == keys.IndexKey) && c.Status == string(keys.Retired) {
+				return keeper.Retire(ctx, c.Name, c.Version, p.unusedOf(c.Name))
 			}
 			return keeper.SetLife(c.Name, c.Version, life)
 		})
@@ -208,8 +208,12 @@ type keysRotateCommand struct {
 	From time.Time `format:"2006-01-02" placeholder:"DATE" help:"New cards get it from this day on; default at once. 起用日期。"`
 }
 
-// Run makes the next version of a key that is made here.
+// Run makes the next version of a key that is made here. Of the key INDEX it is
+// not used before keys reindex.
 func (c *keysRotateCommand) Run(ctx context.Context, out streams) error {
+	if c.Name == keys.IndexKey && !c.From.IsZero() {
+		return fmt.Errorf("--from: 盲索引密钥由 keys reindex 启用 keys reindex says when: %w", keys.ErrWrongUsage)
+	}
 	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
 		life := keys.Life{From: localDay(c.From)}
 		version := 0
@@ -221,6 +225,10 @@ func (c *keysRotateCommand) Run(ctx context.Context, out streams) error {
 			return keeper.SetLife(c.Name, version, life)
 		})
 		if err != nil {
+			return err
+		}
+		if c.Name == keys.IndexKey {
+			_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d：尚未使用，接着运行 not used yet, run: onecard keys reindex %d\n", c.Name, version, version)
 			return err
 		}
 		_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d: %s\n", c.Name, version, lifeText(life))

@@ -72,18 +72,19 @@ func (p *platform) unused(ctx context.Context, version int) error {
 
 type keysDestroyCommand struct {
 	settings
-	Version int `arg:"" help:"Version of the key DATA, retired for a day. 数据密钥的版本，须已停用满一天。"`
+	Name    string `arg:"" enum:"DATA,INDEX" help:"DATA or INDEX. 数据密钥或盲索引密钥。"`
+	Version int    `arg:"" help:"Its version, retired for a day. 版本，须已停用满一天。"`
 }
 
-// Run removes a retired version of the key DATA for ever.
+// Run removes a retired version of a key of data at rest for ever.
 func (c *keysDestroyCommand) Run(ctx context.Context, out streams) error {
 	return c.withKeys(ctx, out, func(p *platform, keeper *keys.Keeper) error {
-		detail := map[string]string{"key": keys.DataKey, "version": strconv.Itoa(c.Version)}
-		err := p.recorded(ctx, "keys.destroy", "key:"+keys.DataKey, detail, func() error { return keeper.Destroy(ctx, c.Version, p.unused) })
+		detail := map[string]string{"key": c.Name, "version": strconv.Itoa(c.Version)}
+		err := p.recorded(ctx, "keys.destroy", "key:"+c.Name, detail, func() error { return keeper.Destroy(ctx, c.Name, c.Version, p.unusedOf(c.Name)) })
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d 已销毁；备份的密钥文件须一并销毁 destroyed; destroy the backups of the key file too\n", keys.DataKey, c.Version)
+		_, err = fmt.Fprintf(out.Out, "密钥 key %s 版本 version %d 已销毁；备份的密钥文件须一并销毁 destroyed; destroy the backups of the key file too\n", c.Name, c.Version)
 		return err
 	})
 }

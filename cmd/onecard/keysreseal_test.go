@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,7 +40,7 @@ func TestKeysReseal(t *testing.T) {
 	}
 	found()
 	retire := &keysLifeCommand{settings: s, Name: keys.DataKey, Version: 1, Status: "retired"}
-	destroy := &keysDestroyCommand{settings: s, Version: 1}
+	destroy := &keysDestroyCommand{settings: s, Name: keys.DataKey, Version: 1}
 	out, printed := terminalWith("")
 	require.ErrorIs(t, retire.Run(t.Context(), out), keys.ErrInUse, "the only one")
 	require.NoError(t, (&keysRotateCommand{settings: s, Name: keys.DataKey}).Run(t.Context(), out))
@@ -54,6 +56,65 @@ func TestKeysReseal(t *testing.T) {
 	trail := audited(t, s)
 	require.Contains(t, trail, "keys.resealed key:DATA")
 	require.Contains(t, trail, "keys.destroy.failed key:DATA")
+	require.NoError(t, (&auditVerifyCommand{settings: s}).Run(t.Context(), out))
+}
+
+// TestKeysReindex changes the key of blind indexes while the platform serves: who
+// was registered is found at every moment, and the old version stays for what
+// keeps it.
+func TestKeysReindex(t *testing.T) {
+	t.Parallel()
+	s := trialSettings(t)
+	c := prepared(t, s)
+	address, stop := serving(t, s)
+	c.URL = address
+	api, err := client.Dial(c)
+	require.NoError(t, err)
+	signed, err := api.SignInWithResponse(t.Context(), client.SignIn{Login: "zhangying", Password: "Zhangying-2026"})
+	require.NoError(t, err)
+	require.NotNil(t, signed.JSON200, string(signed.Body))
+	found := func() error {
+		answer, err := api.FindPersonsWithResponse(t.Context(), &client.FindPersonsParams{Name: new("扎西·多杰")}, func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+signed.JSON200.Token)
+			return nil
+		})
+		if err != nil || answer.JSON200 == nil || len(answer.JSON200.Persons) != 1 {
+			return errors.Join(err, errors.New("not found"))
+		}
+		return nil
+	}
+	require.NoError(t, found())
+	looking, end := make(chan error, 1), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-end:
+				looking <- nil
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+			if err := found(); err != nil {
+				looking <- err
+				return
+			}
+		}
+	}()
+	out, printed := terminalWith("")
+	reindex := &keysReindexCommand{settings: s, Version: 2, Batch: 7}
+	require.ErrorIs(t, reindex.Run(t.Context(), out), keys.ErrNoKey, "before there is one")
+	require.ErrorIs(t, (&keysRotateCommand{settings: s, Name: keys.IndexKey, From: time.Now()}).Run(t.Context(), out), keys.ErrWrongUsage)
+	require.NoError(t, (&keysRotateCommand{settings: s, Name: keys.IndexKey}).Run(t.Context(), out))
+	require.Contains(t, printed.String(), "keys reindex 2")
+	require.NoError(t, reindex.Run(t.Context(), out))
+	require.Contains(t, printed.String(), "已全部换到版本 2")
+	retire := &keysLifeCommand{settings: s, Name: keys.IndexKey, Version: 1, Status: "retired"}
+	require.ErrorContains(t, retire.Run(t.Context(), out), "applications.holder_index")
+	require.ErrorIs(t, (&keysDestroyCommand{settings: s, Name: keys.IndexKey, Version: 1}).Run(t.Context(), out), keys.ErrInUse)
+	close(end)
+	require.NoError(t, <-looking)
+	require.NoError(t, found())
+	require.NoError(t, stop())
+	require.Contains(t, audited(t, s), "keys.reindexed key:INDEX")
 	require.NoError(t, (&auditVerifyCommand{settings: s}).Run(t.Context(), out))
 }
 

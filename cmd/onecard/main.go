@@ -35,7 +35,8 @@ type commands struct {
 		Life      keysLifeCommand      `cmd:"" help:"Say what a version of a key is still for. 设置密钥版本的状态和日期。"`
 		Rotate    keysRotateCommand    `cmd:"" help:"Make the next version of a key. 生成密钥的下一版本。"`
 		Reseal    keysResealCommand    `cmd:"" help:"Seal all personal data anew under the newest version of the key DATA. 换数据密钥：全部重新加密。"`
-		Destroy   keysDestroyCommand   `cmd:"" help:"Destroy a retired version of the key DATA. 销毁已停用的数据密钥版本。"`
+		Reindex   keysReindexCommand   `cmd:"" help:"Change to another version of the key INDEX while the platform serves. 换盲索引密钥。"`
+		Destroy   keysDestroyCommand   `cmd:"" help:"Destroy a retired version of the key DATA or INDEX. 销毁已停用的数据密钥、盲索引密钥版本。"`
 		Complete  keysCompleteCommand  `cmd:"" help:"Make the keys that the key file lacks, such as after an upgrade. 补齐缺少的密钥。"`
 		Export    keysExportCommand    `cmd:"" help:"Export a key as a key block (TR-31). 以密钥块导出。"`
 		Import    keysImportCommand    `cmd:"" help:"Import a key block (TR-31). 导入密钥块。"`

@@ -34,13 +34,10 @@ const (
 	accountIndex  = 16 // bytes
 )
 
-// index returns the digest by which an account is found.
-func (s *Service) index(tx *registry.Tx, number string) ([]byte, error) {
-	digest, err := s.db.Index(tx.Context(), columnAccount, []byte(number))
-	if err != nil {
-		return nil, err
-	}
-	return digest[:accountIndex], nil
+// indexes returns the digests by which an account is found, the one that is
+// written first.
+func (s *Service) indexes(tx *registry.Tx, number string) ([][]byte, error) {
+	return tx.Digests(columnAccount, []byte(number), accountIndex)
 }
 
 // number opens an account's number.
@@ -101,12 +98,12 @@ func (s *Service) Take(tx *registry.Tx, m registry.Incoming) error {
 	if Accounts.State(n.State).Name == notOpened || n.Seq < 1 {
 		return &registry.FieldError{Field: "state", ZH: "应为账户状态代码，seq 为正整数", EN: "a state of an account, with seq from 1"}
 	}
-	index, err := s.index(tx, n.Account)
+	indexes, err := s.indexes(tx, n.Account)
 	if err != nil {
 		return err
 	}
 	var a account
-	if err := tx.ForUpdate().Where("account_index = ? AND bank = ?", index, n.Bank).Take(&a).Error; err != nil {
+	if err := tx.ForUpdate().Where("account_index IN ? AND bank = ?", indexes, n.Bank).Take(&a).Error; err != nil {
 		return err
 	}
 	return s.becomes(tx, a, n.State, n.Seq, "银行通知 "+m.ID.String())

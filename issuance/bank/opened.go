@@ -51,9 +51,12 @@ func (s *Service) takeAccounts(tx *registry.Tx, openings []opening) ([]string, e
 	if len(fit) == 0 {
 		return misfits, nil
 	}
-	rows, err := s.accountRows(tx, openings, fit)
+	rows, older, err := s.accountRows(tx, openings, fit)
 	if err != nil {
 		return nil, err
+	}
+	if rows, fit, err = unknown(tx, rows, older, fit, misfits); err != nil || len(rows) == 0 {
+		return misfits, err
 	}
 	entered, err := enterAccounts(tx, rows)
 	if err != nil {
@@ -67,7 +70,7 @@ func (s *Service) takeAccounts(tx *registry.Tx, openings []opening) ([]string, e
 			err = errors.Join(err, tx.Audit("bank.account.opened", row.subject(), map[string]string{"bank": row.Bank, "application": row.ApplicationID.String()}))
 			continue
 		}
-		misfits[i] = "账号已属于他人，或此申领已有账户"
+		misfits[i] = taken
 	}
 	if err != nil || len(orders) == 0 {
 		return misfits, err
@@ -81,15 +84,43 @@ func (s *Service) takeAccounts(tx *registry.Tx, openings []opening) ([]string, e
 	return misfits, s.opened(tx, openings[0].order.Bank, told...)
 }
 
-// accountRows makes the rows of accounts.
-func (s *Service) accountRows(tx *registry.Tx, openings []opening, fit []int) ([]account, error) {
-	rows, names, numbers := make([]account, len(fit)), make([]string, len(fit)), make([][]byte, len(fit))
+// taken says in words that an account cannot be this holder's.
+const taken = "账号已属于他人，或此申领已有账户"
+
+// unknown leaves out the accounts that are known under an older version of their
+// digest, while the key of blind indexes changes: no constraint holds those apart
+// from the one that is written.
+func unknown(tx *registry.Tx, rows []account, older [][]byte, fit []int, misfits []string) ([]account, []int, error) {
+	if len(older) == 0 {
+		return rows, fit, nil
+	}
+	var known [][]byte
+	if err := tx.DB().Model(&account{}).Where("account_index IN ?", older).Pluck("account_index", &known).Error; err != nil {
+		return nil, nil, err
+	}
+	var fresh []account
+	var left []int
+	for n, i := range fit {
+		if slices.ContainsFunc(known, func(index []byte) bool { return slices.Equal(index, older[n]) }) {
+			misfits[i] = taken
+			continue
+		}
+		fresh, left = append(fresh, rows[n]), append(left, i)
+	}
+	return fresh, left, nil
+}
+
+// accountRows makes the rows of accounts, with the other digests of their
+// numbers.
+func (s *Service) accountRows(tx *registry.Tx, openings []opening, fit []int) (rows []account, older [][]byte, err error) {
+	rows = make([]account, len(fit))
+	names, numbers := make([]string, len(fit)), make([][]byte, len(fit))
 	opened := gb.DayOf(tx.Now()).String()
 	for n, i := range fit {
 		o := openings[i]
 		id, err := tx.NewID()
 		if err != nil {
-			return nil, fmt.Errorf("bank: new id: %w", err)
+			return nil, nil, fmt.Errorf("bank: new id: %w", err)
 		}
 		rows[n] = account{ID: id, PersonID: *o.order.PersonID, Bank: o.order.Bank, State: Preopened, ApplicationID: o.order.ApplicationID, OpenedOn: &opened,
 			Seq: o.answer.Seq, Stamp: tx.Stamp("银行开户 " + o.order.ID.String())}
@@ -97,16 +128,16 @@ func (s *Service) accountRows(tx *registry.Tx, openings []opening, fit []int) ([
 	}
 	sealed, err := s.db.SealAll(tx.Context(), columnAccount, names, numbers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	indexes, err := s.db.IndexAll(tx.Context(), columnAccount, numbers)
+	indexes, older, err := tx.DigestsAll(columnAccount, numbers, accountIndex)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for n := range rows {
-		rows[n].Sealed, rows[n].Index = sealed[n], indexes[n][:accountIndex]
+		rows[n].Sealed, rows[n].Index = sealed[n], indexes[n]
 	}
-	return rows, nil
+	return rows, older, nil
 }
 
 // enterAccounts enters those that nobody has, and says which.

@@ -78,10 +78,14 @@ func (s *Service) takeStatement(ctx context.Context, file *os.File, p Peer, t ta
 	if err != nil || t.Batch > gb.DayOf(s.db.Now()).String() {
 		return Taken{}, ErrDay
 	}
-	if err := s.loadStatement(ctx, file, p, f); err != nil {
+	mark, err := s.db.SettledIndexes(ctx)
+	if err != nil {
 		return Taken{}, err
 	}
-	if err := s.reconcile(ctx, p, f, on); err != nil {
+	if err := s.loadStatement(ctx, file, p, f, mark); err != nil {
+		return Taken{}, err
+	}
+	if err := s.reconcile(ctx, p, f, on, mark); err != nil {
 		return Taken{}, err
 	}
 	f.Done = f.Rows
@@ -100,9 +104,12 @@ func (s *Service) reconciled(ctx context.Context, f fileRow, again bool) (Taken,
 }
 
 // reconcile compares a day with the bank's statement and freezes it, in one
-// transaction.
-func (s *Service) reconcile(ctx context.Context, p Peer, f fileRow, on time.Time) error {
+// transaction. Digests are compared: while their key changes it is refused.
+func (s *Service) reconcile(ctx context.Context, p Peer, f fileRow, on time.Time, mark string) error {
 	return s.changes.InTx(ctx, s.system(), func(tx *registry.Tx) error {
+		if err := tx.StillSettled(mark); err != nil {
+			return err
+		}
 		if err := lockBooks(tx, p.Code); err != nil {
 			return err
 		}
@@ -113,7 +120,7 @@ func (s *Service) reconcile(ctx context.Context, p Peer, f fileRow, on time.Time
 		if later > 0 {
 			return ErrDay
 		}
-		c := &compared{tx: tx, bank: p.Code, day: f.Batch, end: endOf(on)}
+		c := &compared{tx: tx, db: s.db, bank: p.Code, day: f.Batch, end: endOf(on)}
 		known, _ := s.banks.find(p.Code)
 		c.codes = []string{known.Code, known.Institution}
 		row, err := c.row(f)
@@ -143,6 +150,7 @@ func endOf(on time.Time) time.Time {
 // compared is the comparison of a day.
 type compared struct {
 	tx        *registry.Tx
+	db        *registry.DB
 	bank, day string
 	codes     []string // under which accounts of the bank may be on record
 	end       time.Time
@@ -183,8 +191,8 @@ func (c *compared) row(f fileRow) (row dayRow, err error) {
 
 // standing is the accounts as they stood when the day was over: from the rows
 // of now and those of the history.
-const standing = `(SELECT account_index, state FROM bank_accounts WHERE bank IN @codes AND changed_at < @end
-	UNION ALL SELECT account_index, state FROM bank_accounts_history WHERE bank IN @codes AND changed_at < @end AND replaced_at >= @end)`
+const standing = `(SELECT id, account_index, state FROM bank_accounts WHERE bank IN @codes AND changed_at < @end
+	UNION ALL SELECT id, account_index, state FROM bank_accounts_history WHERE bank IN @codes AND changed_at < @end AND replaced_at >= @end)`
 
 func (c *compared) query(sql string) *gorm.DB {
 	return c.tx.DB().Raw(sql, map[string]any{"bank": c.bank, "day": c.day, "codes": c.codes, "end": c.end})
@@ -228,7 +236,7 @@ func (c *compared) totals() (ours, theirs Totals, err error) {
 // pair is one thing as both sides have it; empty for who has it not.
 type pair struct {
 	Key          string
-	Index        []byte
+	Account      string // id of one of ours that is to be named
 	Ours, Theirs string
 }
 
@@ -240,9 +248,6 @@ func (c *compared) add(kind string, p pair) {
 	case p.Ours == "":
 		class = ClassBank
 	}
-	if p.Key == "" {
-		p.Key = hex.EncodeToString(p.Index)
-	}
 	c.found = append(c.found, Item{Bank: c.bank, Day: c.day, Kind: kind, Class: class, Key: p.Key, Ours: p.Ours, Theirs: p.Theirs, Owner: owners(c.bank)[class]})
 }
 
@@ -251,8 +256,52 @@ func (c *compared) collect(kind, sql string) error {
 	if err := c.query(sql).Scan(&pairs).Error; err != nil {
 		return err
 	}
+	if err := c.name(pairs); err != nil {
+		return err
+	}
 	for _, p := range pairs {
 		c.add(kind, p)
+	}
+	return nil
+}
+
+// namesAtOnce bounds the accounts whose numbers are opened together.
+const namesAtOnce = 1000
+
+// name gives our accounts that the bank has not the names which the bank's rows
+// would have.
+func (c *compared) name(pairs []pair) error {
+	for part := range slices.Chunk(pairs, namesAtOnce) {
+		ids := make([]uuid.UUID, 0, len(part))
+		for _, p := range part {
+			if p.Account == "" {
+				continue
+			}
+			id, err := uuid.Parse(p.Account)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		numbers, err := c.db.AccountNumbers(c.tx.Context(), ids)
+		if err != nil {
+			return err
+		}
+		plain := make([][]byte, len(ids))
+		for i, id := range ids {
+			plain[i] = []byte(numbers[id])
+		}
+		names, err := c.db.IndexNames(c.tx.Context(), columnAccount, plain)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for i := range part {
+			if part[i].Account != "" {
+				part[i].Key = hex.EncodeToString(names[n][:accountIndex])
+				n++
+			}
+		}
 	}
 	return nil
 }
@@ -264,7 +313,7 @@ func (c *compared) accounts() error {
 		c.collect("account", `SELECT s.item_key AS key, COALESCE(o.state, '') AS ours, s.said AS theirs FROM bank_statement_rows s
 			LEFT JOIN `+standing+` o ON o.account_index = s.account_index
 			WHERE s.bank = @bank AND s.day = @day AND s.kind = 'account' AND COALESCE(o.state, 'closed') <> s.said`),
-		c.collect("account", `SELECT o.account_index AS "index", o.state AS ours, '' AS theirs FROM `+standing+` o
+		c.collect("account", `SELECT CAST(o.id AS TEXT) AS account, o.state AS ours, '' AS theirs FROM `+standing+` o
 			LEFT JOIN bank_statement_rows s ON s.bank = @bank AND s.day = @day AND s.account_index = o.account_index
 			WHERE s.item_key IS NULL AND o.state <> 'closed'`))
 }

@@ -21,6 +21,8 @@ type statementRow struct {
 	Key   string `gorm:"column:item_key"`
 	Index []byte `gorm:"column:account_index"`
 	Said  string `gorm:"column:said"`
+
+	account []byte // number, of which Index and Key are made
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -69,10 +71,16 @@ func amountOf(fields []string) int64 {
 }
 
 // loadStatement stores the rows of a statement to be compared. What an
-// interrupted run has left is replaced.
-func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fileRow) error {
+// interrupted run has left is replaced. Their digests are those of the mark.
+func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fileRow, mark string) error {
 	store := func(first bool, rows []statementRow) error {
+		if err := s.digestRows(ctx, rows); err != nil {
+			return err
+		}
 		return s.changes.InTx(ctx, s.theBank(p.Code), func(tx *registry.Tx) error {
+			if err := tx.StillSettled(mark); err != nil {
+				return err
+			}
 			if first {
 				if err := tx.DB().Where("bank = ? AND day = ?", p.Code, f.Batch).Delete(&statementRow{}).Error; err != nil {
 					return err
@@ -93,51 +101,46 @@ func (s *Service) loadStatement(ctx context.Context, file *os.File, p Peer, f fi
 	if err := store(true, nil); err != nil {
 		return err
 	}
-	var pending [][]string
-	flush := func() error {
-		if len(pending) == 0 {
-			return nil
-		}
-		rows, err := s.statementRows(ctx, p, f, pending)
-		if err != nil {
-			return err
-		}
-		pending = pending[:0]
-		return store(false, rows)
-	}
+	var rows []statementRow
 	_, _, err := readFile(file, p.credentials(), s.db.Now(), func(_ int64, fields []string) error {
-		if pending = append(pending, fields); len(pending) == statementPage {
-			return flush()
+		row := statementRow{Bank: p.Code, Day: f.Batch, Kind: "fee", Key: fields[1]}
+		if fields[0] == rowAccount {
+			row.Kind, row.account, row.Said = "account", []byte(fields[1]), fields[2]
+		} else {
+			row.Said = fields[2] + " " + fields[4]
+		}
+		if rows = append(rows, row); len(rows) == statementPage {
+			defer func() { rows = rows[:0] }()
+			return store(false, rows)
 		}
 		return nil
 	})
-	if err == nil {
-		err = flush()
+	if err == nil && len(rows) > 0 {
+		err = store(false, rows)
 	}
 	return err
 }
 
-// statementRows makes rows to be stored; an account is known by its digest.
-func (s *Service) statementRows(ctx context.Context, p Peer, f fileRow, told [][]string) ([]statementRow, error) {
-	var numbers [][]byte
-	for _, fields := range told {
-		if fields[0] == rowAccount {
-			numbers = append(numbers, []byte(fields[1]))
+// digestRows fills in the digest by which an account is met among ours, and the
+// one by which it is named for ever.
+func (s *Service) digestRows(ctx context.Context, rows []statementRow) error {
+	var accounts [][]byte
+	var at []int
+	for i, row := range rows {
+		if row.account != nil {
+			accounts, at = append(accounts, row.account), append(at, i)
 		}
 	}
-	digests, err := s.db.IndexAll(ctx, columnAccount, numbers)
+	indexes, err := s.db.IndexAll(ctx, columnAccount, accounts)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rows := make([]statementRow, len(told))
-	for i, fields := range told {
-		if fields[0] == rowFee {
-			rows[i] = statementRow{Bank: p.Code, Day: f.Batch, Kind: "fee", Key: fields[1], Said: fields[2] + " " + fields[4]}
-			continue
-		}
-		index := digests[0][:accountIndex]
-		digests = digests[1:]
-		rows[i] = statementRow{Bank: p.Code, Day: f.Batch, Kind: "account", Index: index, Key: hex.EncodeToString(index), Said: fields[2]}
+	names, err := s.db.IndexNames(ctx, columnAccount, accounts)
+	if err != nil {
+		return err
 	}
-	return rows, nil
+	for n, i := range at {
+		rows[i].Index, rows[i].Key = indexes[n][:accountIndex], hex.EncodeToString(names[n][:accountIndex])
+	}
+	return nil
 }

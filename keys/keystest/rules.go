@@ -227,7 +227,7 @@ func (r rules) testCancelled(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = keeper.Seal(ctx, nil, nil)
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = keeper.Index(ctx, "", nil)
+	_, err = keeper.Index(ctx, 1, "", nil)
 	require.ErrorIs(t, err, context.Canceled)
 }
 

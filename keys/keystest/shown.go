@@ -61,7 +61,7 @@ func everyAnswer(t *testing.T, can Capabilities, keeper Keeper, fixtures []Fixtu
 		}
 	}
 	add(keeper.Seal(t.Context(), nil, make([]byte, 64)))
-	add(keeper.Index(t.Context(), "", make([]byte, 64)))
+	add(keeper.Index(t.Context(), 1, "", make([]byte, 64)))
 	return out.Bytes()
 }
 

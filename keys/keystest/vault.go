@@ -80,7 +80,7 @@ func testSealAltered(t *testing.T, keeper Vault) {
 // testIndex: the same for the same value, different for another purpose.
 func testIndex(t *testing.T, keeper Vault, algorithm keys.Algorithm) {
 	index := func(purpose, value string) []byte {
-		out, err := keeper.Index(t.Context(), purpose, []byte(value))
+		out, err := keeper.Index(t.Context(), 1, purpose, []byte(value))
 		require.NoError(t, err)
 		require.Len(t, out, 32)
 		return out
@@ -149,7 +149,7 @@ func testBulk(t *testing.T, before, after Vault) {
 	require.NoError(t, err)
 	together, err := bulk.SealAll(ctx, aad, plain)
 	require.NoError(t, err)
-	indexes, err := bulk.IndexAll(ctx, purposes, values)
+	indexes, err := bulk.IndexAll(ctx, 1, purposes, values)
 	require.NoError(t, err)
 	for i := range plain {
 		require.Equal(t, string(plain[i]), string(opened[i]))
@@ -157,7 +157,7 @@ func testBulk(t *testing.T, before, after Vault) {
 		require.NoError(t, err)
 		require.Equal(t, string(plain[i]), string(one))
 		require.Equal(t, 2, keys.SealedVersion(together[i]))
-		index, err := after.Index(ctx, purposes[i], values[i])
+		index, err := after.Index(ctx, 1, purposes[i], values[i])
 		require.NoError(t, err)
 		require.Equal(t, index, indexes[i])
 	}

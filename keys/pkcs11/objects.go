@@ -135,18 +135,13 @@ func (k *Keeper) Add(specs ...keys.Spec) error {
 	return nil
 }
 
-// Rotate makes the next version of a key and returns its number (密钥轮换). The
-// blind index's cannot be rotated (keys.ErrWrongUsage): every stored index
-// would lose its meaning.
+// Rotate makes the next version of a key and returns its number (密钥轮换).
 func (k *Keeper) Rotate(name string) (int, error) {
 	last, err := k.look(keys.Key{Name: name})
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case last.Usage == keys.BlindIndex:
-		return 0, keys.KeyError(name, last.Version, keys.ErrWrongUsage)
-	case last.Version == maxVersion:
+	if last.Version == maxVersion {
 		return 0, keys.KeyError(name, last.Version, keys.ErrExists)
 	}
 	return last.Version + 1, k.insert(last.Spec, last.Version+1, nil)

@@ -81,12 +81,12 @@ func (k *Keeper) Open(ctx context.Context, aad, sealed []byte) ([]byte, error) {
 }
 
 // Index returns the blind index (盲索引, 32 bytes) of a value: the HMAC-SHA-256
-// under the key INDEX of the purpose, with its length before it, and the value.
-func (k *Keeper) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
+// under that version of the key INDEX of the purpose, with its length before it, and the value.
+func (k *Keeper) Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error) {
 	message := binary.BigEndian.AppendUint32(nil, uint32(len(purpose)))
 	message = slices.Concat(message, []byte(purpose), value)
 	var index []byte
-	err := k.use(ctx, keys.Key{Name: keys.IndexKey}, func(session p11.SessionHandle, key p11.ObjectHandle) (err error) {
+	err := k.use(ctx, keys.Key{Name: keys.IndexKey, Version: version}, func(session p11.SessionHandle, key p11.ObjectHandle) (err error) {
 		index, err = k.sign(session, key, p11.CKM_SHA256_HMAC, message)
 		return err
 	}, keys.BlindIndex)

@@ -29,9 +29,9 @@ func (k *Keeper) OpenAll(ctx context.Context, aad, sealed [][]byte) ([][]byte, e
 }
 
 // IndexAll implements keys.Bulk.
-func (k *Keeper) IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error) {
+func (k *Keeper) IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error) {
 	return k.inParts(len(values), func(i int) int { return len(purposes[i]) + len(values[i]) }, func(from, to int) ([][]byte, error) {
-		return ask[[][]byte](ctx, k, "index-all", &indexAllRequest{purposes[from:to], values[from:to]})
+		return ask[[][]byte](ctx, k, "index-all", &indexAllRequest{version, purposes[from:to], values[from:to]})
 	})
 }
 

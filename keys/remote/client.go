@@ -220,8 +220,8 @@ func (k *Keeper) Open(ctx context.Context, aad, sealed []byte) ([]byte, error) {
 }
 
 // Index implements keys.Vault.
-func (k *Keeper) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
-	return ask[[]byte](ctx, k, "index", &indexRequest{purpose, value})
+func (k *Keeper) Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error) {
+	return ask[[]byte](ctx, k, "index", &indexRequest{version, purpose, value})
 }
 
 // String says where the keeper is.

@@ -247,7 +247,7 @@ type blocked struct {
 	left chan error
 }
 
-func (b blocked) Index(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+func (b blocked) Index(ctx context.Context, _ int, _ string, _ []byte) ([]byte, error) {
 	<-ctx.Done()
 	b.left <- ctx.Err()
 	return nil, ctx.Err()
@@ -262,7 +262,7 @@ func TestCallerGoes(t *testing.T) {
 	keeper := served(t, blocked{left: left}, io.Discard)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := keeper.Index(ctx, "column", nil)
+	_, err := keeper.Index(ctx, 1, "column", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, remote.ErrUnreachable)
 	require.ErrorIs(t, <-left, context.Canceled, "the keeper stops, too")

@@ -95,7 +95,7 @@ func (s *Server) handler() http.Handler {
 		return s.Backend.Open(ctx, q.AAD, q.Sealed)
 	})
 	on(s, mux, "index", func(ctx context.Context, q *indexRequest) ([]byte, error) {
-		return s.Backend.Index(ctx, q.Purpose, q.Value)
+		return s.Backend.Index(ctx, q.Version, q.Purpose, q.Value)
 	})
 	s.bulk(mux)
 	s.deliveries(mux)
@@ -115,7 +115,7 @@ func (s *Server) bulk(mux *http.ServeMux) {
 		return bulk.OpenAll(ctx, q.AAD, q.Sealed)
 	})
 	on(s, mux, "index-all", func(ctx context.Context, q *indexAllRequest) ([][]byte, error) {
-		return bulk.IndexAll(ctx, q.Purposes, q.Values)
+		return bulk.IndexAll(ctx, q.Version, q.Purposes, q.Values)
 	})
 }
 

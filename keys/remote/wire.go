@@ -116,6 +116,7 @@ type openRequest struct {
 }
 
 type indexRequest struct {
+	Version int    `json:"version"`
 	Purpose string `json:"purpose"`
 	Value   []byte `json:"value"`
 }
@@ -131,6 +132,7 @@ type openAllRequest struct {
 }
 
 type indexAllRequest struct {
+	Version  int      `json:"version"`
 	Purposes []string `json:"purposes"`
 	Values   [][]byte `json:"values"`
 }
@@ -157,8 +159,10 @@ func (q *wrapCardsRequest) uses() []*keys.Key {
 	return list
 }
 
-func (q *sealAllRequest) uses() []*keys.Key  { return []*keys.Key{{Name: keys.DataKey}} }
-func (q *indexAllRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.IndexKey}} }
+func (q *sealAllRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.DataKey}} }
+func (q *indexAllRequest) uses() []*keys.Key {
+	return []*keys.Key{{Name: keys.IndexKey, Version: q.Version}}
+}
 
 func (q *openAllRequest) uses() []*keys.Key {
 	var versions []int
@@ -211,7 +215,9 @@ func (q *openRequest) uses() []*keys.Key {
 	return []*keys.Key{{Name: keys.DataKey, Version: keys.SealedVersion(q.Sealed)}}
 }
 
-func (q *indexRequest) uses() []*keys.Key { return []*keys.Key{{Name: keys.IndexKey}} }
+func (q *indexRequest) uses() []*keys.Key {
+	return []*keys.Key{{Name: keys.IndexKey, Version: q.Version}}
+}
 
 // Errors of the way to the keeper.
 var (

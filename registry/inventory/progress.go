@@ -3,8 +3,6 @@ package inventory
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"onecard/registry"
@@ -48,53 +46,4 @@ func (p progress) save(tx *registry.Tx) error {
 		return err
 	}
 	return tx.DB().Create(&p).Error
-}
-
-// part is a value of a primary key, in the form in which the cursor keeps it.
-type part struct {
-	Text   *string `json:"t,omitempty"`
-	Number *int64  `json:"n,omitempty"`
-	Bytes  []byte  `json:"b,omitempty"`
-}
-
-// cursor writes a primary key down.
-func cursor(key []any) (string, error) {
-	parts := make([]part, len(key))
-	for i, value := range key {
-		switch v := value.(type) {
-		case string:
-			parts[i].Text = &v
-		case int64:
-			parts[i].Number = &v
-		case []byte:
-			parts[i].Bytes = v
-		default:
-			return "", fmt.Errorf("inventory: a primary key of %T", value)
-		}
-	}
-	text, err := json.Marshal(parts)
-	return string(text), err
-}
-
-// position reads what cursor wrote.
-func position(text string) ([]any, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var parts []part
-	if err := json.Unmarshal([]byte(text), &parts); err != nil {
-		return nil, fmt.Errorf("inventory: reseal_progress.after: %w", err)
-	}
-	key := make([]any, len(parts))
-	for i, p := range parts {
-		switch {
-		case p.Text != nil:
-			key[i] = *p.Text
-		case p.Number != nil:
-			key[i] = *p.Number
-		default:
-			key[i] = p.Bytes
-		}
-	}
-	return key, nil
 }

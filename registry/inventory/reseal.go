@@ -113,7 +113,7 @@ func (r *Resealing) begin(ctx context.Context, tables []sealedTable) (err error)
 // programs have settled, and lets the tables that have such be gone through
 // again.
 func (r *Resealing) remaining(ctx context.Context, tables []sealedTable) (left int64, err error) {
-	if err := pause(ctx, time.Until(r.begun.Add(r.Settle))); err != nil {
+	if err := registry.Pause(ctx, time.Until(r.begun.Add(r.Settle))); err != nil {
 		return 0, err
 	}
 	for _, t := range tables {
@@ -136,7 +136,7 @@ func (r *Resealing) table(ctx context.Context, t sealedTable) error {
 	state := r.states[t.name]
 	for limit := min(firstBatch, r.Batch); !state.Done; {
 		began := time.Now()
-		after, err := position(state.After)
+		after, err := registry.Position(state.After)
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (r *Resealing) table(ctx context.Context, t sealedTable) error {
 		}
 		r.report(t.name)
 		if r.Rate > 0 {
-			err = pause(ctx, time.Duration(len(rows))*time.Second/time.Duration(r.Rate)-time.Since(began))
+			err = registry.Pause(ctx, time.Duration(len(rows))*time.Second/time.Duration(r.Rate)-time.Since(began))
 		}
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
@@ -193,7 +193,7 @@ func (r *Resealing) batch(ctx context.Context, t sealedTable, rows []sealedRow, 
 	next.Seen += int64(len(rows))
 	next.Done = last
 	if len(rows) > 0 {
-		if next.After, err = cursor(rows[len(rows)-1].key); err != nil {
+		if next.After, err = registry.Cursor(rows[len(rows)-1].key); err != nil {
 			return err
 		}
 	}
@@ -255,18 +255,4 @@ func (r *Resealing) reseal(ctx context.Context, old []registry.SealedValue) ([][
 		r.all.Unreadable = append(r.all.Unreadable, fmt.Sprintf("%s %s: %v", value.Column, value.Row, err))
 	}
 	return anew, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

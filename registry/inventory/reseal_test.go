@@ -42,15 +42,15 @@ type vault struct {
 	indexes registrytest.Vault
 }
 
-func (v vault) Index(ctx context.Context, purpose string, value []byte) ([]byte, error) {
-	return v.indexes.Index(ctx, purpose, value)
+func (v vault) Index(ctx context.Context, version int, purpose string, value []byte) ([]byte, error) {
+	return v.indexes.Index(ctx, version, purpose, value)
 }
 
-func (v vault) IndexAll(ctx context.Context, purposes []string, values [][]byte) ([][]byte, error) {
+func (v vault) IndexAll(ctx context.Context, version int, purposes []string, values [][]byte) ([][]byte, error) {
 	all := make([][]byte, len(values))
 	for i := range values {
 		var err error
-		if all[i], err = v.Index(ctx, purposes[i], values[i]); err != nil {
+		if all[i], err = v.Index(ctx, version, purposes[i], values[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -151,7 +151,7 @@ func TestReseal(t *testing.T) {
 		require.Greater(t, before[1], int64(5*residents))
 		_, err := k.Rotate(keys.DataKey)
 		require.NoError(t, err)
-		require.ErrorIs(t, k.Retire(t.Context(), 1, unused), keys.ErrInUse, "too early")
+		require.ErrorIs(t, k.Retire(t.Context(), keys.DataKey, 1, unused), keys.ErrInUse, "too early")
 
 		end := clerks(t, db, numbers)
 		stopping, stop := context.WithCancel(t.Context())
@@ -165,7 +165,7 @@ func TestReseal(t *testing.T) {
 		}).Do(stopping)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Less(t, stopped.Seen, stopped.Total)
-		require.ErrorIs(t, k.Retire(t.Context(), 1, unused), keys.ErrInUse, "half done")
+		require.ErrorIs(t, k.Retire(t.Context(), keys.DataKey, 1, unused), keys.ErrInUse, "half done")
 
 		var first *inventory.Progress
 		done, err := run(func(p inventory.Progress) {
@@ -181,7 +181,7 @@ func TestReseal(t *testing.T) {
 		after := versions(t, db)
 		require.Len(t, after, 1)
 		require.GreaterOrEqual(t, after[2], before[1])
-		require.NoError(t, k.Retire(t.Context(), 1, unused))
+		require.NoError(t, k.Retire(t.Context(), keys.DataKey, 1, unused))
 		for i, number := range numbers {
 			person, err := db.PersonByIDNumber(t.Context(), number)
 			require.NoError(t, err)

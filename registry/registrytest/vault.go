@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 )
 
 // Vault is a [registry.Vault] with fixed keys: it seals truly (AES-256-GCM,
@@ -53,9 +54,23 @@ func (v Vault) Open(_ context.Context, bound, sealed []byte) ([]byte, error) {
 	return aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], bound)
 }
 
+// indexKey is that of a version; there are [Versions] of them.
+func (v Vault) indexKey(version int, purpose string) []byte {
+	if version == 1 {
+		return v.key("index " + purpose)
+	}
+	return v.key(fmt.Sprintf("index %d %s", version, purpose))
+}
+
+// Versions is how many versions the key of indexes has.
+const Versions = 3
+
 // Index implements registry.Vault.
-func (v Vault) Index(_ context.Context, purpose string, value []byte) ([]byte, error) {
-	mac := hmac.New(sha256.New, v.key("index "+purpose))
+func (v Vault) Index(_ context.Context, version int, purpose string, value []byte) ([]byte, error) {
+	if version < 1 || version > Versions {
+		return nil, errors.New("registrytest: no such version of the key of indexes")
+	}
+	mac := hmac.New(sha256.New, v.indexKey(version, purpose))
 	mac.Write(value)
 	return mac.Sum(nil), nil
 }
