@@ -163,30 +163,29 @@ func photoView(findings []portrait.Finding) []PhotoFinding {
 	return view
 }
 
-// FireApplications implements StrictServerInterface (批量办理). Each application has a
-// transaction of its own, under a key of its own: the same request again goes on
-// with those that were not reached.
+// FireApplications implements StrictServerInterface (批量办理).
 func (s *Server) FireApplications(ctx context.Context, request FireApplicationsRequestObject) (FireApplicationsResponseObject, error) {
-	who := callerOf(ctx)
 	event := &Event{Event: request.Body.Event, ReasonCode: request.Body.ReasonCode, Reason: request.Body.Reason}
-	answer := FireApplications200JSONResponse{Outcomes: make([]BulkItem, len(request.Body.Ids))}
-	for i, id := range request.Body.Ids {
-		answer.Outcomes[i].Id = id
-		fired, err := s.changeApplication(ctx, id, request.Params.IdempotencyKey+"/"+id.String(), func(tx *registry.Tx, _ caller) (issuance.Application, error) {
-			return s.issuance.Fire(tx, id, asked(event, who))
-		})
-		if err == nil {
-			answer.Outcomes[i].State = &fired.State
-			continue
-		}
-		// What is no refusal concerns the others, too.
-		problem := problemOf(err)
-		if problem.Status >= 500 || ctx.Err() != nil {
-			return nil, err
-		}
-		answer.Outcomes[i].Problem = &problem
+	who := callerOf(ctx)
+	scope, err := s.db.Scope(ctx, who.operator.Reach())
+	if err != nil {
+		return nil, err
 	}
-	return answer, nil
+	answer, err := once(ctx, s, request.Params.IdempotencyKey, func(tx *registry.Tx) (answer BulkOutcome, err error) {
+		outcomes, err := s.issuance.FireAll(tx, request.Body.Ids, asked(event, who), scope, errOtherPlace)
+		answer.Outcomes = make([]BulkItem, len(outcomes))
+		for i, outcome := range outcomes {
+			item := BulkItem{Id: request.Body.Ids[i]}
+			if outcome.Refused == nil {
+				item.State = &outcome.Application.State
+			} else {
+				item.Problem = new(problemOf(outcome.Refused))
+			}
+			answer.Outcomes[i] = item
+		}
+		return answer, err
+	})
+	return FireApplications200JSONResponse(answer), err
 }
 
 // Queues implements StrictServerInterface (待办统计).

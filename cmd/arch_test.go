@@ -28,6 +28,7 @@ var allowed = map[string]struct {
 	imports []string
 	why     string
 }{
+	"internal/memory":         {nil, "how the programs trade memory for time"},
 	"internal/gb":             {nil, "the national codes stand alone; anyone may use them"},
 	"apdu":                    {nil, "ISO 7816 knows nothing of social security"},
 	"apdu/pcsc":               {[]string{"apdu"}, "the only user of the PC/SC library"},
@@ -76,7 +77,7 @@ var allowed = map[string]struct {
 	"terminal/desk":           {[]string{"terminal", "api/client", "internal/gb", "card"}, "the counter's page; card for what is written on a chip"},
 	"internal/rig":            {nil, "starts programs of others for trials and tests"},
 	"internal/pgtest":         {nil, "a throw-away PostgreSQL"},
-	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername", "card/face", "issuance/ministry", "issuance/prints", "issuance/bank", "issuance/production", "issuance/stock", "registry/indicator", "issuance/collective"}, "wires the province; with cmd/keeper the only importer of keys"},
+	"cmd/onecard":             {[]string{"internal/signed", "api", "api/client", "api/pki", "card", "card/profile", "exchange", "exchange/insurance", "internal/gb", "internal/rig", "issuance", "issuance/notice", "issuance/session", "issuance/tell", "keys", "keys/remote", "registry", "registry/sample", "api/peers", "registry/audit", "registry/intake", "registry/province", "registry/stores", "exchange/authentication", "registry/inventory", "registry/peername", "card/face", "issuance/ministry", "issuance/prints", "issuance/bank", "issuance/production", "issuance/stock", "registry/indicator", "issuance/collective", "internal/memory"}, "wires the province; with cmd/keeper the only importer of keys"},
 	"cmd/counter":             {[]string{"card/psam", "terminal", "terminal/desk", "apdu", "apdu/pcsc", "api/client", "card", "card/order", "card/profile", "card/trace", "terminal/driver"}, "wires a counter"},
 	"issuance/bank":           {[]string{"card/profile", "internal/gb", "internal/signed", "issuance", "issuance/tell", "registry"}, "the bank's side of a card: orders, accounts, fees, reconciliation; each bank over HTTPS and by files"},
 	"internal/sim/bank":       {[]string{"api/pki", "internal/signed"}, "a bank that does not exist; its side of the protocol is code of its own"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"onecard/internal/gb"
 	"onecard/registry"
@@ -49,9 +50,6 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, e
 	if err := s.moveApplication(tx, &row, rule, changes, ask.Code); err != nil {
 		return Application{}, err
 	}
-	if row, err = lockApplication(tx, id); err != nil {
-		return Application{}, err
-	}
 	return row.domain(), nil
 }
 
@@ -90,7 +88,15 @@ func (s *Service) approve(tx *registry.Tx, row applicationRow, changes map[strin
 	return err
 }
 
+// lockApplication reads an application and holds the row until the transaction
+// ends. One that is held already is handed out once: it changes with whoever
+// has it.
 func lockApplication(tx *registry.Tx, id uuid.UUID) (applicationRow, error) {
+	held := heldIn(tx)
+	if row, ok := held[id]; ok {
+		delete(held, id)
+		return row, nil
+	}
 	var row applicationRow
 	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
 	return row, err
@@ -105,16 +111,16 @@ func (s *Service) moveApplication(tx *registry.Tx, row *applicationRow, rule Rul
 	}
 	changes["state"], changes["changed_at"] = rule.To, tx.Now()
 	changes["stage_since"], changes["due_at"] = tx.Now(), policy.due(rule.To, tx.Now())
-	result := tx.DB().Model(&applicationRow{}).Where("id = ? AND state = ?", row.ID, rule.From).Updates(changes)
-	switch {
-	case errors.Is(result.Error, registry.ErrDuplicate):
-		return ErrRunning // submitted while another one runs
-	case result.Error != nil:
-		return fmt.Errorf("application %s: %w", rule.Event, result.Error)
-	case result.RowsAffected != 1:
-		return registry.ErrConflict
-	}
-	row.State = rule.To
+	id, from := row.ID, rule.From
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&applicationRow{}).Where("id = ? AND state = ?", id, from).Updates(changes)
+	}, func(err error) error {
+		if errors.Is(err, registry.ErrDuplicate) {
+			return ErrRunning // submitted while another one runs
+		}
+		return fmt.Errorf("application %s: %w", rule.Event, err)
+	})
+	row.take(changes)
 	if slices.Contains(rule.Tell, TellHolder) {
 		if err := tellHolder(tx, row.Place, row.PersonID, Notice{Machine: Applications.Name, Event: rule.Event, State: rule.To, Code: code}); err != nil {
 			return err
@@ -210,9 +216,11 @@ func (s *Service) Applications(ctx context.Context, f Filter) ([]Application, er
 // EnteredIn says whether an application was entered within a scope, or
 // registry.ErrNotFound.
 func EnteredIn(tx *registry.Tx, id uuid.UUID, scope registry.Scope) (bool, error) {
-	var row applicationRow
-	if err := tx.DB().Select("id", "place", "locality").Where("id = ?", id).Take(&row).Error; err != nil {
-		return false, err
+	row, held := heldIn(tx)[id]
+	if !held {
+		if err := tx.DB().Select("id", "place", "locality").Where("id = ?", id).Take(&row).Error; err != nil {
+			return false, err
+		}
 	}
 	locality := ""
 	if row.Locality != nil {

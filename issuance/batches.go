@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"onecard/card"
 	"onecard/internal/gb"
@@ -39,12 +40,12 @@ func newCard(tx *registry.Tx, application applicationRow, made MadeCard) (cardRo
 	if application.Kind == KindTemporary {
 		row.Kind = CardTemporary
 	}
-	if err := tx.DB().Create(&row).Error; err != nil {
+	tx.Queue(func(db *gorm.DB) *gorm.DB { return db.Create(&row) }, func(err error) error {
 		if errors.Is(err, registry.ErrDuplicate) {
-			return cardRow{}, ErrHasCard
+			return ErrHasCard
 		}
-		return cardRow{}, fmt.Errorf("record the card: %w", err)
-	}
+		return fmt.Errorf("record the card: %w", err)
+	})
 	return row, nil
 }
 

@@ -84,7 +84,7 @@ func (s *Service) CardStatus(tx *registry.Tx, cardID uuid.UUID) (string, error) 
 
 func lockCard(tx *registry.Tx, id uuid.UUID) (cardRow, error) {
 	var row cardRow
-	err := tx.ForUpdate().Select("cards.*, (SELECT place FROM persons WHERE id = cards.person_id) AS holder_place").Where("id = ?", id).Take(&row).Error
+	err := tx.ForUpdate().Where("id = ?", id).Take(&row).Error
 	return row, err
 }
 
@@ -129,18 +129,35 @@ func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, ask Asked) (Card, erro
 	return row.domain()
 }
 
-// aboutCard is what the guards ask of a card.
+// around is what else is asked of a card that is locked.
+type around struct {
+	Place     *string // where it was applied for; nil: taken over from before
+	HolderAt  string  // where the holder lives
+	LifeState string
+	Merged    *uuid.UUID // the file into which the holder's was merged
+	Others    int        // cards of the holder in any use
+}
+
+// aboutCard is what the guards ask of a card. It is read after the card was
+// locked, in a statement of its own: whoever held the lock may have changed it.
 func aboutCard(tx *registry.Tx, row *cardRow) (subject, error) {
-	about := subject{person: row.PersonID, row: row}
-	if row.ApplicationID == nil {
-		return about, nil // taken over from before
-	}
-	err := tx.DB().Model(&applicationRow{}).Where("id = ?", row.ApplicationID).Select("place").Take(&about.place).Error
+	var found around
+	err := tx.DB().Raw(`SELECT (SELECT place FROM applications WHERE id = ?) AS place, persons.place AS holder_at, life_state, merged_into AS merged,
+		(SELECT COUNT(*) FROM cards WHERE person_id = persons.id AND id <> ? AND status NOT IN ?) AS others
+		FROM persons WHERE persons.id = ?`, row.ApplicationID, row.ID, notInUse, row.PersonID).Scan(&found).Error
 	if err != nil {
-		return subject{}, fmt.Errorf("application of the card: %w", err)
+		return subject{}, fmt.Errorf("about the card: %w", err)
+	}
+	row.around = &found
+	about := subject{person: row.PersonID, row: row, life: &registry.Person{Life: found.LifeState, MergedInto: found.Merged}}
+	if found.Place != nil {
+		about.place = *found.Place
 	}
 	return about, nil
 }
+
+// notInUse are the states of a card that stands in no other's way.
+var notInUse = []string{StatusSealed, StatusCancelled}
 
 // already says whether a card is in the state to which an event leads that one
 // of the roles may fire by hand.
@@ -158,9 +175,15 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 	if rule.Reasons != "" {
 		words = reason.words(ask)
 	}
-	if rule.Event == EventActivate {
+	if rule.Event == EventActivate && (row.around == nil || row.around.Others > 0) {
 		if err := s.supersede(tx, row); err != nil {
 			return err
+		}
+	}
+	var application applicationRow
+	if rule.Also != "" { // read before anything is queued
+		if err := tx.ForUpdate().Where("card_id = ?", row.ID).Take(&application).Error; err != nil {
+			return fmt.Errorf("application of the card: %w", err)
 		}
 	}
 	changes := rule.changes()
@@ -169,15 +192,15 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 		return err
 	}
 	changes["loss_ends_at"], changes["loss_warned_at"] = ends, nil
-	result := tx.DB().Model(&cardRow{}).Where("id = ? AND status = ?", row.ID, rule.From).Updates(tx.Change(changes, words))
-	switch {
-	case errors.Is(result.Error, registry.ErrDuplicate):
-		return ErrHasCard // at most one card in use, whoever was faster
-	case result.Error != nil:
-		return fmt.Errorf("card %s: %w", rule.Event, result.Error)
-	case result.RowsAffected != 1:
-		return registry.ErrConflict
-	}
+	id, from, stamped := row.ID, rule.From, tx.Change(changes, words)
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&cardRow{}).Where("id = ? AND status = ?", id, from).Updates(stamped)
+	}, func(err error) error {
+		if errors.Is(err, registry.ErrDuplicate) {
+			return ErrHasCard // at most one card in use, whoever was faster
+		}
+		return fmt.Errorf("card %s: %w", rule.Event, err)
+	})
 	row.Status, row.LossEndsAt = rule.To, ends
 	entry := statusRow{
 		CardID: row.ID, Event: rule.Event, From: rule.From, To: rule.To, Reason: words, ReasonCode: ask.Code, Channel: cmp.Or(ask.Channel, "counter"),
@@ -186,7 +209,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 		return err
 	}
 	if rule.Also != "" {
-		if err := s.followCard(tx, row.ID, rule, words); err != nil {
+		if err := s.followCard(tx, &application, row.ID, rule, words); err != nil {
 			return err
 		}
 	}
@@ -205,7 +228,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 // longer (新卡启用，旧卡注销).
 func (s *Service) supersede(tx *registry.Tx, row *cardRow) error {
 	var others []cardRow
-	err := tx.ForUpdate().Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, []string{StatusSealed, StatusCancelled}).Order("id").Find(&others).Error
+	err := tx.ForUpdate().Where("person_id = ? AND id <> ? AND status NOT IN ?", row.PersonID, row.ID, notInUse).Order("id").Find(&others).Error
 	if err != nil {
 		return fmt.Errorf("other cards: %w", err)
 	}
@@ -256,11 +279,7 @@ func logStatus(tx *registry.Tx, entry statusRow) error {
 }
 
 // followCard lets the application of a card follow it.
-func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, reason string) error {
-	var application applicationRow
-	if err := tx.ForUpdate().Where("card_id = ?", cardID).Take(&application).Error; err != nil {
-		return fmt.Errorf("application of the card: %w", err)
-	}
+func (s *Service) followCard(tx *registry.Tx, application *applicationRow, cardID uuid.UUID, brought Rule, reason string) error {
 	rule, _, err := Applications.find(application.State, Asked{Event: brought.Also, by: ByCard})
 	if err != nil {
 		return err
@@ -282,5 +301,5 @@ func (s *Service) followCard(tx *registry.Tx, cardID uuid.UUID, brought Rule, re
 			return fmt.Errorf("scrapped card: %w", err)
 		}
 	}
-	return s.moveApplication(tx, &application, rule, changes, "")
+	return s.moveApplication(tx, application, rule, changes, "")
 }

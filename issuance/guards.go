@@ -46,9 +46,13 @@ func init() { // the guards read the tables that name them
 		}},
 		NeedsOtherHand: {Text{"非更正人本人", "not by whoever changed the holder's data since"}, otherHand},
 		NeedsAlive: {Text{"持卡人健在", "the holder is alive"}, func(_ *Service, tx *registry.Tx, about subject) error {
-			person, err := tx.PersonByID(about.person)
-			if err != nil {
-				return fmt.Errorf("holder: %w", err)
+			person := about.life
+			if person == nil {
+				read, err := tx.PersonByID(about.person)
+				if err != nil {
+					return fmt.Errorf("holder: %w", err)
+				}
+				person = &read
 			}
 			switch {
 			case person.MergedInto != nil:

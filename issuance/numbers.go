@@ -19,7 +19,7 @@ const lastBody = 99999999
 // nextCardNumber draws a card number (卡号). A number is drawn once and never
 // again, whatever becomes of the application or the chip.
 func nextCardNumber(tx *registry.Tx) (string, error) {
-	body, err := tx.Draw(sequenceCard, 1)
+	body, err := tx.Draw(sequenceCard)
 	if err != nil {
 		return "", err
 	}

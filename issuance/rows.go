@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -105,6 +106,27 @@ type applicationRow struct {
 // TableName implements gorm's schema.Tabler.
 func (applicationRow) TableName() string { return "applications" }
 
+// take makes changes of columns to a row that was read before.
+func (r *applicationRow) take(changes map[string]any) {
+	fields := map[string]any{
+		"state": &r.State, "reason": &r.Reason, "changed_at": &r.ChangedAt, "stage_since": &r.StageSince, "due_at": &r.DueAt,
+		"card_number": &r.CardNumber, "card_id": &r.CardID, "holder_index": &r.HolderIndex, "reviewed_by": &r.ReviewedBy,
+		"made_by": &r.MadeBy, "handed_by": &r.HandedBy,
+	}
+	for column, value := range changes {
+		field := reflect.ValueOf(fields[column]).Elem()
+		switch v := reflect.ValueOf(value); {
+		case value == nil:
+			field.SetZero()
+		case v.Type().AssignableTo(field.Type()):
+			field.Set(v)
+		default:
+			field.Set(reflect.New(v.Type()))
+			field.Elem().Set(v)
+		}
+	}
+}
+
 func (r applicationRow) domain() Application {
 	a := Application{
 		ID: r.ID, PersonID: r.PersonID, Kind: r.Kind, Place: r.Place, State: r.State, CardID: r.CardID,
@@ -166,8 +188,7 @@ type cardRow struct {
 	LossEndsAt     *time.Time `gorm:"column:loss_ends_at"`
 	registry.Stamp `gorm:"embedded"`
 
-	// HolderPlace is where the holder lives, read with a card that is locked.
-	HolderPlace string `gorm:"column:holder_place;->"`
+	around *around // nil: not asked for
 }
 
 // TableName implements gorm's schema.Tabler.

@@ -122,6 +122,8 @@ type subject struct {
 	enteredBy string
 	place     string // where it was applied for; empty: not known
 	row       any    // *applicationRow or *cardRow
+	// life is what of the holder says whether there may be a card; nil: ask.
+	life *registry.Person
 }
 
 // find returns the rule for what is asked in a state, with the reason, or says

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"onecard/internal/memory"
 	"onecard/internal/pgtest"
 	"onecard/issuance"
 	"onecard/registry"
@@ -37,6 +38,7 @@ var counties = []string{"630102", "630103", "630104", "630105", "630121", "63012
 // record; and beside it lets pgbench write as many rows of the same tables'
 // columns and indexes, with one commit. Everything reaches the disk.
 func BenchmarkStatus(b *testing.B) {
+	memory.Relax(0)
 	cluster := pgtest.New(b, "fsync=on", "full_page_writes=on", "shared_buffers=1GB", "max_wal_size=4GB")
 	dsn := cluster.DSN(b)
 	clock := registrytest.NewClock()

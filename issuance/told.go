@@ -45,12 +45,9 @@ func (s *Service) tell(tx *registry.Tx, row cardRow, rule Rule, reason Reason) e
 	if slices.Contains(rule.Tell, TellTerminals) {
 		listInvalid(tx, row)
 	}
-	place := row.HolderPlace
-	if place == "" {
-		var err error
-		if place, err = tx.PlaceOf(row.PersonID); err != nil {
-			return err
-		}
+	place, err := row.holderAt(tx)
+	if err != nil {
+		return err
 	}
 	subject := "card:" + row.ID.String()
 	message := StatusMessage{
@@ -70,6 +67,14 @@ func (s *Service) tell(tx *registry.Tx, row cardRow, rule Rule, reason Reason) e
 		messages = append(messages, tell.Message{Peer: tell.Holder, Topic: TopicNotice, Place: place, Subject: "person:" + row.PersonID.String(), Body: notice})
 	}
 	return tell.Write(tx, messages...)
+}
+
+// holderAt is where the holder of a card lives.
+func (r cardRow) holderAt(tx *registry.Tx) (string, error) {
+	if r.around != nil {
+		return r.around.HolderAt, nil
+	}
+	return tx.PlaceOf(r.PersonID)
 }
 
 func tellHolder(tx *registry.Tx, place string, person uuid.UUID, notice Notice) error {

@@ -32,14 +32,15 @@ func (tx *Tx) Append(row any) {
 	tx.appended = append(tx.appended, appended{value.Type(), rows})
 }
 
-// finish writes what waits for the end of the transaction: the rows that were
-// appended, the audit record, and last what the whole province waits in line
+// finish writes what waits for the end of the transaction: what is queued, the
+// rows that were appended, the audit record, and last what the whole province waits in line
 // for.
 func (tx *Tx) finish() error {
 	if len(tx.pending) == 0 {
 		return ErrNoAudit
 	}
-	var rows []statement
+	rows := tx.queued
+	tx.queued = nil
 	for _, a := range tx.appended {
 		rows = append(rows, tx.creates(a.rows)...)
 	}

@@ -153,6 +153,9 @@ type Brought struct {
 // Brought returns what was attached to a person's file and was neither
 // replaced nor refused.
 func (tx *Tx) Brought(person uuid.UUID) (Brought, error) {
+	if _, ok := tx.knownPerson(person); ok {
+		return tx.known.brought[person], nil
+	}
 	var rows []attachmentRow
 	valid := tx.gorm.Select("id", "kind", "content_index").Where("person_id = ? AND state = ?", person, AttachmentValid)
 	if err := valid.Find(&rows).Error; err != nil {
@@ -160,12 +163,18 @@ func (tx *Tx) Brought(person uuid.UUID) (Brought, error) {
 	}
 	var b Brought
 	for _, row := range rows {
-		b.Kinds = append(b.Kinds, row.Kind)
-		if row.Kind == kindPhoto {
-			b.Photo, b.PhotoDigest = row.ID, row.ContentIndex
-		}
+		b = b.with(row)
 	}
 	return b, nil
+}
+
+// with is what was brought with one thing more.
+func (b Brought) with(row attachmentRow) Brought {
+	b.Kinds = append(b.Kinds, row.Kind)
+	if row.Kind == kindPhoto {
+		b.Photo, b.PhotoDigest = row.ID, row.ContentIndex
+	}
+	return b
 }
 
 // PhotoDigests returns the digests of the valid photographs of persons; who has

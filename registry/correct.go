@@ -94,7 +94,11 @@ func (db *DB) OnPersonChanged(follow func(tx *Tx, before, after Person) error) {
 // HasChanged says whether the actor has entered or changed what is recorded of a
 // person at an instant or after it.
 func (tx *Tx) HasChanged(person uuid.UUID, since time.Time) (bool, error) {
-	for _, table := range []string{"persons", "persons_history"} {
+	if _, ok := tx.knownPerson(person); ok {
+		last, changed := tx.known.changed[person]
+		return changed && !last.Before(since), nil
+	}
+	for _, table := range stamped {
 		var n int64
 		err := tx.gorm.Table(table).Where("id = ? AND changed_by = ? AND changed_at >= ?", person, tx.actor.Operator, since.UTC()).Count(&n).Error
 		if err != nil || n > 0 {
@@ -103,6 +107,9 @@ func (tx *Tx) HasChanged(person uuid.UUID, since time.Time) (bool, error) {
 	}
 	return false, nil
 }
+
+// stamped are the tables that say who has changed a person's file.
+var stamped = []string{"persons", "persons_history"}
 
 func checkReason(reason string) error {
 	if strings.TrimSpace(reason) == "" || utf8.RuneCountInString(reason) > maxReason {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -66,7 +67,10 @@ func (db *DB) Find(ctx context.Context, q Query) (Found, error) {
 			return Found{}, err
 		}
 	}
-	slices.SortStableFunc(s.hits, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
+	// Who fits equally well stands in the order in which they were entered.
+	slices.SortFunc(s.hits, func(a, b Hit) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), bytes.Compare(a.Person.ID[:], b.Person.ID[:]))
+	})
 	if len(s.hits) > MaxHits {
 		s.hits, s.more = s.hits[:MaxHits], true
 	}

@@ -173,6 +173,9 @@ func (db *DB) PersonByID(ctx context.Context, id uuid.UUID) (Person, error) {
 
 // PersonByID returns a person as this transaction sees it, or ErrNotFound.
 func (tx *Tx) PersonByID(id uuid.UUID) (Person, error) {
+	if person, ok := tx.knownPerson(id); ok {
+		return person, nil
+	}
 	return tx.db.takePerson(tx.ctx, tx.gorm.Where("id = ?", id))
 }
 

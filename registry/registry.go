@@ -58,10 +58,14 @@ type Tx struct {
 	actor    Actor
 	now      time.Time
 	pending  []auditEntry
+	queued   []statement
 	appended []appended
 	numbered []numbered
-	failed   error // the first error of the database
-	replayed bool  // the answer was stored already: see Once
+	reserved map[string]reserve
+	known    *known      // read beforehand; see Prefetch
+	values   map[any]any // see SetValue
+	failed   error       // the first error of the database
+	replayed bool        // the answer was stored already: see Once
 }
 
 // DB returns the transaction for the tables of the calling package. A row that
@@ -75,6 +79,17 @@ func (tx *Tx) ForUpdate() *gorm.DB {
 }
 
 var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
+
+// SetValue keeps a value of the calling package until the transaction ends.
+func (tx *Tx) SetValue(key, value any) {
+	if tx.values == nil {
+		tx.values = map[any]any{}
+	}
+	tx.values[key] = value
+}
+
+// Value returns what [Tx.SetValue] kept, or nil.
+func (tx *Tx) Value(key any) any { return tx.values[key] }
 
 // Context returns the context of the change, for what is called inside it.
 func (tx *Tx) Context() context.Context { return tx.ctx }

@@ -12,8 +12,36 @@ import (
 // commits.
 const drawing = "UPDATE card_number_sequence SET next = next + ? WHERE name = ? RETURNING next - ?"
 
-// Draw takes n numbers from a sequence, for good, and returns the first.
-func (tx *Tx) Draw(sequence string, n int) (first int64, err error) {
+// Draw takes the next number of a sequence, for good.
+func (tx *Tx) Draw(sequence string) (int64, error) {
+	if r := tx.reserved[sequence]; r.n > 0 {
+		tx.reserved[sequence] = reserve{r.first + 1, r.n - 1}
+		return r.first, nil
+	}
+	return tx.draw(sequence, 1)
+}
+
+// reserve is n numbers of a sequence.
+type reserve struct {
+	first int64
+	n     int
+}
+
+// Reserve takes n numbers of a sequence at once, for [Tx.Draw] to hand out.
+// Those that are left when the transaction ends are never used.
+func (tx *Tx) Reserve(sequence string, n int) error {
+	if n == 0 {
+		return nil
+	}
+	first, err := tx.draw(sequence, n)
+	if tx.reserved == nil {
+		tx.reserved = map[string]reserve{}
+	}
+	tx.reserved[sequence] = reserve{first, n}
+	return err
+}
+
+func (tx *Tx) draw(sequence string, n int) (first int64, err error) {
 	drawn := tx.gorm.Raw(drawing, n, sequence, n).Scan(&first)
 	switch {
 	case drawn.Error != nil:

@@ -112,24 +112,50 @@ func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change fu
 	return nil
 }
 
-// watch makes gorm tell each transaction of its first error. It also translates
-// the errors of Rows, Row and Raw(…).Scan, which gorm passes on as they are.
+// watch makes gorm send what a transaction has queued before anything else, and
+// tell each transaction of its first error. It also translates the errors of
+// Rows, Row and Raw(…).Scan, which gorm passes on as they are.
 func watch(db *gorm.DB) error {
-	const name = "registry:watch"
-	note := func(statement *gorm.DB) {
+	inside := func(statement *gorm.DB) *Tx {
+		tx, _ := statement.Statement.Context.Value(insideKey{}).(*Tx)
+		if statement.DryRun {
+			return nil
+		}
+		return tx
+	}
+	before := func(statement *gorm.DB) {
+		if tx := inside(statement); tx != nil && len(tx.queued) > 0 {
+			if err := tx.flush(); err != nil {
+				_ = statement.AddError(err)
+			}
+		}
+	}
+	read := func(statement *gorm.DB) {
 		statement.Error = translate(statement.Error)
-		tx, inside := statement.Statement.Context.Value(insideKey{}).(*Tx)
-		if inside && tx.failed == nil && statement.Error != nil && !errors.Is(statement.Error, ErrNotFound) {
+		tx := inside(statement)
+		if tx != nil && tx.failed == nil && statement.Error != nil && !errors.Is(statement.Error, ErrNotFound) {
 			tx.failed = statement.Error
+		}
+	}
+	written := func(statement *gorm.DB) {
+		read(statement)
+		if tx := inside(statement); tx != nil {
+			tx.forget(statement.Statement.Table)
 		}
 	}
 	callbacks := db.Callback()
 	return errors.Join(
-		callbacks.Create().After("*").Register(name, note),
-		callbacks.Query().After("*").Register(name, note),
-		callbacks.Update().After("*").Register(name, note),
-		callbacks.Delete().After("*").Register(name, note),
-		callbacks.Row().After("*").Register(name, note),
-		callbacks.Raw().After("*").Register(name, note),
+		callbacks.Create().Before("*").Register(queueName, before), callbacks.Create().After("*").Register(watchName, written),
+		callbacks.Query().Before("*").Register(queueName, before), callbacks.Query().After("*").Register(watchName, read),
+		callbacks.Update().Before("*").Register(queueName, before), callbacks.Update().After("*").Register(watchName, written),
+		callbacks.Delete().Before("*").Register(queueName, before), callbacks.Delete().After("*").Register(watchName, written),
+		callbacks.Row().Before("*").Register(queueName, before), callbacks.Row().After("*").Register(watchName, read),
+		callbacks.Raw().Before("*").Register(queueName, before), callbacks.Raw().After("*").Register(watchName, written),
 	)
 }
+
+// The names of our own callbacks among gorm's.
+const (
+	queueName = "registry:queue"
+	watchName = "registry:watch"
+)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"onecard/internal/memory"
 	"onecard/registry"
 	"onecard/registry/intake"
 )
@@ -40,6 +41,7 @@ func localActor(place string) registry.Actor {
 // Run takes a file of another system over. It may be interrupted and started
 // again: it goes on where it was.
 func (c *importCommand) Run(ctx context.Context, out streams) error {
+	memory.Relax(memory.Loading)
 	mappings, err := c.read()
 	if err != nil {
 		return err

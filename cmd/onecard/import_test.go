@@ -186,3 +186,32 @@ func TestImportDiskFull(t *testing.T) {
 		})
 	}
 }
+
+// TestImportDiskFullPostgres: the disk under PostgreSQL's tables is full in the
+// middle: the same.
+func TestImportDiskFullPostgres(t *testing.T) {
+	t.Parallel()
+	dsn, grow := pgtest.Small(t, 48)
+	s := trialSettings(t)
+	s.Database = &dsn
+	file := madeUp(t, s, 40_000)
+	run := func() (string, error) {
+		command := exec.CommandContext(t.Context(), os.Args[0], arguments(s, file)...)
+		command.Env = append(os.Environ(), asCommand+"=1")
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	full, err := run()
+	require.Error(t, err, full)
+	require.Contains(t, full, "空间已满")
+	require.Contains(t, full, "再次运行同一命令")
+	grow(512)
+	rest, err := run()
+	require.NoError(t, err, rest)
+	read, added, known, rejected := proof(t, rest)
+	require.Equal(t, read, added+known+rejected)
+	require.Contains(t, rest, fmt.Sprintf("登记人数 residents on record   %d，导入前 before 0", added))
+	out, verified := terminalWith("")
+	require.NoError(t, (&auditVerifyCommand{settings: s}).Run(t.Context(), out))
+	require.Contains(t, verified.String(), "审计记录完整")
+}

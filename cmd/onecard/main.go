@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"onecard/internal/memory"
 )
 
 type commands struct {
@@ -118,6 +120,7 @@ type streams struct {
 }
 
 func main() {
+	memory.Relax(0)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parsed := kong.Parse(&commands{}, kong.Name("onecard"), kong.Description("一卡通省级平台 OneCard, the platform of the social security card"),

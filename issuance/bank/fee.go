@@ -139,7 +139,7 @@ func (s *Service) orderCharge(tx *registry.Tx, fee Fee, a application) error {
 
 // nextReceipt draws a receipt's number: province, day, number without gaps.
 func nextReceipt(tx *registry.Tx) (string, error) {
-	number, err := tx.Draw("bank-receipt", 1)
+	number, err := tx.Draw("bank-receipt")
 	if err != nil {
 		return "", fmt.Errorf("bank: receipt: %w", err)
 	}

@@ -16,6 +16,8 @@ import (
 	"onecard/card"
 	"onecard/card/chip"
 	"onecard/internal/gb"
+	"onecard/internal/memory"
+	"onecard/issuance"
 	"onecard/registry"
 	"onecard/registry/registrytest"
 )
@@ -27,6 +29,7 @@ import (
 // of cards is PRODUCTION_CARDS, 2000 by default; it is one run: -benchtime 1x.
 // PRODUCTION_DATABASE is a DSN of PostgreSQL in the place of SQLite.
 func BenchmarkPrepare(b *testing.B) {
+	memory.Relax(0)
 	n := 2000
 	if text := os.Getenv("PRODUCTION_CARDS"); text != "" {
 		var err error
@@ -139,12 +142,34 @@ func (w *world) fill(b *testing.B, n int) {
 		require.NoError(b, w.db.Read(b.Context()).Table("persons").Order("id").Where("id > ?", last).Limit(len(rows)).Pluck("id", &people).Error)
 		require.Len(b, people, len(rows))
 		last = people[len(people)-1]
-		w.change(b, func(tx *registry.Tx) error { return w.fillRows(tx, batch, from, people) })
-	}
-	for _, state := range []string{"numbered", "batched"} {
-		w.change(b, func(tx *registry.Tx) error { return tx.DB().Exec("UPDATE applications SET state = ?", state).Error })
+		applications := make([]uuid.UUID, len(people))
+		w.change(b, func(tx *registry.Tx) error {
+			for i, person := range people {
+				applications[i] = uuid.New()
+				err := tx.DB().Exec("INSERT INTO applications (id, person_id, kind, place, state, entered_by, reason, created_at, changed_at, method) VALUES (?, ?, 'first', '632723', 'applied', 'caiwang', '', ?, ?, 'batch')",
+					applications[i], person, tx.Now(), tx.Now()).Error
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		require.NoError(b, w.db.InTx(b.Context(), registry.Actor{Operator: "lihong", Place: "632723"}, func(tx *registry.Tx) error {
+			scope, err := w.db.Scope(tx.Context(), "630000")
+			if err != nil {
+				return err
+			}
+			approved, err := w.config.Issuance.FireAll(tx, applications, issuance.Asked{Event: issuance.EventApprove, Roles: []string{registry.RoleReviewer}}, scope, issuance.ErrNoRight)
+			if err != nil {
+				return err
+			}
+			return w.fillRows(tx, batch, from, approved)
+		}))
 	}
 	w.change(b, func(tx *registry.Tx) error {
+		if err := tx.DB().Exec("UPDATE applications SET state = 'batched'").Error; err != nil {
+			return err
+		}
 		for _, state := range []string{"ordered", "banked"} {
 			if err := tx.DB().Exec("UPDATE batches SET state = ?", state).Error; err != nil {
 				return err
@@ -154,14 +179,12 @@ func (w *world) fill(b *testing.B, n int) {
 	})
 }
 
-func (w *world) fillRows(tx *registry.Tx, batch uuid.UUID, from int, people []uuid.UUID) error {
-	for i, person := range people {
-		k := from + i
-		number, err := gb.NewCardNumber(fmt.Sprintf("%08d", 20_000_000+k))
-		if err != nil {
-			return err
+func (w *world) fillRows(tx *registry.Tx, batch uuid.UUID, from int, approved []issuance.Outcome) error {
+	for i, outcome := range approved {
+		if outcome.Refused != nil {
+			return outcome.Refused
 		}
-		application := uuid.New()
+		k, a := from+i, outcome.Application
 		serial := [4]byte{1, byte(k >> 16), byte(k >> 8), byte(k)}
 		image, err := chip.Blank(province.profiles[0], serial, transport)
 		if err != nil {
@@ -171,10 +194,8 @@ func (w *world) fillRows(tx *registry.Tx, batch uuid.UUID, from int, people []uu
 			text   string
 			values []any
 		}{
-			{"INSERT INTO applications (id, person_id, kind, place, state, card_number, entered_by, reviewed_by, reason, created_at, changed_at, method) VALUES (?, ?, 'first', '632723', 'applied', ?, 'caiwang', 'lihong', '', ?, ?, 'batch')",
-				[]any{application, person, number.String(), tx.Now(), tx.Now()}},
 			{"INSERT INTO batch_items (batch_id, seq, kind, application_id, person_id, card_number, state, changed_at) VALUES (?, ?, 'normal', ?, ?, ?, 'accounted', ?)",
-				[]any{batch, k + 1, application, person, number.String(), tx.Now()}},
+				[]any{batch, k + 1, a.ID, a.PersonID, a.CardNumber, tx.Now()}},
 			{"INSERT INTO production_chips (atr, supplier, chip_prefix, list_digest, state, changed_at) VALUES (?, 'lab-300', ?, ?, 'free', ?)",
 				[]any{fmt.Sprintf("%X", []byte(image.ATR)), fmt.Sprintf("%X", []byte(image.Records["SSSE/EF05"][0][:12])), hex.EncodeToString(make([]byte, 32)), tx.Now()}},
 		} {

@@ -203,6 +203,13 @@ func (w *work) addWaiting(tx *registry.Tx, after uuid.UUID, room int) (items []I
 	if err != nil {
 		return nil, last, err
 	}
+	ids := make([]uuid.UUID, len(waiting))
+	for i, a := range waiting {
+		ids[i] = a.ID
+	}
+	if err := w.Issuance.Hold(tx, ids); err != nil {
+		return nil, last, err
+	}
 	for _, a := range waiting {
 		last = a.ID
 		_, _, err := w.Issuance.Batch(tx, a.ID, byBatch)

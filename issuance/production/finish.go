@@ -87,10 +87,13 @@ func (s *Service) inspected(tx *registry.Tx, b Batch, item Item, i Inspection) e
 		if item.CardID != nil {
 			_, err = s.Issuance.FireCard(tx, *item.CardID, issuance.Asked{Event: issuance.EventScrap, Code: "quality", Reason: i.Reject, Roles: byBatch})
 		}
-		return errors.Join(err, change(tx, item, map[string]any{"state": ItemFailed, "reason": i.Reject, "changed_at": tx.Now()}), chip(tx, item, "spoiled"))
+		change(tx, item, map[string]any{"state": ItemFailed, "reason": i.Reject, "changed_at": tx.Now()})
+		chip(tx, item, "spoiled")
+		return err
 	case item.State == ItemMade:
-		if err := change(tx, item, map[string]any{"state": ItemInspected, "changed_at": tx.Now()}); err != nil || item.CardID == nil {
-			return err
+		change(tx, item, map[string]any{"state": ItemInspected, "changed_at": tx.Now()})
+		if item.CardID == nil {
+			return nil
 		}
 		return s.Issuance.Inspected(tx, *item.CardID)
 	}
@@ -197,8 +200,9 @@ func (s *Service) destroyed(tx *registry.Tx, b Batch, item Item, detail map[stri
 			return err
 		}
 	}
-	return errors.Join(change(tx, item, map[string]any{"state": ItemScrapped, "changed_at": tx.Now()}), chip(tx, item, "destroyed"),
-		tx.Audit("batch.scrapped", "batch:"+b.ID.String(), detail))
+	change(tx, item, map[string]any{"state": ItemScrapped, "changed_at": tx.Now()})
+	chip(tx, item, "destroyed")
+	return tx.Audit("batch.scrapped", "batch:"+b.ID.String(), detail)
 }
 
 // Close closes a batch (结批): each row left before production, became exactly one
@@ -277,8 +281,8 @@ func (w *work) unbind(tx *registry.Tx, item *Item) error {
 	if item.ATR == nil {
 		return nil
 	}
-	atr := *item.ATR
-	err := change(tx, *item, map[string]any{"state": ItemAccounted, "atr": nil, "chip_id": nil, "intention": nil, "changed_at": tx.Now()})
+	change(tx, *item, map[string]any{"state": ItemAccounted, "atr": nil, "chip_id": nil, "intention": nil, "changed_at": tx.Now()})
+	chip(tx, *item, "free")
 	item.State, item.ATR = ItemAccounted, nil
-	return errors.Join(err, tx.DB().Model(&chipRow{}).Where("atr = ?", atr).Updates(map[string]any{"state": "free", "changed_at": tx.Now()}).Error)
+	return nil
 }

@@ -3,8 +3,10 @@ package production
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"slices"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"onecard/card/profile"
 	"onecard/issuance"
@@ -42,6 +44,9 @@ func (j *judge) all(tx *registry.Tx, records []returnRecord) ([]outcomeRecord, e
 	}
 	opened, err := j.openItems(tx.Context(), items)
 	if err != nil {
+		return nil, err
+	}
+	if err := j.hold(tx, items); err != nil {
 		return nil, err
 	}
 	told := make([]outcomeRecord, len(records))
@@ -146,8 +151,9 @@ func (j *judge) accept(tx *registry.Tx, item Item, c intended, r returnRecord) e
 			to, code = ItemKeyError, "key-error"
 		}
 		// The card body is to be destroyed, and the application waits again.
-		return errors.Join(change(tx, item, map[string]any{"state": to, "reason": r.Reason, "changed_at": tx.Now()}), chip(tx, item, "spoiled"),
-			j.unbatch(tx, item, code, r.Reason))
+		change(tx, item, map[string]any{"state": to, "reason": r.Reason, "changed_at": tx.Now()})
+		chip(tx, item, "spoiled")
+		return j.unbatch(tx, item, code, r.Reason)
 	}
 	changes := map[string]any{"state": ItemMade, "changed_at": tx.Now()}
 	if item.ApplicationID != nil {
@@ -160,18 +166,31 @@ func (j *judge) accept(tx *registry.Tx, item Item, c intended, r returnRecord) e
 		}
 		changes["card_id"] = made.ID
 	}
-	return errors.Join(change(tx, item, changes), chip(tx, item, "made"))
+	change(tx, item, changes)
+	chip(tx, item, "made")
+	return nil
+}
+
+// hold locks the applications of rows.
+func (s *Service) hold(tx *registry.Tx, items []Item) error {
+	var ids []uuid.UUID
+	for _, item := range items {
+		if item.ApplicationID != nil {
+			ids = append(ids, *item.ApplicationID)
+		}
+	}
+	return s.Issuance.Hold(tx, ids)
 }
 
 // change changes a row that is still in the state in which it was read.
-func change(tx *registry.Tx, item Item, changes map[string]any) error {
-	result := tx.DB().Model(&Item{}).Where("batch_id = ? AND seq = ? AND state = ?", item.BatchID, item.Seq, item.State).Updates(changes)
-	if result.Error == nil && result.RowsAffected != 1 {
-		return registry.ErrConflict
-	}
-	return result.Error
+func change(tx *registry.Tx, item Item, changes map[string]any) {
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Item{}).Where("batch_id = ? AND seq = ? AND state = ?", item.BatchID, item.Seq, item.State).Updates(changes)
+	}, nil)
 }
 
-func chip(tx *registry.Tx, item Item, state string) error {
-	return tx.DB().Model(&chipRow{}).Where("atr = ?", *item.ATR).Updates(map[string]any{"state": state, "changed_at": tx.Now()}).Error
+func chip(tx *registry.Tx, item Item, state string) {
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&chipRow{}).Where("atr = ?", *item.ATR).Updates(map[string]any{"state": state, "changed_at": tx.Now()})
+	}, nil)
 }
