@@ -93,9 +93,9 @@ type seat struct {
 func (p *instant) begin() {
 	p.page.WriteString(`# 即时制卡中断的证明 Proof: an instant issue, interrupted
 
-本页由测试写出（` + "`go test ./terminal -run TestInstantInterrupted -update`" + `），请勿手改。柜台一、柜台二是两台工作站、两名经办人，各有一台读卡器；柜台程序、TLS 连接、省平台、数据库都是真的，芯片是软件芯片。当地要求印好卡面、领卡人签字才能启用。
+本页由测试写出（` + "`go test ./terminal -run TestInstantInterrupted -update`" + `），请勿手改。柜台一、柜台二是两台工作站、两名经办人，各有一台读卡器；柜台程序、TLS 连接、省平台、数据库都是真的，芯片是软件芯片。当地要求印好卡面、领卡人签字才能启用。同样的中断，用真正的程序和读卡服务（PC/SC）办：` + "`go test ./cmd -run TestInstantAtTwoCounters`" + `。
 
-Written by the test; do not edit. Two workstations with an operator and a reader each; counter program, TLS, platform and database are the real ones, the chip is the software chip. The place asks for a printed face and a signature before a card is activated.
+Written by the test; do not edit. Two workstations with an operator and a reader each; counter program, TLS, platform and database are the real ones, the chip is the software chip. The place asks for a printed face and a signature before a card is activated. The test named above does the same with the programs themselves and the PC/SC service.
 
 **芯片和卡面各记各的**：芯片只写一次，写到哪里就从哪里接着写，换一张空白卡不行；卡面可以重打，重打不动芯片。
 Chip and face are apart: a chip is written once, and goes on where it was, on that chip only; a face may be printed again, which leaves the chip alone.
