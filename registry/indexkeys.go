@@ -93,8 +93,11 @@ func parseIndexKeys(text string) (indexKeys, error) {
 
 const (
 	indexSetting = "index-versions"
-	// indexLease is for how long what was read of the setting is believed.
-	indexLease = 2 * time.Second
+	// indexLease is for how long what was read of the setting is believed outside
+	// transactions, transactionLease inside: there the head of the audit chain
+	// tells whether it was right.
+	indexLease       = 2 * time.Second
+	transactionLease = time.Minute
 	// indexPatience is how old it may be when an answer that rests on it comes.
 	indexPatience = 10 * time.Second
 	// IndexSettle is how long a version has to have been known before digests are
@@ -117,11 +120,11 @@ type knownIndexes struct {
 // forget has the setting read before it is used again.
 func (k *knownIndexes) forget() { k.last.Store(nil) }
 
-// presentIndexes returns the versions as they were at most indexLease ago: one
-// small question in that time, whatever is asked besides.
-func (db *DB) presentIndexes(ctx context.Context) (*readIndexes, error) {
+// presentIndexes returns the versions as they were at most so long ago: one small
+// question in that time, whatever is asked besides.
+func (db *DB) presentIndexes(ctx context.Context, ago time.Duration) (*readIndexes, error) {
 	fresh := func() *readIndexes {
-		if last := db.indexes.last.Load(); last != nil && time.Since(last.at) < indexLease {
+		if last := db.indexes.last.Load(); last != nil && time.Since(last.at) < ago {
 			return last
 		}
 		return nil
@@ -165,7 +168,7 @@ func (db *DB) indexesOf(ctx context.Context) (indexKeys, error) {
 	if tx, inside := ctx.Value(insideKey{}).(*Tx); inside && tx.db == db {
 		return tx.indexes, nil
 	}
-	present, err := db.presentIndexes(ctx)
+	present, err := db.presentIndexes(ctx, indexLease)
 	if err != nil {
 		return indexKeys{}, err
 	}
@@ -176,7 +179,7 @@ func (db *DB) indexesOf(ctx context.Context) (indexKeys, error) {
 // the versions may have changed since the question is not believed.
 func (db *DB) steady(ctx context.Context, look func(ctx context.Context) error) error {
 	for range maxAttempts {
-		present, err := db.presentIndexes(ctx)
+		present, err := db.presentIndexes(ctx, indexLease)
 		if err != nil {
 			return err
 		}
@@ -186,6 +189,19 @@ func (db *DB) steady(ctx context.Context, look func(ctx context.Context) error) 
 		}
 	}
 	return ErrBusy
+}
+
+// believed is the error of a transaction that began under these versions, unless
+// they have changed since: what it did not find may stand under another one.
+func (db *DB) believed(ctx context.Context, began *readIndexes, err error) error {
+	if time.Since(began.at) < indexPatience {
+		return err
+	}
+	present, unknown := db.presentIndexes(ctx, indexLease)
+	if unknown == nil && present.write != began.write {
+		return errIndexChanged
+	}
+	return err
 }
 
 // errIndexChanged: the transaction began under another version. It is run again.
@@ -243,7 +259,7 @@ func (db *DB) IndexNames(ctx context.Context, column string, values [][]byte) ([
 // SettledIndexes returns a mark of the version of digests, for work that compares
 // those of many rows; ErrReindexing while there are two.
 func (db *DB) SettledIndexes(ctx context.Context) (string, error) {
-	present, err := db.presentIndexes(ctx)
+	present, err := db.presentIndexes(ctx, indexLease)
 	if err == nil && present.also != 0 {
 		err = ErrReindexing
 	}

@@ -241,7 +241,7 @@ func (db *DB) indexNames(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		present, err := db.presentIndexes(ctx)
+		present, err := db.presentIndexes(ctx, indexLease)
 		if err != nil {
 			return err
 		}

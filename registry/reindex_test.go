@@ -288,6 +288,34 @@ func outside(t *testing.T, dsn, statement string, args ...any) {
 	require.NoError(t, err)
 }
 
+// TestReindexForgotten: an instance that has not looked at the setting for long
+// finds in a transaction what stands under a version of which it has not heard.
+func TestReindexForgotten(t *testing.T) {
+	t.Parallel()
+	registrytest.EachDSN(t, func(t *testing.T, dsn string) {
+		t.Parallel()
+		clock := registrytest.NewClock()
+		db, forgotten := registrytest.Open(t, registrytest.Config(dsn, clock)), registrytest.Open(t, registrytest.Config(dsn, clock))
+		person := addPerson(t, forgotten, told(resident(t, 1)))
+		time.Sleep(11 * time.Second)
+		run := reindexing(db, 2)
+		run.Settle = 0
+		_, err := run.Do(t.Context())
+		require.NoError(t, err)
+		tries := 0
+		require.NoError(t, forgotten.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
+			tries++
+			same, err := tx.PersonByIDNumber(person.IDNumber)
+			if err == nil {
+				require.Equal(t, person.ID, same.ID)
+				err = note(tx)
+			}
+			return err
+		}))
+		require.Equal(t, 2, tries, "the first looked under the old version")
+	})
+}
+
 // TestReindexStaleLoad: a file that was compared before the change is compared
 // again before it is written.
 func TestReindexStaleLoad(t *testing.T) {

@@ -77,7 +77,7 @@ func again(err error, attempt int) bool {
 }
 
 func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change func(tx *Tx) error) error {
-	present, err := db.presentIndexes(ctx)
+	present, err := db.presentIndexes(ctx, transactionLease)
 	if err != nil {
 		return fmt.Errorf("registry: begin: %w", err)
 	}
@@ -95,7 +95,7 @@ func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change fu
 		}
 	}()
 	if err := change(tx); err != nil {
-		return err
+		return db.believed(ctx, present, err)
 	}
 	if tx.failed != nil {
 		return fmt.Errorf("registry: an error was passed over: %w", tx.failed)
