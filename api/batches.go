@@ -26,11 +26,15 @@ const maxBatches = 50
 
 // Batches implements StrictServerInterface (制卡批次).
 func (s *Server) Batches(ctx context.Context, request BatchesRequestObject) (BatchesResponseObject, error) {
-	who := callerOf(ctx).operator
-	if !strings.HasSuffix(who.Place, "0000") || who.Locality != "" {
-		return nil, errBatchPlace
+	scope, err := s.db.Scope(ctx, callerOf(ctx).operator.Reach())
+	if err != nil {
+		return nil, err
 	}
-	all, err := s.batchesRead().List(ctx, string(deref(request.Params.State, "")), deref(request.Params.Limit, maxBatches))
+	places, wide := scope.Codes()
+	if !wide {
+		places = []string{} // batches are of counties and above
+	}
+	all, err := s.batchesRead().List(ctx, string(deref(request.Params.State, "")), places, deref(request.Params.Limit, maxBatches))
 	if err != nil {
 		return nil, err
 	}

@@ -3430,7 +3430,7 @@ type ServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
-	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	// (GET /v1/batches)
 	Batches(ctx echo.Context, params BatchesParams) error
 	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
@@ -8544,7 +8544,7 @@ type StrictServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
-	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	// (GET /v1/batches)
 	Batches(ctx context.Context, request BatchesRequestObject) (BatchesResponseObject, error)
 	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above

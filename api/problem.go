@@ -59,7 +59,7 @@ var kinds = []kind{
 		words{"请由其所在地的机构办理", "Ask the office of the resident's place."}},
 	{errBatchPlace, http.StatusForbidden, "other-place",
 		words{"此批次不属于您的辖区", "the batch does not belong to your place"},
-		words{"全省批次由省级机构查看；辖区内的批次请按批次号查看", "The province's offices see all; ask for a batch of your place by its number."}},
+		words{"请由批次所属地区或省级机构查看", "Ask the office of the batch's place, or of the province."}},
 	{errSupervisor, http.StatusForbidden, "supervisor",
 		words{"号码、姓名、性别、生存状态须由主管更正", "number, name, sex and life state are corrected by a supervisor"},
 		words{"请由主管办理", "Ask a supervisor."}},

@@ -3604,7 +3604,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	//
 	// Corresponds with GET /v1/batches (the `Batches` operationId).
 	Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4509,7 +4509,7 @@ func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMe
 	return c.Client.Do(req)
 }
 
-// Batches 制卡批次 the batches of the province, the newest first; for the province's offices
+// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 //
 // Corresponds with GET /v1/batches (the `Batches` operationId).
 func (c *Client) Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9895,7 +9895,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
 
-	// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+	// BatchesWithResponse 制卡批次 the batches of the operator's place and all below it, the newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -14158,7 +14158,7 @@ func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Contex
 	return ParseAuthenticateMessageResponse(rsp)
 }
 
-// BatchesWithResponse 制卡批次 the batches of the province, the newest first; for the province's offices
+// BatchesWithResponse 制卡批次 the batches of the operator's place and all below it, the newest first
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -169,7 +169,7 @@ type batchListCommand struct {
 // Run lists batches.
 func (c *batchListCommand) Run(ctx context.Context, out streams) error {
 	return c.withBatchesRead(ctx, out, func(s *production.Service) error {
-		all, err := s.List(ctx, c.State, c.Most)
+		all, err := s.List(ctx, c.State, nil, c.Most)
 		table := tabwriter.NewWriter(out.Out, 0, 4, 2, ' ', 0)
 		for _, b := range all {
 			err = errors.Join(err, printBatch(streams{Out: table}, b))

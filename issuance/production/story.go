@@ -17,9 +17,13 @@ func (s *Service) Batch(ctx context.Context, number string) (b Batch, err error)
 	return b, nil
 }
 
-// List returns batches, newest first; a state, or empty for all.
-func (s *Service) List(ctx context.Context, state string, most int) (all []Batch, err error) {
+// List returns batches, newest first: of a state, or empty for all; of some
+// places by their codes, or nil for all.
+func (s *Service) List(ctx context.Context, state string, places []string, most int) (all []Batch, err error) {
 	query := s.DB.Read(ctx).Order("id DESC").Limit(most)
+	if places != nil {
+		query = query.Where("place IN ?", places)
+	}
 	if state != "" {
 		query = query.Where("state = ?", state)
 	}
