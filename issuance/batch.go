@@ -67,6 +67,31 @@ func (s *Service) Intentions(ctx context.Context, p *profile.Profile, ids []uuid
 	return intentions, nil
 }
 
+// Photos returns the photographs that applicants have confirmed and somebody has
+// reviewed (核样照片), by application; those without one are left out. The caller
+// records the reading.
+func (s *Service) Photos(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]registry.Photo, error) {
+	var rows []applicationRow
+	if err := s.db.Read(ctx).Select("id", "person_id", "photo_index").Where("id IN ? AND photo_index IS NOT NULL", ids).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("photographs of a batch: %w", err)
+	}
+	people, digests := make([]uuid.UUID, len(rows)), make([][]byte, len(rows))
+	for i, row := range rows {
+		people[i], digests[i] = row.PersonID, row.PhotoIndex
+	}
+	known, err := s.db.PhotosOf(ctx, people, digests)
+	if err != nil {
+		return nil, err
+	}
+	photos := make(map[uuid.UUID]registry.Photo, len(rows))
+	for _, row := range rows {
+		if photo, ok := known[row.PersonID]; ok {
+			photos[row.ID] = photo
+		}
+	}
+	return photos, nil
+}
+
 // IntendTest is the intention of a test card (测试卡), which is about nobody.
 func (s *Service) IntendTest(person registry.Person, p *profile.Profile, number string) Intention {
 	return s.intentionOf(person, p, KindFirst, number)

@@ -94,3 +94,36 @@ func (db *DB) AccountNumbers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 	}
 	return found, nil
 }
+
+// Photo is a person's photograph as it is stored.
+type Photo struct {
+	MediaType string // image/jpeg or image/png
+	Content   []byte
+}
+
+// PhotosOf returns the photographs of persons that have one of some digests, by
+// person, also one that was replaced since. All go through the Vault in one call.
+// They are personal data: the caller records the reading.
+func (db *DB) PhotosOf(ctx context.Context, persons []uuid.UUID, digests [][]byte) (map[uuid.UUID]Photo, error) {
+	if len(digests) == 0 {
+		return nil, nil
+	}
+	var rows []attachmentRow
+	err := db.Read(ctx).Where("person_id IN ? AND kind = ? AND content_index IN ?", persons, kindPhoto, digests).Order("id").Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("registry: photographs: %w", err)
+	}
+	ids, sealed := make([]string, len(rows)), make([][]byte, len(rows))
+	for i, row := range rows {
+		ids[i], sealed[i] = row.ID.String(), row.ContentSealed
+	}
+	plain, err := db.UnsealAll(ctx, columnContent, ids, sealed)
+	if err != nil {
+		return nil, err
+	}
+	photos := make(map[uuid.UUID]Photo, len(rows))
+	for i, row := range rows {
+		photos[row.PersonID] = Photo{row.MediaType, plain[i]}
+	}
+	return photos, nil
+}

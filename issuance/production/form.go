@@ -94,6 +94,8 @@ type face struct {
 	Number      string `json:"number"`
 	IssuedOn    string `json:"issuedOn"`
 	ExpiresOn   string `json:"expiresOn"`
+	PhotoType   string `json:"photoType,omitempty"` // image/jpeg or image/png
+	Photo       []byte `json:"photo,omitempty"`     // Base64
 }
 
 // returnHead is the first line of a return (回盘文件).

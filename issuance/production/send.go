@@ -215,14 +215,18 @@ func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, n
 	if err != nil {
 		return nil, err
 	}
-	var opened []uuid.UUID
+	var opened, applications []uuid.UUID
 	for _, item := range items {
 		if item.BankAccount != nil {
 			opened = append(opened, *item.BankAccount)
 		}
+		if item.ApplicationID != nil {
+			applications = append(applications, *item.ApplicationID)
+		}
 	}
-	accounts, err := w.DB.AccountNumbers(ctx, opened)
-	if err != nil {
+	accounts, accountsErr := w.DB.AccountNumbers(ctx, opened)
+	photos, photosErr := w.Issuance.Photos(ctx, applications)
+	if err := errors.Join(accountsErr, photosErr); err != nil {
 		return nil, err
 	}
 	factors, lines := make([][][]byte, len(items)), make([]productionRecord, len(items))
@@ -244,6 +248,10 @@ func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, n
 		lines[i] = newRecord(item, contents[i], elements)
 		if item.BankAccount != nil {
 			lines[i].Account = accounts[*item.BankAccount]
+		}
+		if item.ApplicationID != nil {
+			photo := photos[*item.ApplicationID]
+			lines[i].Face.PhotoType, lines[i].Face.Photo = photo.MediaType, photo.Content
 		}
 	}
 	return lines, w.wrap(ctx, card.Key{Name: delivery}, names, factors, lines)

@@ -27,9 +27,12 @@ type record struct {
 	Number, ATR, CardID string
 	Values, Keys        []string
 	Account             string
-	Face                map[string]string
-	End                 bool // of the last line
-	Records             int
+	Face                struct {
+		PhotoType string
+		Photo     []byte
+	}
+	End     bool // of the last line
+	Records int
 }
 
 // manifest is what is signed of a file.

@@ -53,7 +53,7 @@ func (m *Maker) path(kind, name string) string { return filepath.Join(m.Dir, kin
 
 func (m *Maker) prepare() error {
 	var all error
-	for _, kind := range []string{"blanks", "cards", "spoiled", "journal", "out"} {
+	for _, kind := range []string{"blanks", "cards", "faces", "spoiled", "journal", "out"} {
 		all = errors.Join(all, os.MkdirAll(filepath.Join(m.Dir, kind), 0o700))
 	}
 	return all
@@ -234,6 +234,10 @@ func (j *job) card(ctx context.Context, r record, spoil bool) result {
 	case spoil:
 		one.Result, one.Reason = "spoiled", "印刷污损 misprinted"
 	default:
+		if err := j.print(r); err != nil {
+			one.Result, one.Reason = "spoiled", err.Error()
+			break
+		}
 		one.Read, one.CardID, one.ChipSerial, one.SpecVersion = read, read[0], r.ATR[len(r.ATR)-8:], j.head.SpecVersion
 	}
 	kind, name := "cards", r.Number
