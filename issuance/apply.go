@@ -137,6 +137,11 @@ func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 		}
 		return Application{}, fmt.Errorf("apply: %w", err)
 	}
+	if row.State == StateApplied { // nobody waits for a draft
+		if err := tellHolder(tx, row.Place, row.PersonID, Notice{Machine: Applications.Name, Event: EventApply, State: row.State}); err != nil {
+			return Application{}, err
+		}
+	}
 	detail := map[string]string{"person": person.ID.String(), "kind": row.Kind, "method": row.Method, "channel": row.Channel, "applicant": row.Applicant}
 	if row.Ground != "" {
 		detail["ground"] = row.Ground

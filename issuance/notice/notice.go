@@ -40,7 +40,7 @@ func Parse(content []byte, machines ...*issuance.Machine) (Texts, error) {
 	if err := yaml.Unmarshal(content, &texts); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTexts, err)
 	}
-	wanted := map[string]bool{"card.lossEnding": true}
+	wanted := map[string]bool{"card.lossEnding": true, issuance.Applications.Name + "." + issuance.EventApply: true}
 	for _, m := range machines {
 		for _, r := range m.Rules {
 			if slices.Contains(r.Tell, issuance.TellHolder) {
