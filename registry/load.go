@@ -128,7 +128,8 @@ type Loading struct {
 	fill    []filling
 	cases   []duplicateRow
 	held    []held
-	indexes indexKeys // with which it was prepared
+	owners  map[string]map[string]uuid.UUID // of numbers, by table and digest
+	indexes indexKeys                       // with which it was prepared
 }
 
 type filling struct {
@@ -165,7 +166,7 @@ func (l *Loading) prepare(ctx context.Context) error {
 	}
 	ctx = context.WithValue(ctx, heldKey{}, l.indexes)
 	stamp := Stamp{Version: 1, At: l.db.Now(), By: l.actor.Operator, On: l.actor.Workstation, Reason: l.reason}
-	for _, step := range []func(context.Context, *Loading) error{l.db.meetKnown, l.db.newIDs, l.db.meetNumbers} {
+	for _, step := range []func(context.Context, *Loading) error{l.db.readNumbers, l.db.meetKnown, l.db.newIDs, l.db.meetNumbers} {
 		if err := step(ctx, l); err != nil {
 			return err
 		}

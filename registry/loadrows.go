@@ -60,16 +60,17 @@ type held struct {
 // The digests' columns by table.
 var heldColumns = map[string]string{"person_numbers": "number_index", "bank_accounts": "account_index", "old_cards": "number_index"}
 
-// meetNumbers compares the rows' other numbers, accounts and old cards with
-// what is recorded: another's number refuses the row.
-func (db *DB) meetNumbers(ctx context.Context, l *Loading) error {
-	numbers, err := db.digestNumbers(ctx, l)
-	if err != nil {
+// readNumbers reads whose the rows' other numbers, accounts and old cards are. It
+// comes before the persons are read: whoever has registered a number by now is
+// seen as a person afterwards.
+func (db *DB) readNumbers(ctx context.Context, l *Loading) (err error) {
+	if l.held, err = db.digestNumbers(ctx, l); err != nil {
 		return err
 	}
+	l.owners = make(map[string]map[string]uuid.UUID, len(heldColumns))
 	for table, column := range heldColumns {
 		var digests [][]byte
-		for _, n := range numbers {
+		for _, n := range l.held {
 			if n.table == table {
 				digests = append(digests, n.digest)
 				if n.older != nil {
@@ -84,48 +85,50 @@ func (db *DB) meetNumbers(ctx context.Context, l *Loading) error {
 			Digest   []byte
 			PersonID uuid.UUID
 		}
-		err := db.findInTable(ctx, table, column, digests, &owners)
-		if err != nil {
+		if err := db.findInTable(ctx, table, column, digests, &owners); err != nil {
 			return err
 		}
-		owner := make(map[string]uuid.UUID, len(owners))
+		l.owners[table] = make(map[string]uuid.UUID, len(owners)+len(digests))
 		for _, o := range owners {
-			owner[string(o.Digest)] = o.PersonID
-		}
-		for i := range numbers {
-			n := &numbers[i]
-			if n.table != table || l.result.What[n.row] == LoadedRefused {
-				continue
-			}
-			person, taken := owner[string(n.digest)]
-			if !taken && n.older != nil {
-				person, taken = owner[string(n.older)]
-			}
-			switch {
-			case taken && person != l.ids[n.row]:
-				l.result.What[n.row], l.result.Refusal[n.row] = LoadedRefused, RefusedNumber
-			case taken:
-				n.known = true
-			default:
-				owner[string(n.digest)] = l.ids[n.row]
-			}
+			l.owners[table][string(o.Digest)] = o.PersonID
 		}
 	}
-	for _, n := range numbers {
+	return nil
+}
+
+// meetNumbers compares the rows' other numbers, accounts and old cards with
+// what is recorded: another's number refuses the row.
+func (db *DB) meetNumbers(_ context.Context, l *Loading) error {
+	for i := range l.held {
+		n := &l.held[i]
+		if l.result.What[n.row] == LoadedRefused {
+			continue
+		}
+		owner := l.owners[n.table]
+		person, taken := owner[string(n.digest)]
+		if !taken && n.older != nil {
+			person, taken = owner[string(n.older)]
+		}
+		switch {
+		case taken && person != l.ids[n.row]:
+			l.result.What[n.row], l.result.Refusal[n.row] = LoadedRefused, RefusedNumber
+		case taken:
+			n.known = true
+		default:
+			owner[string(n.digest)] = l.ids[n.row]
+		}
+	}
+	for _, n := range l.held {
 		if !n.known && l.result.What[n.row] == LoadedUnchanged {
 			l.result.What[n.row] = LoadedChanged
 		}
 	}
-	l.held = numbers
 	return nil
 }
 
 func (db *DB) digestNumbers(ctx context.Context, l *Loading) ([]held, error) {
 	var numbers []held
 	for i, row := range l.rows {
-		if l.result.What[i] == LoadedRefused {
-			continue
-		}
 		for which := range row.Numbers {
 			numbers = append(numbers, held{row: i, table: "person_numbers", which: which})
 		}

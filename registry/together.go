@@ -54,6 +54,9 @@ func (tx *Tx) together(statements ...statement) (err error) {
 	}
 	began, at := time.Now(), 0
 	defer func() {
+		if gaveUp := tx.ctx.Err(); err != nil && gaveUp != nil {
+			err = gaveUp // database/sql has closed the transaction and says only that
+		}
 		err = translate(err)
 		tx.gorm.Logger.Trace(tx.ctx, began, func() (string, int64) { return statements[at].sql, int64(len(statements)) }, err)
 		if refused := statements[at].refused; err != nil && refused != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -57,7 +59,7 @@ func (i Inbox) send(ctx context.Context, id uuid.UUID, sealed string) error {
 	return nil
 }
 
-// Accounts returns a copy of the bank's accounts.
+// Accounts returns a copy of the accounts, in the order in which they were opened.
 func (b *Bank) Accounts() []Account {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,6 +67,7 @@ func (b *Bank) Accounts() []Account {
 	for _, a := range b.books.Accounts {
 		all = append(all, *a)
 	}
+	slices.SortFunc(all, func(a, b Account) int { return strings.Compare(a.Number, b.Number) })
 	return all
 }
 
