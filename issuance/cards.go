@@ -136,6 +136,7 @@ type around struct {
 	LifeState string
 	Merged    *uuid.UUID // the file into which the holder's was merged
 	Others    int        // cards of the holder in any use
+	Replacing int        // applications under way for a card in its place
 }
 
 // aboutCard is what the guards ask of a card. It is read after the card was
@@ -143,8 +144,9 @@ type around struct {
 func aboutCard(tx *registry.Tx, row *cardRow) (subject, error) {
 	var found around
 	err := tx.DB().Raw(`SELECT (SELECT place FROM applications WHERE id = ?) AS place, persons.place AS holder_at, life_state, merged_into AS merged,
-		(SELECT COUNT(*) FROM cards WHERE person_id = persons.id AND id <> ? AND status NOT IN ?) AS others
-		FROM persons WHERE persons.id = ?`, row.ApplicationID, row.ID, notInUse, row.PersonID).Scan(&found).Error
+		(SELECT COUNT(*) FROM cards WHERE person_id = persons.id AND id <> ? AND status NOT IN ?) AS others,
+		(SELECT COUNT(*) FROM applications WHERE previous_id = ? AND state IN ?) AS replacing
+		FROM persons WHERE persons.id = ?`, row.ApplicationID, row.ID, notInUse, row.ID, Applications.running(), row.PersonID).Scan(&found).Error
 	if err != nil {
 		return subject{}, fmt.Errorf("about the card: %w", err)
 	}

@@ -147,17 +147,8 @@ func ownChange(tx *registry.Tx, person uuid.UUID, since time.Time) error {
 
 // noReplacement refuses to take a lost card back into use once another is on
 // its way.
-func noReplacement(_ *Service, tx *registry.Tx, about subject) error {
-	row, ok := about.row.(*cardRow)
-	if !ok {
-		return nil
-	}
-	var n int64
-	err := tx.DB().Model(&applicationRow{}).Where("previous_id = ? AND state IN ?", row.ID, Applications.running()).Count(&n).Error
-	if err != nil {
-		return fmt.Errorf("look for a replacement: %w", err)
-	}
-	if n > 0 {
+func noReplacement(_ *Service, _ *registry.Tx, about subject) error {
+	if row, ok := about.row.(*cardRow); ok && row.around.Replacing > 0 {
 		return ErrReplacing
 	}
 	return nil
@@ -166,7 +157,7 @@ func noReplacement(_ *Service, tx *registry.Tx, about subject) error {
 // alone refuses a second card in use. The database holds the same.
 func alone(_ *Service, tx *registry.Tx, about subject) error {
 	row, ok := about.row.(*cardRow)
-	if !ok {
+	if !ok || row.around.Others == 0 {
 		return nil
 	}
 	var n int64

@@ -11,10 +11,8 @@ import (
 // listInvalid notes a change of status for the terminals (失效名单), in the
 // transaction of the change.
 func listInvalid(tx *registry.Tx, row cardRow) {
-	entry := invalidRow{CardID: row.ID, ChipID: row.ChipID, CardNumber: row.Number, Status: row.Status, At: tx.Now()}
-	tx.AppendNumbered(sequenceInvalid, func(number int64) any {
-		entry.Seq = number
-		return entry
+	tx.AppendNumbered(sequenceInvalid, "seq", &invalidRow{}, map[string]any{
+		"card_id": row.ID, "chip_id": row.ChipID, "card_number": row.Number, "status": row.Status, "at": tx.Now(),
 	})
 }
 

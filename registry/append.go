@@ -48,7 +48,7 @@ func (tx *Tx) finish() error {
 	if err != nil {
 		return fmt.Errorf("registry: audit: %w", err)
 	}
-	if err := tx.writeNumbered(record); err != nil {
+	if err := tx.together(append(record, tx.number()...)...); err != nil {
 		return fmt.Errorf("registry: append: %w", err)
 	}
 	return nil

@@ -2,15 +2,11 @@ package registry
 
 import (
 	"fmt"
-	"reflect"
+	"maps"
+	"slices"
 
 	"gorm.io/gorm"
 )
-
-// drawing takes n numbers from a sequence; its row stays locked until the
-// transaction ends, so that numbers are without gaps and in the order of the
-// commits.
-const drawing = "UPDATE card_number_sequence SET next = next + ? WHERE name = ? RETURNING next - ?"
 
 // Draw takes the next number of a sequence, for good.
 func (tx *Tx) Draw(sequence string) (int64, error) {
@@ -41,8 +37,11 @@ func (tx *Tx) Reserve(sequence string, n int) error {
 	return err
 }
 
+// draw takes n numbers and returns the first. The sequence's row stays locked
+// until the transaction ends: numbers are without gaps and in the order of the
+// commits.
 func (tx *Tx) draw(sequence string, n int) (first int64, err error) {
-	drawn := tx.gorm.Raw(drawing, n, sequence, n).Scan(&first)
+	drawn := tx.gorm.Raw("UPDATE card_number_sequence SET next = next + ? WHERE name = ? RETURNING next - ?", n, sequence, n).Scan(&first)
 	switch {
 	case drawn.Error != nil:
 		return 0, fmt.Errorf("draw from sequence %s: %w", sequence, drawn.Error)
@@ -52,48 +51,40 @@ func (tx *Tx) draw(sequence string, n int) (first int64, err error) {
 	return first, nil
 }
 
-// numbered are rows of one sequence that wait for their numbers.
+// numbered is a row that waits for the number of a sequence.
 type numbered struct {
-	sequence string
-	rows     []func(number int64) any
+	sequence, column string
+	model            any
+	values           map[string]any
 }
 
-// AppendNumbered is [Tx.Append] for a row that bears the next number of a
-// sequence. The number is drawn as the last thing before the commit: whoever
-// has drawn one lets the whole province wait until then.
-func (tx *Tx) AppendNumbered(sequence string, row func(number int64) any) {
-	for i := range tx.numbered {
-		if n := &tx.numbered[i]; n.sequence == sequence {
-			n.rows = append(n.rows, row)
-			return
-		}
-	}
-	tx.numbered = append(tx.numbered, numbered{sequence, []func(int64) any{row}})
+// AppendNumbered is [Tx.Append] for a row, by its columns, of which one bears the
+// next number of a sequence. The number is drawn as the last thing before the
+// commit: whoever has drawn one lets the whole province wait until then.
+func (tx *Tx) AppendNumbered(sequence, column string, model any, values map[string]any) {
+	tx.numbered = append(tx.numbered, numbered{sequence, column, model, values})
 }
 
-// writeNumbered carries statements out, and with them draws the numbers that are
-// wanted; then it writes the rows that bear them.
-func (tx *Tx) writeNumbered(before []statement) error {
-	first := make([]int64, len(tx.numbered))
-	for i, n := range tx.numbered {
-		draw := tx.written(func(dry *gorm.DB) *gorm.DB { return dry.Exec(drawing, len(n.rows), n.sequence, len(n.rows)) })
-		draw.into = []any{&first[i]}
-		before = append(before, draw)
+// number makes the statements that draw the numbers and write the rows.
+func (tx *Tx) number() (all []statement) {
+	rows := map[string]int{}
+	for _, n := range tx.numbered {
+		rows[n.sequence]++
 	}
-	if err := tx.together(before...); err != nil {
-		return err
-	}
-	var after []statement
-	for i, n := range tx.numbered {
-		var rows reflect.Value
-		for k, row := range n.rows {
-			made := reflect.ValueOf(row(first[i] + int64(k)))
-			if k == 0 {
-				rows = reflect.MakeSlice(reflect.SliceOf(made.Type()), 0, len(n.rows))
+	for _, sequence := range slices.Sorted(maps.Keys(rows)) {
+		draw := tx.written(func(dry *gorm.DB) *gorm.DB {
+			return dry.Exec("UPDATE card_number_sequence SET next = next + ? WHERE name = ?", rows[sequence], sequence)
+		})
+		draw.one = true
+		all = append(all, draw)
+		for _, n := range tx.numbered {
+			if n.sequence != sequence {
+				continue
 			}
-			rows = reflect.Append(rows, made)
+			n.values[n.column] = gorm.Expr("(SELECT next - CAST(? AS BIGINT) FROM card_number_sequence WHERE name = ?)", rows[sequence], sequence)
+			rows[sequence]--
+			all = append(all, tx.written(func(dry *gorm.DB) *gorm.DB { return dry.Model(n.model).Create(n.values) }))
 		}
-		after = append(after, tx.creates(rows)...)
 	}
-	return tx.together(after...)
+	return all
 }
