@@ -33,8 +33,8 @@ func (tx *Tx) Append(row any) {
 }
 
 // finish writes what waits for the end of the transaction: what is queued, the
-// rows that were appended, the audit record, and last what the whole province waits in line
-// for.
+// rows that were appended, the audit record, and last what the whole province
+// waits in line for.
 func (tx *Tx) finish() error {
 	if len(tx.pending) == 0 {
 		return ErrNoAudit

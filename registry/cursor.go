@@ -70,3 +70,12 @@ func Pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Left is how long a run that has begun at an instant will take for the rest, if
+// it goes on as it did; 0: nobody can say, or nothing is left.
+func Left(begun time.Time, done, rest int64) time.Duration {
+	if done <= 0 || rest <= 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Since(begun)) / float64(done) * float64(rest)).Round(time.Second)
+}

@@ -345,9 +345,6 @@ func (r *Reindexing) report(table string) {
 	if r.Report == nil {
 		return
 	}
-	r.done.Table, r.done.Left = table, 0
-	if done := r.done.Seen - r.first; done > 0 && r.done.Total > r.done.Seen {
-		r.done.Left = time.Duration(float64(time.Since(r.begun)) / float64(done) * float64(r.done.Total-r.done.Seen)).Round(time.Second)
-	}
+	r.done.Table, r.done.Left = table, Left(r.begun, r.done.Seen-r.first, r.done.Total-r.done.Seen)
 	r.Report(r.done)
 }

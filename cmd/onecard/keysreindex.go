@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"onecard/keys"
 	"onecard/registry"
@@ -42,15 +41,10 @@ func (c *keysReindexCommand) Run(ctx context.Context, out streams) error {
 
 // reindexing shows progress once a second.
 func reindexing(out io.Writer) func(registry.ReindexProgress) {
-	var last time.Time
-	return func(p registry.ReindexProgress) {
-		if time.Since(last) < time.Second {
-			return
-		}
-		last = time.Now()
+	return eachSecond(func(p registry.ReindexProgress) {
 		fmt.Fprintf(out, "第 %d 遍 pass，%s：已读 read %d / %d，已换 indexed anew %d，预计还需 left %s，不能重算 strange %d\n",
 			p.Pass, p.Table, p.Seen, p.Total, p.Changed, p.Left, len(p.Strange))
-	}
+	})
 }
 
 // unusedOf proves of a version of a key of data at rest that nothing stands

@@ -41,14 +41,20 @@ func (c *keysResealCommand) Run(ctx context.Context, out streams) error {
 
 // resealing shows progress once a second.
 func resealing(out io.Writer) func(inventory.Progress) {
-	var last time.Time
-	return func(p inventory.Progress) {
-		if time.Since(last) < time.Second {
-			return
-		}
-		last = time.Now()
+	return eachSecond(func(p inventory.Progress) {
 		fmt.Fprintf(out, "%s：已读 read %d / %d，已换 sealed anew %d，预计还需 left %s，不能解密 unreadable %d\n",
 			p.Table, p.Seen, p.Total, p.Resealed, p.Left, len(p.Unreadable))
+	})
+}
+
+// eachSecond passes progress on at most once a second.
+func eachSecond[T any](show func(T)) func(T) {
+	var last time.Time
+	return func(progress T) {
+		if time.Since(last) >= time.Second {
+			last = time.Now()
+			show(progress)
+		}
 	}
 }
 

@@ -15,6 +15,26 @@ import (
 	"onecard/keys"
 )
 
+// finder signs in and returns what looks for one resident of the sample by name.
+func finder(t *testing.T, c client.Config) func() error {
+	t.Helper()
+	api, err := client.Dial(c)
+	require.NoError(t, err)
+	signed, err := api.SignInWithResponse(t.Context(), client.SignIn{Login: "zhangying", Password: "Zhangying-2026"})
+	require.NoError(t, err)
+	require.NotNil(t, signed.JSON200, string(signed.Body))
+	return func() error {
+		answer, err := api.FindPersonsWithResponse(t.Context(), &client.FindPersonsParams{Name: new("扎西·多杰")}, func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+signed.JSON200.Token)
+			return nil
+		})
+		if err != nil || answer.JSON200 == nil || len(answer.JSON200.Persons) != 1 {
+			return errors.Join(err, errors.New("not found"))
+		}
+		return nil
+	}
+}
+
 // TestKeysReseal changes the data key while the platform serves: a new version,
 // everything sealed anew, the old version retired; each step too early is
 // refused.
@@ -24,20 +44,8 @@ func TestKeysReseal(t *testing.T) {
 	c := prepared(t, s)
 	address, stop := serving(t, s)
 	c.URL = address
-	api, err := client.Dial(c)
-	require.NoError(t, err)
-	signed, err := api.SignInWithResponse(t.Context(), client.SignIn{Login: "zhangying", Password: "Zhangying-2026"})
-	require.NoError(t, err)
-	require.NotNil(t, signed.JSON200, string(signed.Body))
-	found := func() {
-		answer, err := api.FindPersonsWithResponse(t.Context(), &client.FindPersonsParams{Name: new("扎西·多杰")}, func(_ context.Context, r *http.Request) error {
-			r.Header.Set("Authorization", "Bearer "+signed.JSON200.Token)
-			return nil
-		})
-		require.NoError(t, err)
-		require.NotNil(t, answer.JSON200, string(answer.Body))
-		require.Len(t, answer.JSON200.Persons, 1)
-	}
+	finds := finder(t, c)
+	found := func() { require.NoError(t, finds()) }
 	found()
 	retire := &keysLifeCommand{settings: s, Name: keys.DataKey, Version: 1, Status: "retired"}
 	destroy := &keysDestroyCommand{settings: s, Name: keys.DataKey, Version: 1}
@@ -68,21 +76,7 @@ func TestKeysReindex(t *testing.T) {
 	c := prepared(t, s)
 	address, stop := serving(t, s)
 	c.URL = address
-	api, err := client.Dial(c)
-	require.NoError(t, err)
-	signed, err := api.SignInWithResponse(t.Context(), client.SignIn{Login: "zhangying", Password: "Zhangying-2026"})
-	require.NoError(t, err)
-	require.NotNil(t, signed.JSON200, string(signed.Body))
-	found := func() error {
-		answer, err := api.FindPersonsWithResponse(t.Context(), &client.FindPersonsParams{Name: new("扎西·多杰")}, func(_ context.Context, r *http.Request) error {
-			r.Header.Set("Authorization", "Bearer "+signed.JSON200.Token)
-			return nil
-		})
-		if err != nil || answer.JSON200 == nil || len(answer.JSON200.Persons) != 1 {
-			return errors.Join(err, errors.New("not found"))
-		}
-		return nil
-	}
+	found := finder(t, c)
 	require.NoError(t, found())
 	looking, end := make(chan error, 1), make(chan struct{})
 	go func() {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,9 +81,12 @@ func ActivationOf(ctx context.Context, db *registry.DB, c issuance.Card) (Activa
 	return a, err
 }
 
+// everyBank is the directory, read once: a counter's page asks again and again.
+var everyBank = sync.OnceValues(func() (Banks, error) { return ParseBanks(directory) })
+
 // named returns a bank of the directory, configured or not.
 func named(code string) (Bank, bool) {
-	all, err := ParseBanks(directory)
+	all, err := everyBank()
 	if err != nil {
 		return Bank{}, false // a test reads it
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"onecard/internal/gb"
 	"onecard/issuance"
 	"onecard/registry"
 )
@@ -23,16 +24,16 @@ const duePause = 30 * time.Second
 // server returns the bank that serves a place by itself: the one that names the
 // nearest place above it, or none.
 func (s *Service) server(place string) (code string) {
-	longest := 0
+	var banks, places []string
 	for _, bank := range slices.Sorted(maps.Keys(s.peers)) {
 		for _, served := range s.peers[bank].Serves {
-			stem := strings.TrimSuffix(strings.TrimSuffix(served, "00"), "00")
-			if len(stem) > longest && strings.HasPrefix(place, stem) {
-				code, longest = bank, len(stem)
-			}
+			banks, places = append(banks, bank), append(places, served)
 		}
 	}
-	return code
+	if i := gb.Divisions().Nearest(place, places, s.db.Today()); i >= 0 {
+		return banks[i]
+	}
+	return ""
 }
 
 // runDue looks for what is due until ctx ends.

@@ -78,7 +78,7 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	var err error
-	if s.banks, err = ParseBanks(directory); err != nil {
+	if s.banks, err = everyBank(); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Peers {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
 	"onecard/card"
@@ -57,13 +56,7 @@ func (w *work) bind(ctx context.Context, supplier Supplier) error {
 
 // intend makes the intentions of rows.
 func (w *work) intend(ctx context.Context, p *profile.Profile, items []Item) ([]bound, error) {
-	ids := make([]uuid.UUID, 0, len(items))
-	for _, item := range items {
-		if item.ApplicationID != nil {
-			ids = append(ids, *item.ApplicationID)
-		}
-	}
-	intentions, err := w.Issuance.Intentions(ctx, p, ids)
+	intentions, err := w.Issuance.Intentions(ctx, p, applicationsOf(items))
 	if err != nil {
 		return nil, err
 	}

@@ -173,13 +173,18 @@ func (j *judge) accept(tx *registry.Tx, item Item, c intended, r returnRecord) e
 
 // hold locks the applications of rows.
 func (s *Service) hold(tx *registry.Tx, items []Item) error {
-	var ids []uuid.UUID
+	return s.Issuance.Hold(tx, applicationsOf(items))
+}
+
+// applicationsOf are the applications of rows; test cards have none.
+func applicationsOf(items []Item) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(items))
 	for _, item := range items {
 		if item.ApplicationID != nil {
 			ids = append(ids, *item.ApplicationID)
 		}
 	}
-	return s.Issuance.Hold(tx, ids)
+	return ids
 }
 
 // change changes a row that is still in the state in which it was read.

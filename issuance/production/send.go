@@ -215,17 +215,14 @@ func (w *work) lines(ctx context.Context, p *profile.Profile, delivery string, n
 	if err != nil {
 		return nil, err
 	}
-	var opened, applications []uuid.UUID
+	var opened []uuid.UUID
 	for _, item := range items {
 		if item.BankAccount != nil {
 			opened = append(opened, *item.BankAccount)
 		}
-		if item.ApplicationID != nil {
-			applications = append(applications, *item.ApplicationID)
-		}
 	}
 	accounts, accountsErr := w.DB.AccountNumbers(ctx, opened)
-	photos, photosErr := w.Issuance.Photos(ctx, applications)
+	photos, photosErr := w.Issuance.Photos(ctx, applicationsOf(items))
 	if err := errors.Join(accountsErr, photosErr); err != nil {
 		return nil, err
 	}

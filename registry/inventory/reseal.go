@@ -168,10 +168,7 @@ func (r *Resealing) report(table string) {
 	if r.Report == nil {
 		return
 	}
-	r.all.Table, r.all.Left = table, 0
-	if done := r.all.Seen - r.first; done > 0 && r.all.Total > r.all.Seen {
-		r.all.Left = time.Duration(float64(time.Since(r.begun)) / float64(done) * float64(r.all.Total-r.all.Seen)).Round(time.Second)
-	}
+	r.all.Table, r.all.Left = table, registry.Left(r.begun, r.all.Seen-r.first, r.all.Total-r.all.Seen)
 	r.Report(r.all)
 }
 
