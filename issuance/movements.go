@@ -59,6 +59,9 @@ const (
 	movementVoid  = "void"
 )
 
+// movingNow chooses the movement that a card has under way (see [underWay]).
+const movingNow = "card_id = ? AND state = '" + movementBegun + "'"
+
 // operationColumn binds what is sealed to its column.
 const operationColumn = "account_movements.operation"
 
@@ -79,7 +82,7 @@ func (s *Service) move(ctx context.Context, b beginning) (session.Work, error) {
 		return nil, err
 	}
 	var begun movementRow
-	err := s.db.Read(ctx).Where("card_id = ? AND state = ?", b.card.ID, movementBegun).Take(&begun).Error
+	err := s.db.Read(ctx).Where(movingNow, b.card.ID).Take(&begun).Error
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		*b.movement = m
@@ -114,7 +117,7 @@ func (s *Service) beginMovement(tx *registry.Tx, cardID uuid.UUID, m card.Moveme
 		return nil
 	}
 	var idle []movementRow
-	if err := tx.ForUpdate().Where("card_id = ? AND state = ? AND operation IS NULL", cardID, movementBegun).Find(&idle).Error; err != nil {
+	if err := tx.ForUpdate().Where(movingNow+" AND operation IS NULL", cardID).Find(&idle).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	for _, row := range idle {
@@ -150,7 +153,7 @@ func (s *Service) advance(tx *registry.Tx, about session.Session, work session.W
 		return nil
 	}
 	var row movementRow
-	if err := tx.ForUpdate().Where("card_id = ? AND state = ?", about.Subject, movementBegun).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where(movingNow, about.Subject).Take(&row).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	sealed, err := s.sealJSON(tx, operationColumn, row.ID, moving)
@@ -166,7 +169,7 @@ func (s *Service) advance(tx *registry.Tx, about session.Session, work session.W
 // moved ends a movement in the journal.
 func moved(tx *registry.Tx, cardID uuid.UUID, work *card.Account) error {
 	var row movementRow
-	if err := tx.ForUpdate().Where("card_id = ? AND state = ?", cardID, movementBegun).Take(&row).Error; err != nil {
+	if err := tx.ForUpdate().Where(movingNow, cardID).Take(&row).Error; err != nil {
 		return fmt.Errorf("movement: %w", err)
 	}
 	changes := map[string]any{"state": movementVoid, "ended_at": tx.Now(), "operation": nil}

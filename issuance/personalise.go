@@ -81,11 +81,16 @@ func (s *Service) intend(tx *registry.Tx, p *profile.Profile, id *card.Identity,
 	return plan, s.moveApplication(tx, &application, rule, map[string]any{}, "")
 }
 
+// underWay chooses the personalisation that an application has under way. The
+// state is part of the text: a plan that serves every value could not use the
+// index of those under way.
+const underWay = "application_id = ? AND state = '" + journalBegun + "'"
+
 // begunFor returns the personalisation that an application has under way, or
 // nil. The application is locked.
 func begunFor(tx *registry.Tx, applicationID uuid.UUID) (*personalisationRow, error) {
 	var rows []personalisationRow
-	if err := tx.DB().Where("application_id = ? AND state = ?", applicationID, journalBegun).Limit(1).Find(&rows).Error; err != nil {
+	if err := tx.DB().Where(underWay, applicationID).Limit(1).Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("journal of personalisation: %w", err)
 	}
 	if len(rows) == 0 {
@@ -185,7 +190,7 @@ func (s *Service) spoil(tx *registry.Tx, application applicationRow) error {
 	if begun == nil {
 		return registry.ErrConflict
 	}
-	result := tx.DB().Model(&personalisationRow{}).Where("application_id = ? AND state = ?", application.ID, journalBegun).
+	result := tx.DB().Model(&personalisationRow{}).Where(underWay, application.ID).
 		Updates(map[string]any{"state": journalSpoiled, "ended_at": tx.Now()})
 	if result.Error != nil {
 		return fmt.Errorf("journal of personalisation: %w", result.Error)

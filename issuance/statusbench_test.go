@@ -106,8 +106,10 @@ func statusRate(b *testing.B, w world, cards []uuid.UUID, sides int) float64 {
 }
 
 func statusPgbench(b *testing.B, dsn string, sides int, script string) float64 {
-	out, err := exec.CommandContext(b.Context(), "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(sides), "-j", "2",
-		"-T", strconv.Itoa(int(statusRound.Seconds())), "-f", script, dsn).CombinedOutput()
+	pgbench := exec.CommandContext(b.Context(), "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(sides), "-j", "2",
+		"-T", strconv.Itoa(int(statusRound.Seconds())), "-f", script, dsn)
+	pgbench.Env = append(os.Environ(), "PGOPTIONS=-c plan_cache_mode=force_generic_plan") // as ours
+	out, err := pgbench.CombinedOutput()
 	require.NoError(b, err, string(out))
 	match := regexp.MustCompile(`tps = ([0-9.]+) \(without`).FindSubmatch(out)
 	require.NotNil(b, match, string(out))

@@ -33,8 +33,8 @@ func (tx *Tx) Append(row any) {
 }
 
 // finish writes what waits for the end of the transaction: what is queued, the
-// rows that were appended, the audit record, and last what the whole province
-// waits in line for.
+// rows that were appended, the audit record, last what the whole province waits
+// in line for; and commits.
 func (tx *Tx) finish() error {
 	if len(tx.pending) == 0 {
 		return ErrNoAudit
@@ -48,8 +48,8 @@ func (tx *Tx) finish() error {
 	if err != nil {
 		return fmt.Errorf("registry: audit: %w", err)
 	}
-	if err := tx.together(append(record, tx.number()...)...); err != nil {
-		return fmt.Errorf("registry: append: %w", err)
+	if err := tx.commit(append(record, tx.number()...)); err != nil {
+		return fmt.Errorf("registry: commit: %w", err)
 	}
 	return nil
 }

@@ -131,10 +131,9 @@ func (tx *Tx) writeAudit(before []statement) (record []statement, err error) {
 
 func (tx *Tx) lockHead(chain string, before []statement) (auditHead, error) {
 	head := auditHead{Chain: chain}
-	found := tx.written(func(dry *gorm.DB) *gorm.DB {
-		return dry.Clauses(forUpdate).Select("seq", "hash", "proof", "index_version").Where("chain = ?", chain).Find(&auditHead{})
+	found := tx.asked(func(dry *gorm.DB) *gorm.DB {
+		return dry.Clauses(forUpdate).Where("chain = ?", chain).Take(&head)
 	})
-	found.into = []any{&head.Seq, &head.Hash, &head.Proof, &head.IndexVersion}
 	err := tx.together(append(before, found)...)
 	if err == nil {
 		err = tx.underVersion(head.IndexVersion)

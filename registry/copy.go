@@ -2,15 +2,13 @@ package registry
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
 )
@@ -124,17 +122,17 @@ func (b *bulk) number(n int64) {
 const insertVariables = 400
 
 // write puts the rows into the database, inside the transaction.
-func (b *bulk) write(ctx context.Context, tx *gorm.DB, conn *sql.Conn) error {
+func (b *bulk) write(tx *Tx) error {
 	if b.count == 0 {
 		return nil
 	}
 	if !b.copying {
-		return b.insert(tx)
+		return b.insert(tx.gorm)
 	}
 	b.copied.Write([]byte{0xff, 0xff})
 	statement := fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY", b.table, strings.Join(b.columns, ", "))
-	err := conn.Raw(func(driver any) error {
-		_, err := driver.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &b.copied, statement)
+	err := tx.conn.raw(func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().CopyFrom(tx.ctx, &b.copied, statement)
 		return err
 	})
 	return translate(err)

@@ -128,6 +128,12 @@ var postgresLimits = map[string]string{
 	"application_name":                    "onecard",
 }
 
+// planMode: the statements of transactions go by keys and are planned once for
+// a connection. Left to itself the server plans many of them each time, which
+// costs more than to carry them out. Lists and pages, on the connections that
+// only read, keep plans for their values.
+const planMode = "plan_cache_mode"
+
 func connectPostgres(dsn string) (*engine, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -143,6 +149,9 @@ func connectPostgres(dsn string) (*engine, error) {
 		config.ConnectTimeout = connectTimeout
 	}
 	readOnly := config.Copy()
+	if _, set := config.RuntimeParams[planMode]; !set {
+		config.RuntimeParams[planMode] = "force_generic_plan"
+	}
 	readOnly.RuntimeParams["default_transaction_read_only"] = "on"
 	write, read := stdlib.OpenDB(*config), stdlib.OpenDB(*readOnly)
 	for pool, size := range map[*sql.DB]int{write: postgresWriters, read: postgresReaders} {

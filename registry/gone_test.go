@@ -102,8 +102,8 @@ func TestConnectionBreaksDuringCommit(t *testing.T) {
 	require.EqualValues(t, 1, counter(t, db))
 }
 
-// relay stands between the program and the server, and can cut a connection
-// after the server has answered COMMIT.
+// relay stands between the program and the server, and can keep the server's
+// answer to COMMIT back and cut the connection.
 type relay struct {
 	dsn         string
 	cutAtCommit atomic.Bool
@@ -146,25 +146,17 @@ func (r *relay) carry(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	var cut atomic.Bool
 	go func() {
 		_, _ = io.Copy(client, reader(func(chunk []byte) (int, error) {
 			n, err := server.Read(chunk)
-			if cut.Load() {
-				err = io.EOF
-				n = 0
+			if bytes.Contains(chunk[:n], []byte("COMMIT\x00")) && r.cutAtCommit.CompareAndSwap(true, false) {
+				return 0, io.EOF
 			}
 			return n, err
 		}))
 		_ = client.Close()
 	}()
-	_, _ = io.Copy(server, reader(func(chunk []byte) (int, error) {
-		n, err := client.Read(chunk)
-		if bytes.Contains(chunk[:n], []byte("commit")) && r.cutAtCommit.CompareAndSwap(true, false) {
-			cut.Store(true)
-		}
-		return n, err
-	}))
+	_, _ = io.Copy(server, client)
 }
 
 type reader func([]byte) (int, error)

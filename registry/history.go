@@ -86,6 +86,16 @@ func (e *engine) keepTable(ctx context.Context, tx *sql.Tx, table, key, once str
 			}
 		}
 	}
+	// How a person stood is looked for by the person.
+	person := slices.ContainsFunc(columns, func(c column) bool { return c.name == "person_id" })
+	if person && !strings.HasPrefix(key, "person_id") {
+		name := table + "_history_person"
+		if there, err := e.indexed(ctx, tx, name); err != nil {
+			return err
+		} else if !there {
+			statements = append(statements, fmt.Sprintf("CREATE INDEX %s ON %s_history (person_id)", name, table))
+		}
+	}
 	triggers := sqliteTriggers
 	if e.dialect == goose.DialectPostgres {
 		triggers = postgresTriggers
@@ -220,6 +230,15 @@ func (e *engine) triggers(ctx context.Context, tx *sql.Tx, table, prefix string)
 		names = append(names, name)
 	}
 	return names, translate(rows.Err())
+}
+
+// indexed reports whether there is an index of this name.
+func (e *engine) indexed(ctx context.Context, tx *sql.Tx, name string) (there bool, err error) {
+	query := "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?)"
+	if e.dialect == goose.DialectPostgres {
+		query = "SELECT to_regclass($1) IS NOT NULL"
+	}
+	return there, translate(tx.QueryRowContext(ctx, query, name).Scan(&there))
 }
 
 func (e *engine) dropTrigger(table, name string) string {

@@ -281,21 +281,12 @@ func fillIn(n *NewPerson, told Person) {
 }
 
 func (db *DB) writeLoad(ctx context.Context, l *Loading, also func(tx *Tx, result LoadResult) error) error {
-	conn, err := db.engine.write.Conn(ctx)
-	if err != nil {
-		return translate(err)
-	}
-	defer conn.Close()
-	pool, err := db.gorm(conn)
-	if err != nil {
-		return translate(err)
-	}
-	return db.attempt(ctx, pool, l.actor, func(tx *Tx) error {
+	return db.attempt(ctx, l.actor, func(tx *Tx) error {
 		if err := tx.underVersion(l.indexes.write); err != nil {
 			return err
 		}
 		for _, table := range l.tables {
-			if err := table.write(tx.ctx, tx.gorm, conn); err != nil {
+			if err := table.write(tx); err != nil {
 				return err
 			}
 		}

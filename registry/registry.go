@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ type Tx struct {
 	db       *DB
 	ctx      context.Context
 	gorm     *gorm.DB
-	conn     *sql.Conn // under gorm; nil where statements cannot be sent together
+	conn     *connTx // under gorm; nil where statements cannot be sent together
 	actor    Actor
 	now      time.Time
 	indexes  indexKeys // with which it began

@@ -59,7 +59,7 @@ type numbered struct {
 }
 
 // AppendNumbered is [Tx.Append] for a row, by its columns, of which one bears the
-// next number of a sequence. The number is drawn as the last thing before the
+// next number of a sequence and is never null. The number is drawn as the last thing before the
 // commit: whoever has drawn one lets the whole province wait until then.
 func (tx *Tx) AppendNumbered(sequence, column string, model any, values map[string]any) {
 	tx.numbered = append(tx.numbered, numbered{sequence, column, model, values})
@@ -72,11 +72,10 @@ func (tx *Tx) number() (all []statement) {
 		rows[n.sequence]++
 	}
 	for _, sequence := range slices.Sorted(maps.Keys(rows)) {
-		draw := tx.written(func(dry *gorm.DB) *gorm.DB {
+		// Without the sequence the row would have no number, which its column refuses.
+		all = append(all, tx.written(func(dry *gorm.DB) *gorm.DB {
 			return dry.Exec("UPDATE card_number_sequence SET next = next + ? WHERE name = ?", rows[sequence], sequence)
-		})
-		draw.one = true
-		all = append(all, draw)
+		}))
 		for _, n := range tx.numbered {
 			if n.sequence != sequence {
 				continue

@@ -40,7 +40,7 @@ func (db *DB) InTx(ctx context.Context, actor Actor, change func(tx *Tx) error) 
 	if ctx.Value(insideKey{}) != nil {
 		return errNested
 	}
-	return repeat(ctx, again, func() error { return db.attempt(ctx, db.write, actor, change) })
+	return repeat(ctx, again, func() error { return db.attempt(ctx, actor, change) })
 }
 
 // repeat runs work until it succeeds, the rule tells to stop or ctx ends, with
@@ -76,14 +76,14 @@ func again(err error, attempt int) bool {
 	}
 }
 
-func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change func(tx *Tx) error) error {
+func (db *DB) attempt(ctx context.Context, actor Actor, change func(tx *Tx) error) error {
 	present, err := db.presentIndexes(ctx, transactionLease)
 	if err != nil {
 		return fmt.Errorf("registry: begin: %w", err)
 	}
 	tx := &Tx{db: db, actor: actor, now: db.Now(), indexes: present.indexKeys}
 	tx.ctx = context.WithValue(ctx, insideKey{}, tx)
-	end, err := tx.begin(pool)
+	end, err := tx.begin()
 	defer end()
 	if err != nil {
 		return fmt.Errorf("registry: begin: %w", err)
@@ -105,12 +105,6 @@ func (db *DB) attempt(ctx context.Context, pool *gorm.DB, actor Actor, change fu
 	}
 	if err := tx.finish(); err != nil {
 		return err
-	}
-	if err := tx.gorm.Commit().Error; err != nil {
-		if errors.Is(err, ErrDatabaseGone) {
-			return fmt.Errorf("registry: commit: %w: %w", ErrOutcomeUnknown, err)
-		}
-		return fmt.Errorf("registry: commit: %w", err)
 	}
 	committed = true
 	return nil

@@ -226,9 +226,11 @@ func (s *Store) stored(ctx context.Context, r *row) (Turn, error) {
 	return turn, nil
 }
 
-// supersede ends the open sessions that a condition chooses.
+// supersede ends the open sessions that a condition chooses. The status is part
+// of the text: a plan that serves every value could not use the indexes of those
+// that are open.
 func supersede(tx *registry.Tx, condition string, values ...any) error {
-	result := tx.DB().Model(&row{}).Where("status = ?", statusOpen).Where(condition, values...).
+	result := tx.DB().Model(&row{}).Where("status = '"+statusOpen+"'").Where(condition, values...).
 		Updates(map[string]any{"status": statusSuperseded, "state": []byte{}, "changed_at": tx.Now()})
 	if result.Error != nil {
 		return fmt.Errorf("session: supersede: %w", result.Error)

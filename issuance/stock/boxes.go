@@ -167,7 +167,7 @@ func openBox(tx *registry.Tx, box *Box, to string, h Hands) error {
 // lockBox locks the box that has a label now.
 func lockBox(tx *registry.Tx, label string) (Box, error) {
 	var box Box
-	err := tx.ForUpdate().Where("label = ? AND state NOT IN ?", label, []string{StateOpened, StateDifference}).Take(&box).Error
+	err := tx.ForUpdate().Where("label = ? AND state NOT IN ('"+StateOpened+"', '"+StateDifference+"')", label).Take(&box).Error
 	if errors.Is(err, registry.ErrNotFound) {
 		return box, naming(ErrBoxState, label)
 	}
