@@ -102,16 +102,12 @@ func (s *Service) CardEvents(c Card, roles []string) []Rule {
 // event that already happened is a success: a holder who reports a loss twice
 // is right both times.
 func (s *Service) FireCard(tx *registry.Tx, id uuid.UUID, ask Asked) (Card, error) {
-	row, err := lockCard(tx, id)
+	row, about, err := lockForEvent(tx, id, ask.Event)
 	if err != nil {
 		return Card{}, err
 	}
 	if ask.Event == EventResume {
 		return s.askAgain(tx, row, ask.Roles)
-	}
-	about, err := aboutCard(tx, &row)
-	if err != nil {
-		return Card{}, err
 	}
 	rule, reason, err := s.permitted(&Cards, tx, row.Status, about, ask)
 	switch {
@@ -139,23 +135,59 @@ type around struct {
 	Replacing int        // applications under way for a card in its place
 }
 
-// aboutCard is what the guards ask of a card. It is read after the card was
-// locked, in a statement of its own: whoever held the lock may have changed it.
+// find asks for it, in a statement of its own after the one that locks the
+// card: whoever held the lock may have changed it.
+func (a *around) find(db *gorm.DB, card uuid.UUID) *gorm.DB {
+	return db.Raw(`SELECT (SELECT place FROM applications WHERE id = cards.application_id) AS place,
+		persons.place AS holder_at, life_state, merged_into AS merged,
+		(SELECT COUNT(*) FROM cards o WHERE o.person_id = persons.id AND o.id <> cards.id AND o.status NOT IN ?) AS others,
+		(SELECT COUNT(*) FROM applications WHERE previous_id = cards.id AND state IN ?) AS replacing
+		FROM cards JOIN persons ON persons.id = cards.person_id WHERE cards.id = ?`, notInUse, Applications.running(), card).Take(a)
+}
+
+// about makes of it what the guards are asked with, and leaves it with the card.
+func (a *around) about(row *cardRow) subject {
+	row.around = a
+	about := subject{person: row.PersonID, row: row, life: &registry.Person{Life: a.LifeState, MergedInto: a.Merged}}
+	if a.Place != nil {
+		about.place = *a.Place
+	}
+	return about
+}
+
+// aboutCard is what the guards ask of a card.
 func aboutCard(tx *registry.Tx, row *cardRow) (subject, error) {
 	var found around
-	err := tx.DB().Raw(`SELECT (SELECT place FROM applications WHERE id = ?) AS place, persons.place AS holder_at, life_state, merged_into AS merged,
-		(SELECT COUNT(*) FROM cards WHERE person_id = persons.id AND id <> ? AND status NOT IN ?) AS others,
-		(SELECT COUNT(*) FROM applications WHERE previous_id = ? AND state IN ?) AS replacing
-		FROM persons WHERE persons.id = ?`, row.ApplicationID, row.ID, notInUse, row.ID, Applications.running(), row.PersonID).Scan(&found).Error
-	if err != nil {
+	if err := found.find(tx.DB(), row.ID).Error; err != nil {
 		return subject{}, fmt.Errorf("about the card: %w", err)
 	}
-	row.around = &found
-	about := subject{person: row.PersonID, row: row, life: &registry.Person{Life: found.LifeState, MergedInto: found.Merged}}
-	if found.Place != nil {
-		about.place = *found.Place
+	return found.about(row), nil
+}
+
+// lockForEvent is lockCard with what the guards ask of the card, and the
+// application that follows it if the event brings it something.
+func lockForEvent(tx *registry.Tx, id uuid.UUID, event string) (cardRow, subject, error) {
+	var (
+		row          cardRow
+		found        around
+		applications []applicationRow
+	)
+	questions := []func(*gorm.DB) *gorm.DB{
+		func(db *gorm.DB) *gorm.DB { return registry.Lock(db).Where("id = ?", id).Take(&row) },
+		func(db *gorm.DB) *gorm.DB { return found.find(db, id) },
 	}
-	return about, nil
+	if slices.ContainsFunc(Cards.Rules, func(r Rule) bool { return r.Event == event && r.Also != "" }) {
+		questions = append(questions, func(db *gorm.DB) *gorm.DB {
+			return registry.Lock(db).Where("card_id = ?", id).Find(&applications)
+		})
+	}
+	if err := tx.Ask(questions...); err != nil {
+		return cardRow{}, subject{}, err
+	}
+	if len(applications) > 0 {
+		row.application = &applications[0]
+	}
+	return row, found.about(&row), nil
 }
 
 // notInUse are the states of a card that stands in no other's way.
@@ -182,9 +214,9 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 			return err
 		}
 	}
-	var application applicationRow
-	if rule.Also != "" { // read before anything is queued
-		if err := tx.ForUpdate().Where("card_id = ?", row.ID).Take(&application).Error; err != nil {
+	if rule.Also != "" && row.application == nil { // read before anything is queued
+		row.application = &applicationRow{}
+		if err := tx.ForUpdate().Where("card_id = ?", row.ID).Take(row.application).Error; err != nil {
 			return fmt.Errorf("application of the card: %w", err)
 		}
 	}
@@ -211,7 +243,7 @@ func (s *Service) moveCard(tx *registry.Tx, row *cardRow, rule Rule, reason Reas
 		return err
 	}
 	if rule.Also != "" {
-		if err := s.followCard(tx, &application, row.ID, rule, words); err != nil {
+		if err := s.followCard(tx, row.application, row.ID, rule, words); err != nil {
 			return err
 		}
 	}

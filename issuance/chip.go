@@ -191,11 +191,7 @@ func (s *Service) change(ctx context.Context, p *profile.Profile, id *card.Ident
 		return job{}, err
 	}
 	j := job{kind: o.Operation, subject: c.ID, prepare: func(tx *registry.Tx) error {
-		row, err := lockCard(tx, c.ID)
-		if err != nil {
-			return err
-		}
-		about, err := aboutCard(tx, &row)
+		row, about, err := lockForEvent(tx, c.ID, ask.Event)
 		if err != nil {
 			return err
 		}
@@ -321,7 +317,7 @@ func worked(tx *registry.Tx, cardID uuid.UUID, work session.Work) (cardRow, erro
 
 // changed lets the event of a finished chip operation happen to its card.
 func (s *Service) changed(tx *registry.Tx, cardID uuid.UUID, event string) (cardRow, error) {
-	row, err := lockCard(tx, cardID)
+	row, about, err := lockForEvent(tx, cardID, event)
 	if err != nil {
 		return cardRow{}, err
 	}
@@ -330,10 +326,6 @@ func (s *Service) changed(tx *registry.Tx, cardID uuid.UUID, event string) (card
 		return cardRow{}, ErrNotAllowed
 	}
 	// What was asked when the work began may hold no more.
-	about, err := aboutCard(tx, &row)
-	if err != nil {
-		return cardRow{}, err
-	}
 	if err := s.guarded(tx, rule, about); err != nil {
 		return cardRow{}, err
 	}

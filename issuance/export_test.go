@@ -9,11 +9,7 @@ import (
 // ChipEvent lets the event of a chip operation happen to a card as the
 // beginning and the end of its session do, without a chip.
 func (s *Service) ChipEvent(tx *registry.Tx, id uuid.UUID, event string, roles []string) (Card, error) {
-	row, err := lockCard(tx, id)
-	if err != nil {
-		return Card{}, err
-	}
-	about, err := aboutCard(tx, &row)
+	row, about, err := lockForEvent(tx, id, event)
 	if err != nil {
 		return Card{}, err
 	}

@@ -79,11 +79,7 @@ const columnTaker = "handovers.agent"
 // comes on another day is another visit. Errors: ErrNotAllowed for a card that
 // does not wait, ErrOtherRegion, ErrInvalid.
 func (s *Service) HandOver(tx *registry.Tx, cardID uuid.UUID, taker Taker, signature *registry.Content) (Handover, error) {
-	row, err := lockCard(tx, cardID)
-	if err != nil {
-		return Handover{}, err
-	}
-	about, err := aboutCard(tx, &row)
+	row, about, err := lockForEvent(tx, cardID, EventActivate)
 	if err != nil {
 		return Handover{}, err
 	}

@@ -188,7 +188,8 @@ type cardRow struct {
 	LossEndsAt     *time.Time `gorm:"column:loss_ends_at"`
 	registry.Stamp `gorm:"embedded"`
 
-	around *around // nil: not asked for
+	around      *around         // nil: not asked for
+	application *applicationRow // nil: not read
 }
 
 // TableName implements gorm's schema.Tabler.

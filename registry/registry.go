@@ -75,9 +75,10 @@ func (tx *Tx) DB() *gorm.DB { return tx.gorm }
 
 // ForUpdate is DB for a row that a decision rests on: it stays locked until the
 // transaction ends. SQLite has one writer at a time and leaves the lock out.
-func (tx *Tx) ForUpdate() *gorm.DB {
-	return tx.gorm.Clauses(forUpdate)
-}
+func (tx *Tx) ForUpdate() *gorm.DB { return Lock(tx.gorm) }
+
+// Lock makes a query one like those of [Tx.ForUpdate], for [Tx.Ask].
+func Lock(db *gorm.DB) *gorm.DB { return db.Clauses(forUpdate) }
 
 var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
