@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
@@ -54,7 +55,7 @@ func (t *connTx) send(statements []statement, last bool) (at int, err error) {
 			t.begun = true
 		}
 		for _, s := range statements {
-			batch.Queue(s.sql, s.vars...)
+			batch.Queue(s.sql, plainly(s.vars)...)
 		}
 		if last {
 			batch.Queue("commit")
@@ -78,6 +79,20 @@ func (t *connTx) send(statements []statement, last bool) (at int, err error) {
 		return failed
 	})
 	return at, err
+}
+
+// plainly gives ids in the form that pgx puts on the wire without going through
+// their text.
+func plainly(values []any) []any {
+	for i, value := range values {
+		switch id := value.(type) {
+		case uuid.UUID:
+			values[i] = [16]byte(id)
+		case *uuid.UUID:
+			values[i] = (*[16]byte)(id)
+		}
+	}
+	return values
 }
 
 // raw gives what stands below database/sql, inside the transaction.

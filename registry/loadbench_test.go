@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"onecard/internal/gb"
+	"onecard/internal/memory"
 	"onecard/internal/pgtest"
 	"onecard/registry"
 	"onecard/registry/registrytest"
@@ -28,6 +29,7 @@ import (
 // the ratio is of rows per second.
 func BenchmarkLoad(b *testing.B) {
 	const batch = 5000
+	memory.Relax(0)
 	dsn := pgtest.DSN(b)
 	config := registrytest.Config(dsn, registrytest.NewClock())
 	db := registrytest.Open(b, config)
@@ -77,6 +79,7 @@ func copyAgain(b *testing.B, dsn string, tables ...string) time.Duration {
 // beside it lets pgbench do prepared selects of single rows of the same table.
 func BenchmarkLookup(b *testing.B) {
 	const batch = 5000
+	memory.Relax(0)
 	dsn := pgtest.DSN(b)
 	db := registrytest.Open(b, registrytest.Config(dsn, registrytest.NewClock()))
 	rows := residents(b, 0, 4*batch)

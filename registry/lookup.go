@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ type question struct {
 }
 
 const (
-	maxAsking    = 3   // questions on their way at once
+	maxAsking    = 2   // questions on their way at once
 	maxQuestions = 256 // numbers in one question
 )
 
@@ -69,6 +70,7 @@ func (db *DB) PersonByIDNumber(ctx context.Context, number gb.IDNumber) (Person,
 // ask asks what is waiting. Who has begun to ask goes on in the background for
 // those who came meanwhile, so that nobody waits for another's next question.
 func (l *lookups) ask(ctx context.Context) {
+	runtime.Gosched() // whoever is about to ask comes along
 	batch := l.take()
 	l.answer(ctx, batch)
 	l.mu.Lock()
@@ -177,10 +179,11 @@ func (db *DB) readPersons(ctx context.Context, column string, values [][]byte, i
 	}))
 }
 
-// selectPersons makes the statement for persons by one of many values. There are
-// as many placeholders as the next power of two, the last value again in those
-// that are left over: PostgreSQL then keeps one plan for each number. For an
-// array it would plan anew each time, which takes longer than the search.
+// selectPersons makes the statement for persons by one of many values; one that
+// stands twice brings its person twice. There are as many placeholders as the
+// next power of two, NULL in those that are left over: PostgreSQL then keeps one
+// plan for each number. For an array it would plan anew each time, and for IN it
+// would gather a map of the table's pages first; here it goes from value to value.
 func selectPersons(column string, values [][]byte) (string, []any) {
 	n := 1
 	for n < len(values) {
@@ -189,16 +192,18 @@ func selectPersons(column string, values [][]byte) (string, []any) {
 	var list strings.Builder
 	variables := make([]any, n)
 	for i := range variables {
-		variables[i] = values[min(i, len(values)-1)]
-		fmt.Fprintf(&list, ", $%d", i+1)
+		if i < len(values) {
+			variables[i] = values[i]
+		}
+		fmt.Fprintf(&list, ", ($%d::bytea)", i+1)
 	}
-	return selectPerson + column + " IN (" + list.String()[2:] + ")", variables
+	return selectPerson + "(VALUES " + list.String()[2:] + ") wanted (value) JOIN persons ON " + column + " = wanted.value", variables
 }
 
 // wireColumns are the columns of persons in the order of personRow's fields.
 var wireColumns = columnsOf(reflect.TypeFor[personRow]())
 
-var selectPerson = "SELECT " + strings.Join(wireColumns, ", ") + " FROM persons WHERE "
+var selectPerson = "SELECT " + strings.Join(wireColumns, ", ") + " FROM "
 
 func columnsOf(row reflect.Type) []string {
 	var columns []string

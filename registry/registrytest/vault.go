@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Vault is a [registry.Vault] with fixed keys: it seals truly (AES-256-GCM,
@@ -21,12 +22,23 @@ func (v Vault) key(use string) []byte {
 	return key[:]
 }
 
+// aeads has the cipher of each salt: whoever opens a value does not set the key
+// up anew either.
+var aeads sync.Map
+
 func (v Vault) aead() (cipher.AEAD, error) {
+	if made, ok := aeads.Load(v.Salt); ok {
+		return made.(cipher.AEAD), nil
+	}
 	block, err := aes.NewCipher(v.key("seal"))
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block)
+	aead, err := cipher.NewGCM(block)
+	if err == nil {
+		aeads.Store(v.Salt, aead)
+	}
+	return aead, err
 }
 
 // Seal implements registry.Vault.
