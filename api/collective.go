@@ -34,7 +34,7 @@ func (s *Server) TakeList(ctx context.Context, request TakeListRequestObject) (T
 func orderView(o collective.Order) CollectiveOrder {
 	return CollectiveOrder{
 		Id: o.ID, Institution: o.Institution, Kind: o.Kind, Method: o.Method, State: o.State,
-		Applied: o.Applied, Draft: o.Draft, Refused: o.Refused, EnteredBy: o.EnteredBy, EnteredAt: o.CreatedAt.UTC(),
+		Applied: o.Applied, Draft: o.Draft, Refused: o.Refused, Withdrawn: o.Withdrawn, EnteredBy: o.EnteredBy, EnteredAt: o.CreatedAt.UTC(),
 	}
 }
 

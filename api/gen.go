@@ -1546,6 +1546,9 @@ type CollectiveOrder struct {
 
 	// State open or done
 	State string `json:"state"`
+
+	// Withdrawn drafts that were withdrawn since
+	Withdrawn int `json:"withdrawn"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -1553,7 +1556,7 @@ type CollectiveRow struct {
 	Application *openapi_types.UUID `json:"application,omitempty"`
 	Code        *string             `json:"code,omitempty"`
 
-	// Outcome applied, draft or refused
+	// Outcome applied, draft, refused or withdrawn
 	Outcome string `json:"outcome"`
 	Row     int64  `json:"row"`
 
@@ -3469,7 +3472,7 @@ type ServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx echo.Context, id Id, seq int) error
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx echo.Context, params TakeListParams) error
 	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
@@ -8583,7 +8586,7 @@ type StrictServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error)
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx context.Context, request TakeListRequestObject) (TakeListResponseObject, error)
 	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows

@@ -1547,6 +1547,9 @@ type CollectiveOrder struct {
 
 	// State open or done
 	State string `json:"state"`
+
+	// Withdrawn drafts that were withdrawn since
+	Withdrawn int `json:"withdrawn"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -1554,7 +1557,7 @@ type CollectiveRow struct {
 	Application *openapi_types.UUID `json:"application,omitempty"`
 	Code        *string             `json:"code,omitempty"`
 
-	// Outcome applied, draft or refused
+	// Outcome applied, draft, refused or withdrawn
 	Outcome string `json:"outcome"`
 	Row     int64  `json:"row"`
 
@@ -3722,14 +3725,14 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
 	TakeListWithBody(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4807,7 +4810,7 @@ func (c *Client) StepChipSession(ctx context.Context, id Id, seq int, body StepC
 	return c.Client.Do(req)
 }
 
-// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type.
 //
@@ -4824,7 +4827,7 @@ func (c *Client) TakeListWithBody(ctx context.Context, params *TakeListParams, c
 	return c.Client.Do(req)
 }
 
-// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10029,14 +10032,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSessionWithResponse(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepChipSessionResponse, error)
 
-	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
 	TakeListWithBodyWithResponse(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeListResponse, error)
 
-	// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -14400,7 +14403,7 @@ func (c *ClientWithResponses) StepChipSessionWithResponse(ctx context.Context, i
 	return ParseStepChipSessionResponse(rsp)
 }
 
-// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14413,7 +14416,7 @@ func (c *ClientWithResponses) TakeListWithBodyWithResponse(ctx context.Context, 
 	return ParseTakeListResponse(rsp)
 }
 
-// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -23,6 +23,8 @@ const (
 	Applied = "applied" // 已申请
 	Draft   = "draft"   // 存为草稿: entered, something is missing
 	Refused = "refused" // 未受理
+	// Withdrawn: it was a draft that somebody has withdrawn since (草稿已撤销).
+	Withdrawn = "withdrawn"
 )
 
 // States of an order.
@@ -59,12 +61,12 @@ type List struct {
 
 // Order is a list with how far it has come (集体申领单).
 type Order struct {
-	ID                      uuid.UUID
-	Institution, Kind       string
-	Method, State           string
-	Applied, Draft, Refused int
-	EnteredBy               string
-	CreatedAt               time.Time
+	ID                                 uuid.UUID
+	Institution, Kind                  string
+	Method, State                      string
+	Applied, Draft, Refused, Withdrawn int
+	EnteredBy                          string
+	CreatedAt                          time.Time
 }
 
 // Row is what became of one row of a list.
@@ -110,8 +112,8 @@ type outcomeRow struct {
 func (outcomeRow) TableName() string { return "collective_rows" }
 
 // Run takes a list, or goes on with it where it was stopped. A list that was
-// gone through is gone through again for the rows that were refused. When ctx
-// ends it stops between two rows. Errors: a *registry.FieldError for what is no
+// gone through is gone through again for the rows that were refused or are
+// drafts. When ctx ends it stops between two rows. Errors: a *registry.FieldError for what is no
 // list, and for an institution outside the actor's place or that brings no lists.
 func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Order, error) {
 	list.Kind, list.Method = cmp.Or(list.Kind, issuance.KindFirst), cmp.Or(list.Method, issuance.MethodBatch)
@@ -243,7 +245,8 @@ func (r run) through(ctx context.Context, rows sheet.Reader, report func(Order))
 		if read > MaxRows {
 			return wrong("content", fmt.Sprintf("名册最多 %d 行", MaxRows), fmt.Sprintf("a list of at most %d rows", MaxRows))
 		}
-		if before, ok := known[row.Number]; ok && (before.Outcome != Refused || before.Pass == r.order.Pass) {
+		before, told := known[row.Number]
+		if told && before.settled(r.order.Pass) {
 			continue
 		}
 		if r.most > 0 && decided == r.most {
@@ -252,7 +255,7 @@ func (r run) through(ctx context.Context, rows sheet.Reader, report func(Order))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.decide(ctx, row); err != nil {
+		if err := r.decide(ctx, row, before); err != nil {
 			return err
 		}
 		if decided++; report != nil {
@@ -287,11 +290,24 @@ func (r run) finish(ctx context.Context) error {
 	})
 }
 
-// decide applies for the holder of a row and notes it in one transaction; what
-// is refused is noted in another, for the first has left nothing.
-func (r run) decide(ctx context.Context, row sheet.Row) error {
+// settled says whether there is nothing more to do for a row in this pass.
+func (o outcomeRow) settled(pass int) bool {
+	return o.Outcome == Applied || o.Outcome == Withdrawn || o.Pass >= pass
+}
+
+// decide applies for the holder of a row, or submits the draft that it became,
+// and notes it in one transaction; what is refused is noted in another, for the
+// first has left nothing.
+func (r run) decide(ctx context.Context, row sheet.Row, before outcomeRow) error {
 	outcome := outcomeRow{OrderID: r.order.ID, RowNumber: row.Number, Pass: r.order.Pass}
 	err := r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error {
+		if before.ApplicationID != nil {
+			outcome.ApplicationID = before.ApplicationID
+			if err := r.submit(tx, &outcome); err != nil {
+				return err
+			}
+			return note(tx, outcome)
+		}
 		application, lacks, err := r.apply(tx, row)
 		if err != nil {
 			return err
@@ -321,9 +337,9 @@ func (r run) decide(ctx context.Context, row sheet.Row) error {
 // errDecided: another run of the same list was faster with this row.
 var errDecided = errors.New("collective: the row is decided already")
 
-// note writes down what became of a row, unless it has an application already.
+// note writes down what became of a row, unless another run has in this pass.
 func note(tx *registry.Tx, outcome outcomeRow) error {
-	refused := clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "collective_rows.outcome = ?", Vars: []any{Refused}}}}
+	refused := clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "collective_rows.pass < ?", Vars: []any{outcome.Pass}}}}
 	noted := tx.DB().Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "order_id"}, {Name: "row_number"}}, Where: refused,
 		DoUpdates: clause.AssignmentColumns([]string{"pass", "outcome", "application_id", "code", "reason", "reason_en"}),
@@ -336,6 +352,30 @@ func note(tx *registry.Tx, outcome outcomeRow) error {
 	}
 	detail := map[string]string{"row": fmt.Sprint(outcome.RowNumber), "outcome": outcome.Outcome, "code": outcome.Code}
 	return tx.Audit("collective.row", "collective:"+outcome.OrderID.String(), detail)
+}
+
+// submit submits the draft that a row became (补齐后提交). One that still lacks
+// something stays a draft, and the row says what.
+func (r run) submit(tx *registry.Tx, row *outcomeRow) error {
+	application, err := r.Issuance.ApplicationIn(tx, *row.ApplicationID)
+	if err != nil {
+		return err
+	}
+	switch row.Outcome = Applied; application.State {
+	case issuance.StateDraft:
+		ask := issuance.Asked{Event: issuance.EventSubmit, Channel: Channel, Roles: []string{registry.RoleClerk}}
+		if _, err = r.Issuance.Fire(tx, application.ID, ask); err == nil {
+			return nil
+		}
+		known := false
+		row.Outcome = Draft
+		if row.Code, row.Reason, row.ReasonEN, known = words(err); !known {
+			return err
+		}
+	case issuance.StateWithdrawn:
+		row.Outcome, row.Code, row.Reason, row.ReasonEN = Withdrawn, issuance.StateWithdrawn, "草稿已撤销", "the draft was withdrawn"
+	}
+	return nil // what was submitted at a counter is applied for
 }
 
 // apply enters the application of a row. What lacks something is entered as a
