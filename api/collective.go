@@ -11,7 +11,7 @@ import (
 
 // listStep is how many rows of a list one request decides: it is answered
 // before whoever asks gives up.
-const listStep = 200
+const listStep = 1000
 
 // TakeList implements StrictServerInterface (集体申领). The list itself is what makes
 // it happen once: each row has one outcome, whatever the keys of the requests.

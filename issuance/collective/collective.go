@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
-	"onecard/internal/gb"
 	"onecard/internal/sheet"
 	"onecard/issuance"
 	"onecard/registry"
@@ -145,7 +142,7 @@ func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Ord
 	if err != nil {
 		return Order{}, err
 	}
-	order, err := s.begin(ctx, actor, list, info.Digest[:])
+	order, err := s.open(ctx, actor, list, info.Digest[:])
 	if err != nil {
 		return Order{}, err
 	}
@@ -185,8 +182,8 @@ func fileProblem(err error) error {
 	return err
 }
 
-// begin finds the order of a list, or enters it.
-func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, digest []byte) (order orderRow, err error) {
+// open finds the order of a list, or enters it.
+func (s *Service) open(ctx context.Context, actor registry.Actor, list List, digest []byte) (order orderRow, err error) {
 	err = s.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
 		id, err := tx.NewID()
 		if err != nil {
@@ -217,202 +214,4 @@ func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, di
 		return tx.Audit("collective.resumed", order.subject(), nil)
 	})
 	return order, err
-}
-
-// run is one way through a list.
-type run struct {
-	*Service
-	actor       registry.Actor
-	order       orderRow
-	institution registry.Institution
-	columns     layout
-	most        int
-}
-
-func (r run) through(ctx context.Context, rows sheet.Reader, report func(Order)) error {
-	known, err := r.known(ctx)
-	if err != nil {
-		return err
-	}
-	for read, decided := 1, 0; ; read++ {
-		row, err := rows.Next()
-		if errors.Is(err, io.EOF) {
-			return r.finish(ctx)
-		}
-		if err != nil {
-			return fileProblem(err)
-		}
-		if read > MaxRows {
-			return wrong("content", fmt.Sprintf("名册最多 %d 行", MaxRows), fmt.Sprintf("a list of at most %d rows", MaxRows))
-		}
-		before, told := known[row.Number]
-		if told && before.settled(r.order.Pass) {
-			continue
-		}
-		if r.most > 0 && decided == r.most {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.decide(ctx, row, before); err != nil {
-			return err
-		}
-		if decided++; report != nil {
-			order, err := r.Order(ctx, r.order.ID)
-			if err != nil {
-				return err
-			}
-			report(order)
-		}
-	}
-}
-
-func (r run) known(ctx context.Context) (map[int64]outcomeRow, error) {
-	var rows []outcomeRow
-	if err := r.DB.Read(ctx).Where("order_id = ?", r.order.ID).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	known := make(map[int64]outcomeRow, len(rows))
-	for _, row := range rows {
-		known[row.RowNumber] = row
-	}
-	return known, nil
-}
-
-func (r run) finish(ctx context.Context) error {
-	return r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error {
-		done := tx.DB().Model(&orderRow{}).Where("id = ? AND pass = ?", r.order.ID, r.order.Pass)
-		if err := done.Updates(map[string]any{"state": Done, "changed_at": tx.Now()}).Error; err != nil {
-			return err
-		}
-		return tx.Audit("collective.done", r.order.subject(), nil)
-	})
-}
-
-// settled says whether there is nothing more to do for a row in this pass.
-func (o outcomeRow) settled(pass int) bool {
-	return o.Outcome == Applied || o.Outcome == Withdrawn || o.Pass >= pass
-}
-
-// decide applies for the holder of a row, or submits the draft that it became,
-// and notes it in one transaction; what is refused is noted in another, for the
-// first has left nothing.
-func (r run) decide(ctx context.Context, row sheet.Row, before outcomeRow) error {
-	outcome := outcomeRow{OrderID: r.order.ID, RowNumber: row.Number, Pass: r.order.Pass}
-	err := r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error {
-		if before.ApplicationID != nil {
-			outcome.ApplicationID = before.ApplicationID
-			if err := r.submit(tx, &outcome); err != nil {
-				return err
-			}
-			return note(tx, outcome)
-		}
-		application, lacks, err := r.apply(tx, row)
-		if err != nil {
-			return err
-		}
-		outcome.Outcome, outcome.ApplicationID = Applied, &application.ID
-		if lacks != nil {
-			outcome.Outcome = Draft
-			outcome.Code, outcome.Reason, outcome.ReasonEN, _ = words(lacks)
-		}
-		return note(tx, outcome)
-	})
-	if err == nil || errors.Is(err, errDecided) {
-		return nil
-	}
-	var known bool
-	outcome.Outcome, outcome.ApplicationID = Refused, nil
-	if outcome.Code, outcome.Reason, outcome.ReasonEN, known = words(err); !known {
-		return err
-	}
-	err = r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error { return note(tx, outcome) })
-	if errors.Is(err, errDecided) {
-		return nil
-	}
-	return err
-}
-
-// errDecided: another run of the same list was faster with this row.
-var errDecided = errors.New("collective: the row is decided already")
-
-// note writes down what became of a row, unless another run has in this pass.
-func note(tx *registry.Tx, outcome outcomeRow) error {
-	refused := clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "collective_rows.pass < ?", Vars: []any{outcome.Pass}}}}
-	noted := tx.DB().Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "order_id"}, {Name: "row_number"}}, Where: refused,
-		DoUpdates: clause.AssignmentColumns([]string{"pass", "outcome", "application_id", "code", "reason", "reason_en"}),
-	}).Create(&outcome)
-	if noted.Error != nil {
-		return noted.Error
-	}
-	if noted.RowsAffected == 0 {
-		return errDecided
-	}
-	detail := map[string]string{"row": fmt.Sprint(outcome.RowNumber), "outcome": outcome.Outcome, "code": outcome.Code}
-	return tx.Audit("collective.row", "collective:"+outcome.OrderID.String(), detail)
-}
-
-// submit submits the draft that a row became (补齐后提交). One that still lacks
-// something stays a draft, and the row says what.
-func (r run) submit(tx *registry.Tx, row *outcomeRow) error {
-	application, err := r.Issuance.ApplicationIn(tx, *row.ApplicationID)
-	if err != nil {
-		return err
-	}
-	switch row.Outcome = Applied; application.State {
-	case issuance.StateDraft:
-		ask := issuance.Asked{Event: issuance.EventSubmit, Channel: Channel, Roles: []string{registry.RoleClerk}}
-		if _, err = r.Issuance.Fire(tx, application.ID, ask); err == nil {
-			return nil
-		}
-		known := false
-		row.Outcome = Draft
-		if row.Code, row.Reason, row.ReasonEN, known = words(err); !known {
-			return err
-		}
-	case issuance.StateWithdrawn:
-		row.Outcome, row.Code, row.Reason, row.ReasonEN = Withdrawn, issuance.StateWithdrawn, "草稿已撤销", "the draft was withdrawn"
-	}
-	return nil // what was submitted at a counter is applied for
-}
-
-// apply enters the application of a row. What lacks something is entered as a
-// draft, and lacks says what.
-func (r run) apply(tx *registry.Tx, row sheet.Row) (application issuance.Application, lacks, err error) {
-	told, err := r.columns.read(row, r.DB.Today())
-	if err != nil {
-		return application, nil, err
-	}
-	person, err := r.person(tx, told)
-	if err != nil {
-		return application, nil, err
-	}
-	request := issuance.Request{Person: person.ID, Kind: r.order.Kind, Method: r.order.Method, Channel: Channel, Applicant: r.institution.Kind, Acting: told.acting}
-	request.Institution = r.institution.ID
-	application, err = r.Issuance.Apply(tx, request)
-	if errors.Is(err, issuance.ErrMissing) || errors.Is(err, issuance.ErrNeedsGuardian) {
-		lacks, request.Draft = err, true
-		application, err = r.Issuance.Apply(tx, request)
-	}
-	return application, lacks, err
-}
-
-var errName = wrong(fieldName, "与该号码登记的姓名不同", "the name that is registered with this number")
-
-// person finds the holder of a row by the number, or registers the holder.
-func (r run) person(tx *registry.Tx, told told) (registry.Person, error) {
-	person, err := r.DB.PersonByIDNumber(tx.Context(), told.number)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		told.person.Place = cmp.Or(told.person.Place, r.institution.Place)
-		return tx.AddPerson(told.person)
-	case err != nil:
-		return person, err
-	}
-	if name, err := gb.NormaliseName(told.person.Name); err != nil || name != person.Name {
-		return person, errName
-	}
-	return person, nil
 }

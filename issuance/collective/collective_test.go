@@ -39,7 +39,7 @@ func (s signer) Sign(payload any) (string, error) {
 	return signed.Sign(payload, with)
 }
 
-func newService(t *testing.T, db *registry.DB) *collective.Service {
+func newService(t testing.TB, db *registry.DB) *collective.Service {
 	t.Helper()
 	profiles, err := profile.Load()
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ func newService(t *testing.T, db *registry.DB) *collective.Service {
 	return &collective.Service{DB: db, Issuance: service}
 }
 
-func number(t *testing.T, birth string, n int) string {
+func number(t testing.TB, birth string, n int) string {
 	t.Helper()
 	day, err := gb.ParseDate(birth)
 	require.NoError(t, err)
