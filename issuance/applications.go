@@ -35,6 +35,7 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, e
 		// What kept the person from applying may have come up meanwhile.
 		if err = s.mayStill(tx, row); err == nil {
 			applies(tx, row.PersonID)
+			err = s.question(tx, row, changes)
 		}
 	case EventApprove:
 		err = s.approve(tx, row, changes)

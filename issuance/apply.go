@@ -91,10 +91,11 @@ func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
 	if err = cmp.Or(err, lacks); err != nil {
 		return Application{}, err
 	}
-	if err := s.enter(tx, []applicationRow{row}); err != nil {
+	rows := []applicationRow{row}
+	if err := s.enter(tx, rows); err != nil {
 		return Application{}, err
 	}
-	return row.domain(), nil
+	return rows[0].domain(), nil
 }
 
 // application is what is asked for as it would be entered: with the state that
@@ -148,7 +149,7 @@ func (s *Service) form(tx *registry.Tx, person registry.Person, request Request)
 	row = applicationRow{
 		ID: id, PersonID: person.ID, Kind: request.Kind, Place: tx.Actor().Place, Method: request.Method,
 		Channel: request.Channel, Applicant: request.Applicant, Ground: request.Ground,
-		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
+		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(), MinistryState: questionNone,
 	}
 	if office := tx.Actor().Locality; office != "" {
 		row.Locality = &office
@@ -167,6 +168,15 @@ func (s *Service) form(tx *registry.Tx, person registry.Person, request Request)
 func (s *Service) enter(tx *registry.Tx, rows []applicationRow) error {
 	if len(rows) == 0 {
 		return nil
+	}
+	for i := range rows {
+		changes := map[string]any{}
+		if rows[i].State == StateApplied {
+			if err := s.question(tx, rows[i], changes); err != nil {
+				return err
+			}
+		}
+		rows[i].take(changes)
 	}
 	if err := tx.DB().Create(&rows).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {

@@ -72,5 +72,14 @@ func (s *Service) ApplyAll(tx *registry.Tx, requests []Request) ([]Outcome, erro
 			return nil, err
 		}
 	}
-	return outcomes, s.enter(tx, rows)
+	if err := s.enter(tx, rows); err != nil {
+		return nil, err
+	}
+	entered := rows
+	for i := range outcomes {
+		if outcomes[i].Application.ID != uuid.Nil {
+			outcomes[i].Application, entered = entered[0].domain(), entered[1:]
+		}
+	}
+	return outcomes, nil
 }

@@ -101,7 +101,7 @@ var Applications = Machine{
 	Rules: []Rule{
 		{From: StateDraft, Event: EventSubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Tell: toHolder, Text: Text{"提交", "submit"}},
 		{From: StateDraft, Event: "withdraw", To: StateWithdrawn, Roles: clerks, Reasons: "withdraw", Text: Text{"撤销", "withdraw"}},
-		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsOtherHand, NeedsAlive}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
+		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsOtherHand, NeedsAlive, NeedsNotElsewhere}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
 		{From: StateApplied, Event: "return", To: StateReturned, Roles: reviewers, Needs: []string{NeedsOtherPerson}, Reasons: "return", Tell: toHolder, Text: Text{"退回", "return"}},
 		{From: StateApplied, Event: "withdraw", To: StateWithdrawn, Roles: clerks, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
 		{From: StateReturned, Event: EventResubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Tell: toHolder, Text: Text{"补正后重新提交", "submit again"}},
