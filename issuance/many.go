@@ -56,13 +56,15 @@ func (s *Service) Admits(tx *registry.Tx, person registry.Person, request Reques
 // refusal, what it lacks. Any other error is of all of them; ErrRunning says
 // that another counter was faster for one.
 func (s *Service) ApplyAll(tx *registry.Tx, requests []Request) ([]Outcome, error) {
-	outcomes, rows := make([]Outcome, len(requests)), make([]applicationRow, 0, len(requests))
+	outcomes := make([]Outcome, len(requests))
+	var rows []applicationRow
+	var of []int // whose outcome a row is
 	for i, request := range requests {
 		row, lacks, err := s.application(tx, request)
 		switch {
 		case err == nil:
-			rows = append(rows, row)
-			outcomes[i] = Outcome{row.domain(), lacks}
+			rows, of = append(rows, row), append(of, i)
+			outcomes[i].Refused = lacks
 			if row.State == StateApplied {
 				applies(tx, row.PersonID)
 			}
@@ -75,11 +77,8 @@ func (s *Service) ApplyAll(tx *registry.Tx, requests []Request) ([]Outcome, erro
 	if err := s.enter(tx, rows); err != nil {
 		return nil, err
 	}
-	entered := rows
-	for i := range outcomes {
-		if outcomes[i].Application.ID != uuid.Nil {
-			outcomes[i].Application, entered = entered[0].domain(), entered[1:]
-		}
+	for i, row := range rows {
+		outcomes[of[i]].Application = row.domain()
 	}
 	return outcomes, nil
 }
