@@ -109,12 +109,36 @@ func (s *Server) applicationView(who caller, a issuance.Application, name string
 		Id: a.ID, PersonId: a.PersonID, PersonName: name, Kind: a.Kind, State: a.State, Method: optional(a.Method), Applicant: optional(a.Applicant),
 		Ground: optional(a.Ground), PreviousCardId: a.PreviousID, Since: new(a.Since.UTC()), Due: a.Due,
 		Overdue: new(a.Due != nil && a.Due.Before(s.db.Now())), Channel: optional(a.Channel), Institution: optional(a.Institution),
-		HasAgent: &a.HasAgent, ConfirmedAt: a.ConfirmedAt,
+		HasAgent: &a.HasAgent, ConfirmedAt: a.ConfirmedAt, Ministry: s.ministryView(a),
 		StateText:  Text{Zh: state.Text.ZH, En: state.Text.EN},
 		CardNumber: optional(a.CardNumber), CardId: a.CardID, EnteredBy: a.EnteredBy, EnteredAt: a.CreatedAt.UTC(),
 		ReviewedBy: optional(a.ReviewedBy), Reason: optional(a.Reason),
 		Events: allowedEvents(s.issuance.ApplicationEvents(a, who.operator.Login, who.operator.Roles)),
 	}
+}
+
+// ministryView shows what the ministry has said of the applicant, and whether
+// the review waits for it.
+func (s *Server) ministryView(a issuance.Application) *MinistryAnswer {
+	demand, err := s.issuance.MinistryDemand(a.Place)
+	if err != nil {
+		return nil // no policy holds there: nothing is asked
+	}
+	text := issuance.Questions.State(a.Ministry).Text
+	return &MinistryAnswer{
+		Demand: MinistryAnswerDemand(demand), State: a.Ministry, Text: Text{Zh: text.ZH, En: text.EN}, Province: optional(a.MinistryProvince), At: a.MinistryAt,
+	}
+}
+
+// AskMinistry implements StrictServerInterface (重新查重).
+func (s *Server) AskMinistry(ctx context.Context, request AskMinistryRequestObject) (AskMinistryResponseObject, error) {
+	answer, err := s.changeApplication(ctx, request.Id, request.Params.IdempotencyKey, func(tx *registry.Tx, _ caller) (issuance.Application, error) {
+		return s.issuance.AskMinistry(tx, request.Id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return AskMinistry200JSONResponse(answer), nil
 }
 
 // allowedWorks shows the chip work that the operator may do now.

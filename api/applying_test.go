@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"onecard/issuance"
+	"onecard/issuance/tell"
 	"onecard/registry"
 )
 
@@ -70,6 +72,59 @@ func TestApplying(t *testing.T) {
 		require.Equal(t, "not-found", outcomes[2].Problem.Code)
 		require.JSONEq(t, decided.body, post(reviewer, "apply-0011", "/v1/applications/events", bulk).body, "the same request again decides nothing")
 		require.Empty(t, decode[ApplicationList](t, get(reviewer, "/v1/applications?queue=applied")).Applications)
+	})
+}
+
+// TestMinistryAnswer: where the review waits for the ministry, the page says so
+// and why; the answer is shown, and the ministry is asked anew.
+func TestMinistryAnswer(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		person := w.enter("check-0001", "630102198501010015", "桑杰", "13997000021")
+		apply := call{method: "POST", path: "/v1/applications", as: clerk, key: "check-0002", body: fmt.Sprintf(`{"personId":%q,"kind":"first"}`, person.Id)}
+		a := decode[Application](t, w.do(apply))
+		require.Equal(t, "none none 未查询", fmt.Sprint(a.Ministry.Demand, " ", a.Ministry.State, " ", a.Ministry.Text.Zh))
+		path := "/v1/applications/" + a.Id.String()
+		ask := call{method: "POST", path: path + "/ministry-query", as: reviewer, key: "check-0003"}
+		require.Equal(t, http.StatusConflict, w.do(ask).status, "the place does not ask")
+
+		var err error
+		w.policies, err = issuance.ParsePolicies([]byte(strings.Replace(string(issuance.DefaultPolicies()), "ministryQuery: none", "ministryQuery: required", 1)))
+		require.NoError(t, err)
+		w.server = w.newServer(w.exchangeService())
+		approve := func(key string) answer {
+			return w.do(call{method: "POST", path: path + "/events", as: reviewer, key: key, body: `{"event":"approve"}`})
+		}
+		refused := approve("check-0004")
+		require.Equal(t, http.StatusConflict, refused.status)
+		problem := decode[Problem](t, refused)
+		require.Equal(t, "ministry-not-asked", problem.Code)
+		require.Contains(t, problem.Title, "部级查重")
+		require.Contains(t, *problem.TitleEn, "ministry")
+
+		ask.key = "check-0005"
+		asked := w.do(ask)
+		require.Equal(t, http.StatusOK, asked.status, asked.body)
+		require.JSONEq(t, asked.body, w.do(ask).body, "the same request again asks nothing")
+		require.Equal(t, "ministry-unanswered", decode[Problem](t, approve("check-0006")).Code)
+		var questions []tell.Delivery
+		require.NoError(t, w.db.Read(t.Context()).Where("subject = ?", "application:"+a.Id.String()).Find(&questions).Error)
+		require.Len(t, questions, 1)
+		answered := func(event, province string) {
+			ministry := registry.Actor{Operator: "peer:ministry", Place: "630000"}
+			require.NoError(t, w.db.InTx(t.Context(), ministry, func(tx *registry.Tx) error {
+				noted, err := issuance.Answered(tx, a.Id, questions[0].ID, event, province)
+				require.True(t, noted)
+				return err
+			}))
+		}
+		answered("lose", "")
+		answered("elsewhere", "540000")
+		problem = decode[Problem](t, approve("check-0007"))
+		require.Equal(t, "ministry-elsewhere", problem.Code)
+		require.Contains(t, problem.Title, "540000")
+		file := decode[ApplicationFile](t, w.do(call{method: "GET", path: path, as: reviewer}))
+		require.Equal(t, "required duplicate 540000", fmt.Sprint(file.Application.Ministry.Demand, " ", file.Application.Ministry.State, " ", *file.Application.Ministry.Province))
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 
 // listStep is how many rows of a list one request decides: it is answered
 // before whoever asks gives up.
-const listStep = 200
+const listStep = 1000
 
 // TakeList implements StrictServerInterface (集体申领). The list itself is what makes
 // it happen once: each row has one outcome, whatever the keys of the requests.
@@ -34,7 +34,7 @@ func (s *Server) TakeList(ctx context.Context, request TakeListRequestObject) (T
 func orderView(o collective.Order) CollectiveOrder {
 	return CollectiveOrder{
 		Id: o.ID, Institution: o.Institution, Kind: o.Kind, Method: o.Method, State: o.State,
-		Applied: o.Applied, Draft: o.Draft, Refused: o.Refused, EnteredBy: o.EnteredBy, EnteredAt: o.CreatedAt.UTC(),
+		Applied: o.Applied, Draft: o.Draft, Refused: o.Refused, Withdrawn: o.Withdrawn, EnteredBy: o.EnteredBy, EnteredAt: o.CreatedAt.UTC(),
 	}
 }
 

@@ -407,6 +407,27 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for MinistryAnswerDemand.
+const (
+	MinistryAnswerDemandNone     MinistryAnswerDemand = "none"
+	MinistryAnswerDemandRequired MinistryAnswerDemand = "required"
+	MinistryAnswerDemandTold     MinistryAnswerDemand = "told"
+)
+
+// Valid indicates whether the value is a known member of the MinistryAnswerDemand enum.
+func (e MinistryAnswerDemand) Valid() bool {
+	switch e {
+	case MinistryAnswerDemandNone:
+		return true
+	case MinistryAnswerDemandRequired:
+		return true
+	case MinistryAnswerDemandTold:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewAddressKind.
 const (
 	NewAddressKindDelivery   NewAddressKind = "delivery"
@@ -1140,6 +1161,9 @@ type Application struct {
 	Kind        string             `json:"kind"`
 	Method      *string            `json:"method,omitempty"`
 
+	// Ministry 部级查重 what the ministry has said of cards in other provinces
+	Ministry *MinistryAnswer `json:"ministry,omitempty"`
+
 	// Overdue its time is over
 	Overdue    *bool              `json:"overdue,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
@@ -1546,6 +1570,9 @@ type CollectiveOrder struct {
 
 	// State open or done
 	State string `json:"state"`
+
+	// Withdrawn drafts that were withdrawn since
+	Withdrawn int `json:"withdrawn"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -1553,7 +1580,7 @@ type CollectiveRow struct {
 	Application *openapi_types.UUID `json:"application,omitempty"`
 	Code        *string             `json:"code,omitempty"`
 
-	// Outcome applied, draft or refused
+	// Outcome applied, draft, refused or withdrawn
 	Outcome string `json:"outcome"`
 	Row     int64  `json:"row"`
 
@@ -1851,6 +1878,27 @@ type Merge struct {
 type MergeRef struct {
 	Id openapi_types.UUID `json:"id"`
 }
+
+// MinistryAnswer 部级查重 what the ministry has said of cards in other provinces
+type MinistryAnswer struct {
+	// At when it was asked or answered
+	At *time.Time `json:"at,omitempty"`
+
+	// Demand what the place asks for today: nothing, to be told, or that there is no other card before the review approves
+	Demand MinistryAnswerDemand `json:"demand"`
+
+	// Province GB/T 2260 of where there is a card
+	Province *string `json:"province,omitempty"`
+
+	// State none (not asked), asked, accepted (no other card), duplicate, rejected or unknown
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// MinistryAnswerDemand what the place asks for today: nothing, to be told, or that there is no other card before the review approves
+type MinistryAnswerDemand string
 
 // Moved defines model for Moved.
 type Moved struct {
@@ -2996,6 +3044,12 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AskMinistryParams defines parameters for AskMinistry.
+type AskMinistryParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ConfirmProofParams defines parameters for ConfirmProof.
 type ConfirmProofParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3418,6 +3472,9 @@ type ServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx echo.Context, id Id, params FireApplicationParams) error
+	// AskMinistry 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+	// (POST /v1/applications/{id}/ministry-query)
+	AskMinistry(ctx echo.Context, id Id, params AskMinistryParams) error
 	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 	// (GET /v1/applications/{id}/proof)
 	ProofPicture(ctx echo.Context, id Id) error
@@ -3469,7 +3526,7 @@ type ServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx echo.Context, id Id, seq int) error
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx echo.Context, params TakeListParams) error
 	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
@@ -3850,6 +3907,44 @@ func (w *ServerInterfaceWrapper) FireApplication(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.FireApplication(ctx, id, params)
+	return err
+}
+
+// AskMinistry converts echo context to params.
+func (w *ServerInterfaceWrapper) AskMinistry(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskMinistryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AskMinistry(ctx, id, params)
 	return err
 }
 
@@ -5679,6 +5774,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/v1/applications/:id", wrapper.AmendApplication, options.OperationMiddlewares["amendApplication"]...)
 	router.GET(options.BaseURL+"/v1/applications/:id/proof", wrapper.ProofPicture, options.OperationMiddlewares["proofPicture"]...)
 	router.POST(options.BaseURL+"/v1/applications/:id/proof", wrapper.ConfirmProof, options.OperationMiddlewares["confirmProof"]...)
+	router.POST(options.BaseURL+"/v1/applications/:id/ministry-query", wrapper.AskMinistry, options.OperationMiddlewares["askMinistry"]...)
 	router.POST(options.BaseURL+"/v1/applications/events", wrapper.FireApplications, options.OperationMiddlewares["fireApplications"]...)
 	router.GET(options.BaseURL+"/v1/queues", wrapper.Queues, options.OperationMiddlewares["queues"]...)
 	router.POST(options.BaseURL+"/v1/collective-orders", wrapper.TakeList, options.OperationMiddlewares["takeList"]...)
@@ -5978,6 +6074,46 @@ type FireApplicationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response FireApplicationdefaultApplicationProblemPlusJSONResponse) VisitFireApplicationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskMinistryRequestObject struct {
+	Id     Id `json:"id"`
+	Params AskMinistryParams
+}
+
+type AskMinistryResponseObject interface {
+	VisitAskMinistryResponse(w http.ResponseWriter) error
+}
+
+type AskMinistry200JSONResponse Application
+
+func (response AskMinistry200JSONResponse) VisitAskMinistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskMinistrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AskMinistrydefaultApplicationProblemPlusJSONResponse) VisitAskMinistryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8532,6 +8668,9 @@ type StrictServerInterface interface {
 	// FireApplication 办理 let an event of the workflow happen to an application
 	// (POST /v1/applications/{id}/events)
 	FireApplication(ctx context.Context, request FireApplicationRequestObject) (FireApplicationResponseObject, error)
+	// AskMinistry 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+	// (POST /v1/applications/{id}/ministry-query)
+	AskMinistry(ctx context.Context, request AskMinistryRequestObject) (AskMinistryResponseObject, error)
 	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 	// (GET /v1/applications/{id}/proof)
 	ProofPicture(ctx context.Context, request ProofPictureRequestObject) (ProofPictureResponseObject, error)
@@ -8583,7 +8722,7 @@ type StrictServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error)
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx context.Context, request TakeListRequestObject) (TakeListResponseObject, error)
 	// CollectiveOrder 集体申领进度 how far a list is, and what became of its rows
@@ -9019,6 +9158,32 @@ func (sh *strictHandler) FireApplication(ctx echo.Context, id Id, params FireApp
 		return err
 	} else if validResponse, ok := response.(FireApplicationResponseObject); ok {
 		return validResponse.VisitFireApplicationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AskMinistry operation middleware
+func (sh *strictHandler) AskMinistry(ctx echo.Context, id Id, params AskMinistryParams) error {
+	var request AskMinistryRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskMinistry(ctx.Request().Context(), request.(AskMinistryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskMinistry")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AskMinistryResponseObject); ok {
+		return validResponse.VisitAskMinistryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -75,6 +75,7 @@ var policy = map[string]access{
 	"proofPicture":       {operator, agency},
 	"confirmProof":       {operator, []string{registry.RoleClerk}},
 	"fireApplications":   {operator, agency},
+	"askMinistry":        {operator, []string{registry.RoleClerk, registry.RoleReviewer}},
 	"queues":             {operator, agency},
 	"takeList":           {operator, []string{registry.RoleClerk}},
 	"collectiveOrder":    {operator, agency},

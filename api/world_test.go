@@ -73,6 +73,7 @@ type world struct {
 	chains    map[string][]*x509.Certificate
 	tokens    map[string]string
 	passwords map[string]string
+	policies  issuance.Policies // of a server that is made next; nil: as shipped
 }
 
 type lockedBuffer struct {
@@ -205,7 +206,7 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 			require.NoError(w.t, keeper.Import(spec, 1, strings.NewReader(hex.EncodeToString(makerKey[:]))))
 		}
 	}
-	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w, Demands: issuance.NoDemands})
+	cards, err := issuance.New(issuance.Config{DB: w.db, Profiles: profiles, Keeper: keeper, Signer: w, Policies: w.policies, Demands: issuance.NoDemands})
 	require.NoError(w.t, err)
 	store, err := stock.New(stock.Config{DB: w.db, Lost: noneLost{}})
 	require.NoError(w.t, err)

@@ -102,13 +102,20 @@ func (s *Service) acting(tx *registry.Tx, row *applicationRow, who Acting) error
 	return nil
 }
 
+// institutionKey is under which a transaction keeps the kind of an institution
+// that it has read.
+type institutionKey struct{ id string }
+
 // institutionOf refuses an institution of another kind than the applicant is.
 func institutionOf(tx *registry.Tx, applicant, id string) error {
-	var kinds []string
-	if err := tx.DB().Table("institutions").Where("id = ?", id).Pluck("kind", &kinds).Error; err != nil {
-		return fmt.Errorf("institution: %w", err)
+	kind, read := tx.Value(institutionKey{id}).(string)
+	if !read {
+		if err := tx.DB().Table("institutions").Select("kind").Where("id = ?", id).Limit(1).Scan(&kind).Error; err != nil {
+			return fmt.Errorf("institution: %w", err)
+		}
+		tx.SetValue(institutionKey{id}, kind)
 	}
-	if len(kinds) == 0 || slices.Contains(institutional, applicant) && kinds[0] != applicant {
+	if kind == "" || slices.Contains(institutional, applicant) && kind != applicant {
 		return &registry.FieldError{Field: "institution", ZH: "应为与申领人类别相符的已登记机构", EN: "an institution on record, of the applicant's kind"}
 	}
 	return nil

@@ -33,7 +33,10 @@ func (s *Service) Fire(tx *registry.Tx, id uuid.UUID, ask Asked) (Application, e
 	switch ask.Event {
 	case EventSubmit, EventResubmit:
 		// What kept the person from applying may have come up meanwhile.
-		err = s.mayStill(tx, row)
+		if err = s.mayStill(tx, row); err == nil {
+			applies(tx, row.PersonID)
+			err = s.question(tx, row, changes)
+		}
 	case EventApprove:
 		err = s.approve(tx, row, changes)
 	case EventReopen:
@@ -63,7 +66,7 @@ func (s *Service) mayStill(tx *registry.Tx, row applicationRow) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.mayApply(tx.DB(), person, Request{Kind: row.Kind, Ground: row.Ground}, tx.Now()); err != nil {
+	if _, err = s.mayApply(tx, person, Request{Kind: row.Kind, Ground: row.Ground}); err != nil {
 		return err
 	}
 	demand, err := s.demands.At(row.Place, gb.DayOf(tx.Now()))

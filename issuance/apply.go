@@ -1,13 +1,12 @@
 package issuance
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -88,65 +87,118 @@ func (r Request) check() error {
 // something that is demanded (ErrMissing names it all); and data that the chip cannot hold (a
 // *card.EncodeError that names the character).
 func (s *Service) Apply(tx *registry.Tx, request Request) (Application, error) {
-	request = request.withDefaults()
-	if err := request.check(); err != nil {
+	row, lacks, err := s.application(tx, request)
+	if err = cmp.Or(err, lacks); err != nil {
 		return Application{}, err
 	}
+	rows := []applicationRow{row}
+	if err := s.enter(tx, rows); err != nil {
+		return Application{}, err
+	}
+	return rows[0].domain(), nil
+}
+
+// application is what is asked for as it would be entered: with the state that
+// it begins in, and what it lacks to be applied for.
+func (s *Service) application(tx *registry.Tx, request Request) (row applicationRow, lacks, err error) {
 	person, err := tx.PersonByID(request.Person)
 	if err != nil {
-		return Application{}, err
+		return row, nil, err
 	}
-	may, err := s.mayApply(tx.DB(), person, request, tx.Now())
+	row, demand, err := s.form(tx, person, request)
 	if err != nil {
-		return Application{}, err
+		return row, nil, err
 	}
-	if err := s.encodable(person, may.policy, tx.Now()); err != nil {
-		return Application{}, err
+	may, err := s.mayApply(tx, person, Request{Kind: row.Kind, Ground: row.Ground})
+	if err != nil {
+		return row, nil, err
+	}
+	row.PreviousID, row.State = may.previous, StateDraft
+	if !request.Draft {
+		switch err := s.demanded(tx, demand, person, row); {
+		case err == nil:
+			row.State = StateApplied
+		case errors.Is(err, ErrMissing), errors.Is(err, ErrNeedsGuardian):
+			lacks = err
+		default:
+			return row, nil, err
+		}
+	}
+	row.stage(row.State, may.policy, tx.Now())
+	return row, lacks, nil
+}
+
+// form fills in the form of an application for a person, or says what keeps
+// the person from applying whatever the records say besides.
+func (s *Service) form(tx *registry.Tx, person registry.Person, request Request) (row applicationRow, demand Demand, err error) {
+	request = request.withDefaults()
+	if err := request.check(); err != nil {
+		return row, demand, err
+	}
+	has, err := s.fit(person, tx.Now())
+	if err != nil {
+		return row, demand, err
+	}
+	if err := s.encodable(person, has.policy, tx.Now()); err != nil {
+		return row, demand, err
 	}
 	id, err := tx.NewID()
 	if err != nil {
-		return Application{}, fmt.Errorf("apply: new id: %w", err)
+		return row, demand, fmt.Errorf("apply: new id: %w", err)
 	}
-	row := applicationRow{
-		ID: id, PersonID: person.ID, Kind: request.Kind, Place: tx.Actor().Place, State: StateApplied, Method: request.Method,
-		Channel: request.Channel, Applicant: request.Applicant, Ground: request.Ground, PreviousID: may.previous,
-		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
+	row = applicationRow{
+		ID: id, PersonID: person.ID, Kind: request.Kind, Place: tx.Actor().Place, Method: request.Method,
+		Channel: request.Channel, Applicant: request.Applicant, Ground: request.Ground,
+		EnteredBy: tx.Actor().Operator, CreatedAt: tx.Now(), ChangedAt: tx.Now(), MinistryState: questionNone,
 	}
-	if err := s.acting(tx, &row, request.Acting); err != nil {
-		return Application{}, err
-	}
-	demand, err := s.demands.At(row.Place, gb.DayOf(tx.Now()))
-	if err != nil {
-		return Application{}, err
-	}
-	if err := demand.allows(row.Channel, EventApply, row.Method); err != nil {
-		return Application{}, err
-	}
-	if request.Draft {
-		row.State = StateDraft
-	} else if err := s.demanded(tx, demand, person, row); err != nil {
-		return Application{}, err
-	}
-	row.stage(row.State, may.policy, tx.Now())
 	if office := tx.Actor().Locality; office != "" {
 		row.Locality = &office
 	}
-	if err := tx.DB().Create(&row).Error; err != nil {
+	if err := s.acting(tx, &row, request.Acting); err != nil {
+		return row, demand, err
+	}
+	if demand, err = s.demands.At(row.Place, gb.DayOf(tx.Now())); err != nil {
+		return row, demand, err
+	}
+	return row, demand, demand.allows(row.Channel, EventApply, row.Method)
+}
+
+// enter writes applications down, with their audit records and what their
+// holders are told.
+func (s *Service) enter(tx *registry.Tx, rows []applicationRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	for i := range rows {
+		changes := map[string]any{}
+		if rows[i].State == StateApplied {
+			if err := s.question(tx, rows[i], changes); err != nil {
+				return err
+			}
+		}
+		rows[i].take(changes)
+	}
+	if err := tx.DB().Create(&rows).Error; err != nil {
 		if errors.Is(err, registry.ErrDuplicate) {
-			return Application{}, ErrRunning // another counter was faster
+			return ErrRunning // another counter was faster
 		}
-		return Application{}, fmt.Errorf("apply: %w", err)
+		return fmt.Errorf("apply: %w", err)
 	}
-	if row.State == StateApplied { // nobody waits for a draft
-		if err := tellHolder(tx, row.Place, row.PersonID, Notice{Machine: Applications.Name, Event: EventApply, State: row.State}); err != nil {
-			return Application{}, err
+	for _, row := range rows {
+		if row.State == StateApplied { // nobody waits for a draft
+			if err := tellHolder(tx, row.Place, row.PersonID, Notice{Machine: Applications.Name, Event: EventApply, State: row.State}); err != nil {
+				return err
+			}
+		}
+		detail := map[string]string{"person": row.PersonID.String(), "kind": row.Kind, "method": row.Method, "channel": row.Channel, "applicant": row.Applicant}
+		if row.Ground != "" {
+			detail["ground"] = row.Ground
+		}
+		if err := tx.Audit("application.apply", "application:"+row.ID.String(), detail); err != nil {
+			return err
 		}
 	}
-	detail := map[string]string{"person": person.ID.String(), "kind": row.Kind, "method": row.Method, "channel": row.Channel, "applicant": row.Applicant}
-	if row.Ground != "" {
-		detail["ground"] = row.Ground
-	}
-	return row.domain(), tx.Audit("application.apply", "application:"+id.String(), detail)
+	return nil
 }
 
 // stage notes when a stage began and when it is to be over (办理时限).
@@ -169,92 +221,6 @@ func (p Policy) due(state string, now time.Time) *time.Time {
 	}
 	due := now.Add(after)
 	return &due
-}
-
-// CanApply says for what a person may apply. That the chip can hold the name is
-// told by Apply, which names the character.
-func (s *Service) CanApply(ctx context.Context, personID uuid.UUID) (kinds []string, err error) {
-	person, err := s.db.PersonByID(ctx, personID)
-	if err != nil {
-		return nil, err
-	}
-	has, err := s.standing(s.db.Read(ctx), person, s.db.Now())
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, kind := range []string{KindFirst, KindReplacement, KindExchange, KindTemporary} {
-		if _, err := has.entitled(Request{Kind: kind}.withDefaults()); err == nil {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds, nil
-}
-
-// entitlement is what a person may apply for: by which policy, in which card's
-// place.
-type entitlement struct {
-	policy   Policy
-	previous *uuid.UUID
-}
-
-// standing is what decides for what a person may apply.
-type standing struct {
-	policy  Policy
-	today   gb.Date
-	cards   []cardRow // that are not cancelled
-	running bool      // an application is under way
-}
-
-// standing says how a person stands, or why there may be no card at all.
-func (s *Service) standing(db *gorm.DB, person registry.Person, now time.Time) (has standing, err error) {
-	has.today = gb.DayOf(now)
-	if has.policy, err = s.policy(person.Place, now); err != nil {
-		return standing{}, err
-	}
-	switch {
-	case person.MergedInto != nil:
-		return standing{}, ErrMerged
-	case person.IDNumber.IsZero():
-		return standing{}, ErrNoCitizen
-	case !person.Living():
-		return standing{}, ErrDead
-	case person.Birth.Age(has.today) < has.policy.MinimumAge:
-		return standing{}, ErrTooYoung
-	}
-	if err := db.Where("person_id = ? AND status <> ?", person.ID, StatusCancelled).Find(&has.cards).Error; err != nil {
-		return standing{}, fmt.Errorf("look for cards: %w", err)
-	}
-	var running int64
-	if err := db.Model(&applicationRow{}).Where("person_id = ? AND state IN ?", person.ID, Applications.running()).Count(&running).Error; err != nil {
-		return standing{}, fmt.Errorf("look for applications: %w", err)
-	}
-	has.running = running > 0
-	return has, nil
-}
-
-// entitled says to what a request leads for who stands so, or why to nothing.
-func (has standing) entitled(request Request) (entitlement, error) {
-	previous, err := inPlaceOf(has.cards, request, has.policy, has.today)
-	switch {
-	case err != nil:
-		return entitlement{}, err
-	case has.running:
-		return entitlement{}, ErrRunning
-	}
-	return entitlement{has.policy, previous}, nil
-}
-
-// mayApply says whether a person may apply.
-func (s *Service) mayApply(db *gorm.DB, person registry.Person, request Request, now time.Time) (entitlement, error) {
-	has, err := s.standing(db, person, now)
-	if err != nil {
-		return entitlement{}, err
-	}
-	return has.entitled(request)
 }
 
 // inPlaceOf finds the card that a new one is to replace among those that are

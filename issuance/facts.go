@@ -12,13 +12,16 @@ import (
 const TopicPersonChanged = "person.changed"
 
 // personChanged draws the consequences of a change of a holder's record, in its
-// transaction: cards of who died stop working, and bank and ministry are told
-// where there is a card.
+// transaction: cards of who died stop working, bank and ministry are told where
+// there is a card, and the ministry is asked anew about who applies for one.
 func (s *Service) personChanged(tx *registry.Tx, before, after registry.Person) error {
 	var cards []cardRow
 	err := tx.ForUpdate().Where("person_id = ? AND status <> ?", after.ID, StatusCancelled).Order("id").Find(&cards).Error
 	if err != nil {
 		return fmt.Errorf("cards of the person: %w", err)
+	}
+	if err := s.askChanged(tx, before, after); err != nil {
+		return err
 	}
 	if len(cards) == 0 {
 		return nil

@@ -32,6 +32,7 @@ const (
 	NeedsBatch         = "batch"
 	NeedsTaker         = "taker"
 	NeedsPrinted       = "printed"
+	NeedsNotElsewhere  = "notElsewhere"
 )
 
 var guards map[string]guard
@@ -73,6 +74,7 @@ func init() { // the guards read the tables that name them
 		NeedsBatch:         {Text{"批量制卡的申领", "to be made in a batch"}, byMethod(MethodBatch)},
 		NeedsTaker:         {Text{"领卡人当日已登记，按当地要求签字", "who takes it is on record of the day, and has signed, as the place asks"}, (*Service).takerKnown},
 		NeedsPrinted:       {Text{"柜台制的卡卡面已打印完好，按当地要求", "the face of a card made at a counter is printed well, as the place asks"}, (*Service).wellPrinted},
+		NeedsNotElsewhere:  {Text{"部级查重已答复无重卡，按当地要求", "the ministry has answered that there is no card in another province, as the place asks"}, (*Service).notElsewhere},
 	}
 }
 

@@ -74,6 +74,9 @@ type Policy struct {
 	// PrintedFirst: a card made at a counter is not activated before its face is
 	// printed well (印好卡面才交卡).
 	PrintedFirst bool `yaml:"printedFirst"`
+	// MinistryQuery is what is asked of the ministry before an application is
+	// approved (部级查重要求): one of the Ministry….
+	MinistryQuery string `yaml:"ministryQuery"`
 }
 
 // sameRegion says whether two places lie in one issuing region.
@@ -155,6 +158,7 @@ func (p Policy) check() error {
 		{"makeDays: 1 to 180", p.MakeDays >= 1 && p.MakeDays <= 180},
 		{"collectDays: 1 to 1095", p.CollectDays >= 1 && p.CollectDays <= 1095},
 		{"handover: none, taker or signature", slices.Contains([]string{HandoverNone, HandoverTaker, HandoverSignature}, p.Handover)},
+		{"ministryQuery: none, told or required", slices.Contains([]string{MinistryNone, MinistryTold, MinistryRequired}, p.MinistryQuery)},
 	} {
 		if !condition.holds {
 			return errors.New(condition.expected)

@@ -13,7 +13,7 @@ import (
 )
 
 // line is a policy that is as it should be.
-const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1, issuingRegion: province, temporaryLossDays: 7, lossNoticeHours: 48, formalLossFinal: false, lapseDays: 0, exchangeDays: 60, guardianAge: 16, photoAge: 7, temporaryCardDays: 60, reviewHours: 72, makeDays: 60, collectDays: 365, handover: none, printedFirst: false}
+const line = `- {place: "630000", from: 2020-01-01, minimumAge: 0, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["3.00"], keyVersion: 1, issuingRegion: province, temporaryLossDays: 7, lossNoticeHours: 48, formalLossFinal: false, lapseDays: 0, exchangeDays: 60, guardianAge: 16, photoAge: 7, temporaryCardDays: 60, reviewHours: 72, makeDays: 60, collectDays: 365, handover: none, printedFirst: false, ministryQuery: none}
 `
 
 func TestParsePolicies(t *testing.T) {
@@ -60,6 +60,8 @@ func TestParsePolicies(t *testing.T) {
 		"making":             strings.Replace(line, "makeDays: 60", "makeDays: 181", 1),
 		"collecting":         strings.Replace(line, "collectDays: 365", "collectDays: 0", 1),
 		"handover":           strings.Replace(line, "handover: none", "handover: maybe", 1),
+		"ministryQuery":      strings.Replace(line, "ministryQuery: none", "ministryQuery: maybe", 1),
+		"no ministryQuery":   strings.Replace(line, ", ministryQuery: none", "", 1),
 		"no handover":        strings.Replace(line, "handover: none, ", "", 1),
 		"printed":            strings.Replace(line, "printedFirst: false", "printedFirst: perhaps", 1),
 		"text for a number":  strings.Replace(line, "keyVersion: 1", "keyVersion: one", 1),

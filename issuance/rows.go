@@ -38,8 +38,12 @@ type Application struct {
 	HandedBy    string
 	Reason      string // of the last event that asks for one
 	CreatedAt   time.Time
-	Since       time.Time  // when it came into this state
-	Due         *time.Time // when this stage is to be over; nil: nobody waits
+	// Ministry is how the question to the ministry stands (部级查重), a state of
+	// Questions; MinistryProvince where there is a card, if it told.
+	Ministry, MinistryProvince string
+	MinistryAt                 *time.Time // asked or answered
+	Since                      time.Time  // when it came into this state
+	Due                        *time.Time // when this stage is to be over; nil: nobody waits
 }
 
 // Card is a card of record (卡).
@@ -101,6 +105,10 @@ type applicationRow struct {
 	PhotoIndex  []byte     `gorm:"column:photo_index"`
 	ConfirmedAt *time.Time `gorm:"column:confirmed_at"`
 	ConfirmedBy *string    `gorm:"column:confirmed_by"`
+	// MinistryState is how the question to the ministry stands.
+	MinistryState    string     `gorm:"column:ministry_state"`
+	MinistryProvince string     `gorm:"column:ministry_province"`
+	MinistryAt       *time.Time `gorm:"column:ministry_at"`
 }
 
 // TableName implements gorm's schema.Tabler.
@@ -112,6 +120,7 @@ func (r *applicationRow) take(changes map[string]any) {
 		"state": &r.State, "reason": &r.Reason, "changed_at": &r.ChangedAt, "stage_since": &r.StageSince, "due_at": &r.DueAt,
 		"card_number": &r.CardNumber, "card_id": &r.CardID, "holder_index": &r.HolderIndex, "reviewed_by": &r.ReviewedBy,
 		"made_by": &r.MadeBy, "handed_by": &r.HandedBy,
+		"ministry_state": &r.MinistryState, "ministry_province": &r.MinistryProvince, "ministry_at": &r.MinistryAt,
 	}
 	for column, value := range changes {
 		field := reflect.ValueOf(fields[column]).Elem()
@@ -133,6 +142,7 @@ func (r applicationRow) domain() Application {
 		EnteredBy: r.EnteredBy, Reason: r.Reason, CreatedAt: r.CreatedAt, Method: r.Method, Channel: r.Channel, Applicant: r.Applicant,
 		Ground: r.Ground, PreviousID: r.PreviousID, Since: r.ChangedAt, Due: r.DueAt,
 		HasAgent: r.AgentSealed != nil, ConfirmedAt: r.ConfirmedAt,
+		Ministry: r.MinistryState, MinistryProvince: r.MinistryProvince, MinistryAt: r.MinistryAt,
 	}
 	for to, from := range map[*string]*string{&a.MadeBy: r.MadeBy, &a.HandedBy: r.HandedBy, &a.Institution: r.Institution, &a.ConfirmedBy: r.ConfirmedBy} {
 		if from != nil {

@@ -66,11 +66,15 @@ const (
 	ByBatch = "batch" // a batch: its making, the bank's and the maker's return
 	ByTimer = "timer" // the platform, when a time is over
 	ByFact  = "fact"  // a fact that was recorded of the holder
+
+	ByApplication = "application" // an application that is submitted, or whose holder's data change
+	ByMinistry    = "ministry"    // the ministry's answer
 )
 
 var firedBy = map[string]Text{
 	ByCard: {"随卡变化", "follows a card"}, ByBatch: {"由批次办理", "by a batch"},
 	ByTimer: {"到期自动", "by itself, in time"}, ByFact: {"因持卡人登记事项", "by a fact of the holder"},
+	ByApplication: {"随申领提交、人员更正或重新查重", "with an application, its holder's correction or on request"}, ByMinistry: {"由部级答复", "by the ministry's answer"},
 }
 
 // Rule returns the line for an event in a state.

@@ -78,6 +78,7 @@ func (s *Service) trail(ctx context.Context, m *Machine, subject, of string) ([]
 
 // beside are the entries of the log that are no line of a table.
 var beside = map[string]Text{
+	"asked": {"向部级查重", "the ministry was asked for other cards"}, "answered": {"部级查重答复", "the ministry answered"},
 	"apply": {"提交申领", "applied"}, "made": {"制成", "made"}, "taker": {"登记领卡人", "who takes it was recorded"}, "lossEnding": {"预告临时挂失即将到期", "told that the loss report is about to end"},
 }
 
@@ -86,6 +87,10 @@ func (m *Machine) tell(event string, detail map[string]string) (Text, bool) {
 	if text, ok := beside[event]; ok {
 		if kind := detail["kind"]; kind != "" {
 			text.ZH += "（" + kind + "）"
+		}
+		if event == "answered" {
+			answer := Questions.State(detail["to"]).Text
+			text = Text{text.ZH + "：" + answer.ZH, text.EN + ": " + answer.EN}
 		}
 		return text, true
 	}

@@ -7,6 +7,7 @@ const (
 	StateDraft         = "draft"
 	StateApplied       = "applied"
 	StateReturned      = "returned"
+	StateWithdrawn     = "withdrawn"
 	StateNumbered      = "numbered"
 	StateBatched       = "batched"
 	StatePersonalising = "personalising"
@@ -89,7 +90,7 @@ var Applications = Machine{
 		{StateDraft, Text{"草稿", "draft"}, false},
 		{StateApplied, Text{"已申请，待复核", "applied"}, false},
 		{StateReturned, Text{"已退回，待补正", "returned"}, false},
-		{"withdrawn", Text{"已撤销", "withdrawn"}, true},
+		{StateWithdrawn, Text{"已撤销", StateWithdrawn}, true},
 		{StateNumbered, Text{"已复核取号，待制卡", "reviewed, with a card number"}, false},
 		{StateBatched, Text{"已编入批次，工厂制卡中", "in a batch"}, false},
 		{StatePersonalising, Text{"制卡中", "personalising"}, false},
@@ -99,16 +100,16 @@ var Applications = Machine{
 	},
 	Rules: []Rule{
 		{From: StateDraft, Event: EventSubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Tell: toHolder, Text: Text{"提交", "submit"}},
-		{From: StateDraft, Event: "withdraw", To: "withdrawn", Roles: clerks, Reasons: "withdraw", Text: Text{"撤销", "withdraw"}},
-		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsOtherHand, NeedsAlive}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
+		{From: StateDraft, Event: "withdraw", To: StateWithdrawn, Roles: clerks, Reasons: "withdraw", Text: Text{"撤销", "withdraw"}},
+		{From: StateApplied, Event: EventApprove, To: StateNumbered, Roles: reviewers, Needs: []string{NeedsOtherPerson, NeedsOtherHand, NeedsAlive, NeedsNotElsewhere}, Tell: toHolder, Text: Text{"复核通过", "approve"}},
 		{From: StateApplied, Event: "return", To: StateReturned, Roles: reviewers, Needs: []string{NeedsOtherPerson}, Reasons: "return", Tell: toHolder, Text: Text{"退回", "return"}},
-		{From: StateApplied, Event: "withdraw", To: "withdrawn", Roles: clerks, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
+		{From: StateApplied, Event: "withdraw", To: StateWithdrawn, Roles: clerks, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
 		{From: StateReturned, Event: EventResubmit, To: StateApplied, Roles: clerks, Needs: []string{NeedsAlive}, Tell: toHolder, Text: Text{"补正后重新提交", "submit again"}},
-		{From: StateReturned, Event: "withdraw", To: "withdrawn", Roles: clerks, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
+		{From: StateReturned, Event: "withdraw", To: StateWithdrawn, Roles: clerks, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
 		{From: StateNumbered, Event: EventPersonalise, To: StatePersonalising, Roles: makers, Needs: []string{NeedsAlive, NeedsUnchanged, NeedsInstant}, Chip: EventPersonalise, Text: Text{"制卡", "personalise"}},
 		{From: StateNumbered, Event: EventBatch, To: StateBatched, Roles: producers, By: ByBatch, Needs: []string{NeedsAlive, NeedsUnchanged, NeedsBatch}, Text: Text{"编入批次", "put into a batch"}},
 		{From: StateNumbered, Event: EventReopen, To: StateApplied, Roles: reopeners, Reasons: "reopen", Text: Text{"重新复核", "review again"}},
-		{From: StateNumbered, Event: "withdraw", To: "withdrawn", Roles: supervisors, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
+		{From: StateNumbered, Event: "withdraw", To: StateWithdrawn, Roles: supervisors, Reasons: "withdraw", Tell: toHolder, Text: Text{"撤销", "withdraw"}},
 		{From: StateBatched, Event: EventUnbatch, To: StateNumbered, Roles: producers, By: ByBatch, Reasons: "unbatch", Text: Text{"退出批次", "take out of the batch"}},
 		{From: StateBatched, Event: EventMake, To: StateMade, Roles: producers, By: ByBatch, Tell: toHolder, Text: Text{"工厂制成", "made by the maker"}},
 		{From: StatePersonalising, Event: EventPersonalise, To: StateMade, Roles: makers, Chip: EventPersonalise, Tell: toHolder, Text: Text{"接续制卡", "continue"}},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"onecard/internal/gb"
 )
 
 // PersonsByID returns those of many persons that there are, by id. All their
@@ -26,6 +28,24 @@ func (db *DB) PersonsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]P
 		found[person.ID] = person
 	}
 	return found, nil
+}
+
+// PersonsByIDNumber returns those of many persons that there are, by their
+// identity number, as [DB.PersonByIDNumber] finds each. The caller records the
+// reading.
+func (db *DB) PersonsByIDNumber(ctx context.Context, numbers []gb.IDNumber) (found map[gb.IDNumber]Person, err error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	batch := make([]*question, len(numbers))
+	for i, number := range numbers {
+		batch[i] = &question{number: number}
+	}
+	err = db.steady(ctx, func(ctx context.Context) (err error) {
+		found, err = db.personsByNumber(ctx, batch)
+		return err
+	})
+	return found, err
 }
 
 // SealAll is [DB.Seal] for one column of many rows, in one call to the Vault.

@@ -19,6 +19,8 @@ import (
 
 	"onecard/internal/gb"
 	"onecard/issuance"
+	"onecard/issuance/tell"
+	"onecard/registry"
 	"onecard/terminal"
 	"onecard/terminal/desk"
 )
@@ -210,4 +212,36 @@ func TestHandoverPage(t *testing.T) {
 	}, wait, tick)
 	p.see("#result-areas .activation", "✘ 银行未予激活")
 	require.NoError(t, w.db.VerifyAudit(t.Context()))
+}
+
+// TestMinistryPage: the reviewer sees what the ministry has said of cards in
+// other provinces, is refused in words, and has it asked anew.
+func TestMinistryPage(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, func(c *issuance.Config) {
+		var err error
+		c.Policies, err = issuance.ParsePolicies([]byte(strings.Replace(string(issuance.DefaultPolicies()), "ministryQuery: none", "ministryQuery: required", 1)))
+		require.NoError(t, err)
+	})
+	a := w.applied(residents[4])
+	answered := func(event, province string) {
+		w.change("peer:ministry", func(tx *registry.Tx) error {
+			var questions []tell.Delivery
+			if err := tx.DB().Where("subject = ?", "application:"+a.ID.String()).Order("id DESC").Find(&questions).Error; err != nil {
+				return err
+			}
+			_, err := issuance.Answered(tx, a.ID, questions[0].ID, event, province)
+			return err
+		})
+	}
+	answered("elsewhere", "540000")
+	p := w.browse(counter, reviewer)
+	p.see("#queue", "部级查重：他省有卡（540000）")
+	p.click(`#queue [data-event="approve"]`)
+	p.see("#problem", "此人在他省（540000）已有卡")
+	p.click(`#queue [data-ministry]`)
+	p.see("#queue", "部级查重：已查询，待答复")
+	answered("accept", "")
+	p.click(`#queue [data-event="approve"]`)
+	p.see("#queue", "没有待复核")
 }

@@ -246,17 +246,23 @@ func (w *world) change(login string, change func(tx *registry.Tx) error) {
 	require.NoError(w.t, w.db.InTx(w.t.Context(), actor, change))
 }
 
-// numbered enters and reviews an application for a resident of the sample.
-func (w *world) numbered(name string) issuance.Application {
+// applied enters an application for a resident of the sample.
+func (w *world) applied(name string) (a issuance.Application) {
 	w.t.Helper()
 	found, err := w.db.PersonsByName(w.t.Context(), name)
 	require.NoError(w.t, err)
 	require.Len(w.t, found, 1)
-	var a issuance.Application
 	w.change(clerk, func(tx *registry.Tx) (err error) {
 		a, err = w.issuance.Apply(tx, issuance.Request{Person: found[0].ID, Kind: issuance.KindFirst})
 		return err
 	})
+	return a
+}
+
+// numbered enters and reviews an application for a resident of the sample.
+func (w *world) numbered(name string) issuance.Application {
+	w.t.Helper()
+	a := w.applied(name)
 	w.change(reviewer, func(tx *registry.Tx) (err error) {
 		a, err = w.issuance.Fire(tx, a.ID, issuance.Asked{Event: issuance.EventApprove, Roles: []string{registry.RoleReviewer}})
 		return err

@@ -408,6 +408,27 @@ func (e InsuredState) Valid() bool {
 	}
 }
 
+// Defines values for MinistryAnswerDemand.
+const (
+	MinistryAnswerDemandNone     MinistryAnswerDemand = "none"
+	MinistryAnswerDemandRequired MinistryAnswerDemand = "required"
+	MinistryAnswerDemandTold     MinistryAnswerDemand = "told"
+)
+
+// Valid indicates whether the value is a known member of the MinistryAnswerDemand enum.
+func (e MinistryAnswerDemand) Valid() bool {
+	switch e {
+	case MinistryAnswerDemandNone:
+		return true
+	case MinistryAnswerDemandRequired:
+		return true
+	case MinistryAnswerDemandTold:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewAddressKind.
 const (
 	NewAddressKindDelivery   NewAddressKind = "delivery"
@@ -1141,6 +1162,9 @@ type Application struct {
 	Kind        string             `json:"kind"`
 	Method      *string            `json:"method,omitempty"`
 
+	// Ministry 部级查重 what the ministry has said of cards in other provinces
+	Ministry *MinistryAnswer `json:"ministry,omitempty"`
+
 	// Overdue its time is over
 	Overdue    *bool              `json:"overdue,omitempty"`
 	PersonId   openapi_types.UUID `json:"personId"`
@@ -1547,6 +1571,9 @@ type CollectiveOrder struct {
 
 	// State open or done
 	State string `json:"state"`
+
+	// Withdrawn drafts that were withdrawn since
+	Withdrawn int `json:"withdrawn"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -1554,7 +1581,7 @@ type CollectiveRow struct {
 	Application *openapi_types.UUID `json:"application,omitempty"`
 	Code        *string             `json:"code,omitempty"`
 
-	// Outcome applied, draft or refused
+	// Outcome applied, draft, refused or withdrawn
 	Outcome string `json:"outcome"`
 	Row     int64  `json:"row"`
 
@@ -1852,6 +1879,27 @@ type Merge struct {
 type MergeRef struct {
 	Id openapi_types.UUID `json:"id"`
 }
+
+// MinistryAnswer 部级查重 what the ministry has said of cards in other provinces
+type MinistryAnswer struct {
+	// At when it was asked or answered
+	At *time.Time `json:"at,omitempty"`
+
+	// Demand what the place asks for today: nothing, to be told, or that there is no other card before the review approves
+	Demand MinistryAnswerDemand `json:"demand"`
+
+	// Province GB/T 2260 of where there is a card
+	Province *string `json:"province,omitempty"`
+
+	// State none (not asked), asked, accepted (no other card), duplicate, rejected or unknown
+	State string `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// MinistryAnswerDemand what the place asks for today: nothing, to be told, or that there is no other card before the review approves
+type MinistryAnswerDemand string
 
 // Moved defines model for Moved.
 type Moved struct {
@@ -2997,6 +3045,12 @@ type FireApplicationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AskMinistryParams defines parameters for AskMinistry.
+type AskMinistryParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ConfirmProofParams defines parameters for ConfirmProof.
 type ConfirmProofParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3543,6 +3597,11 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplication(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AskMinistry 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+	//
+	// Corresponds with POST /v1/applications/{id}/ministry-query (the `AskMinistry` operationId).
+	AskMinistry(ctx context.Context, id Id, params *AskMinistryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 	//
 	// Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
@@ -3722,14 +3781,14 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
 	TakeListWithBody(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4378,6 +4437,21 @@ func (c *Client) FireApplication(ctx context.Context, id Id, params *FireApplica
 	return c.Client.Do(req)
 }
 
+// AskMinistry 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+//
+// Corresponds with POST /v1/applications/{id}/ministry-query (the `AskMinistry` operationId).
+func (c *Client) AskMinistry(ctx context.Context, id Id, params *AskMinistryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAskMinistryRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ProofPicture 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 //
 // Corresponds with GET /v1/applications/{id}/proof (the `ProofPicture` operationId).
@@ -4807,7 +4881,7 @@ func (c *Client) StepChipSession(ctx context.Context, id Id, seq int, body StepC
 	return c.Client.Do(req)
 }
 
-// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type.
 //
@@ -4824,7 +4898,7 @@ func (c *Client) TakeListWithBody(ctx context.Context, params *TakeListParams, c
 	return c.Client.Do(req)
 }
 
-// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6411,6 +6485,53 @@ func NewFireApplicationRequestWithBody(server string, id Id, params *FireApplica
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAskMinistryRequest constructs an http.Request for the AskMinistry method
+func NewAskMinistryRequest(server string, id Id, params *AskMinistryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/applications/%s/ministry-query", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	if params != nil {
 
@@ -9832,6 +9953,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/applications/{id}/events (the `FireApplication` operationId).
 	FireApplicationWithResponse(ctx context.Context, id Id, params *FireApplicationParams, body FireApplicationJSONRequestBody, reqEditors ...RequestEditorFn) (*FireApplicationResponse, error)
 
+	// AskMinistryWithResponse 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/applications/{id}/ministry-query (the `AskMinistry` operationId).
+	AskMinistryWithResponse(ctx context.Context, id Id, params *AskMinistryParams, reqEditors ...RequestEditorFn) (*AskMinistryResponse, error)
+
 	// ProofPictureWithResponse 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10029,14 +10157,14 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSessionWithResponse(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepChipSessionResponse, error)
 
-	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/collective-orders (the `TakeList` operationId).
 	TakeListWithBodyWithResponse(ctx context.Context, params *TakeListParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeListResponse, error)
 
-	// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+	// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10902,6 +11030,54 @@ func (r FireApplicationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FireApplicationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AskMinistryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Application
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AskMinistryResponse) GetJSON200() *Application {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AskMinistryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AskMinistryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AskMinistryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AskMinistryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AskMinistryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14053,6 +14229,19 @@ func (c *ClientWithResponses) FireApplicationWithResponse(ctx context.Context, i
 	return ParseFireApplicationResponse(rsp)
 }
 
+// AskMinistryWithResponse 重新查重 have the ministry asked anew about the holder of an application that waits for its review
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/applications/{id}/ministry-query (the `AskMinistry` operationId).
+func (c *ClientWithResponses) AskMinistryWithResponse(ctx context.Context, id Id, params *AskMinistryParams, reqEditors ...RequestEditorFn) (*AskMinistryResponse, error) {
+	rsp, err := c.AskMinistry(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAskMinistryResponse(rsp)
+}
+
 // ProofPictureWithResponse 校样 what the card will show of its holder, with the photograph and what was found of it, on record
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14400,7 +14589,7 @@ func (c *ClientWithResponses) StepChipSessionWithResponse(ctx context.Context, i
 	return ParseStepChipSessionResponse(rsp)
 }
 
-// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14413,7 +14602,7 @@ func (c *ClientWithResponses) TakeListWithBodyWithResponse(ctx context.Context, 
 	return ParseTakeListResponse(rsp)
 }
 
-// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order
+// TakeListWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15560,6 +15749,39 @@ func ParseFireApplicationResponse(rsp *http.Response) (*FireApplicationResponse,
 	}
 
 	response := &FireApplicationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Application
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAskMinistryResponse parses an HTTP response from a AskMinistryWithResponse call
+func ParseAskMinistryResponse(rsp *http.Response) (*AskMinistryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AskMinistryResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

@@ -25,7 +25,8 @@ type applyListCommand struct {
 }
 
 // Run takes a list. It may be interrupted and started again: it goes on where
-// it was, and tries again what was refused.
+// it was; once it is through it tries again what was refused and submits the
+// drafts that are complete now.
 func (c *applyListCommand) Run(ctx context.Context, out streams) error {
 	content, err := readList(c.File)
 	if err != nil {
@@ -39,7 +40,7 @@ func (c *applyListCommand) Run(ctx context.Context, out streams) error {
 		order, err := lists.Run(ctx, actor, collective.List{
 			Institution: c.Institution, Kind: c.Kind, Method: c.Method, Sheet: c.Sheet, Content: content,
 			Report: func(o collective.Order) {
-				fmt.Fprintf(out.Err, "\r已申请 applied %d，草稿 draft %d，未受理 refused %d", o.Applied, o.Draft, o.Refused)
+				fmt.Fprintf(out.Err, "\r%s", counted(o))
 			},
 		})
 		fmt.Fprintln(out.Err)
@@ -58,9 +59,13 @@ func (c *applyListCommand) Run(ctx context.Context, out streams) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.Out, "集体申领 order %s：已申请 applied %d，草稿 draft %d，未受理 refused %d；%s\n", order.ID, order.Applied, order.Draft, order.Refused, filepath.Base(result))
+		_, err = fmt.Fprintf(out.Out, "集体申领 order %s：%s；%s\n", order.ID, counted(order), filepath.Base(result))
 		return err
 	})
+}
+
+func counted(o collective.Order) string {
+	return fmt.Sprintf("已申请 applied %d，草稿 draft %d，未受理 refused %d，草稿已撤销 withdrawn %d", o.Applied, o.Draft, o.Refused, o.Withdrawn)
 }
 
 func readList(path string) ([]byte, error) {

@@ -98,7 +98,7 @@ func TestIssuancePolicies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "issuance.yaml")
 	_, err = config{Issuance: path}.issuancePolicies()
 	require.ErrorIs(t, err, errSetting)
-	const line = `- {place: "630000", from: 2020-01-01, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["2.00", "3.00"], keyVersion: 2, issuingRegion: province, temporaryLossDays: 7, lossNoticeHours: 48, formalLossFinal: false, lapseDays: 0, exchangeDays: 60, guardianAge: 16, photoAge: 7, temporaryCardDays: 60, reviewHours: 72, makeDays: 60, collectDays: 365, handover: none}`
+	const line = `- {place: "630000", from: 2020-01-01, validYears: 10, proofMinutes: 15, sessionMinutes: 10, attempts: 8, cardType: "3", issuer: "915600000263000063000000", specVersions: ["2.00", "3.00"], keyVersion: 2, issuingRegion: province, temporaryLossDays: 7, lossNoticeHours: 48, formalLossFinal: false, lapseDays: 0, exchangeDays: 60, guardianAge: 16, photoAge: 7, temporaryCardDays: 60, reviewHours: 72, makeDays: 60, collectDays: 365, handover: none, ministryQuery: told}`
 	require.NoError(t, os.WriteFile(path, []byte(line), 0o600))
 	read, err := config{Issuance: path}.issuancePolicies()
 	require.NoError(t, err)

@@ -75,6 +75,7 @@ type commands struct {
 		State       ministryStateCommand       `cmd:"" help:"How the ministry's copies of our cards stand. 上传情况。"`
 		Resend      ministryResendCommand      `cmd:"" help:"Tell the ministry of the cards that are due, or of one. 补传。"`
 		Query       ministryQueryCommand       `cmd:"" help:"Ask for cards in other provinces. 重卡查询。"`
+		Ask         ministryAskCommand         `cmd:"" help:"Ask about applications that wait for a review and were entered before their place asked. 待复核申领补查重。"`
 		Statistics  ministryStatisticsCommand  `cmd:"" help:"Send a month's statistics. 月度统计。"`
 		Compare     ministryCompareCommand     `cmd:"" help:"Compare the ministry's copies with ours. 核对。"`
 	} `cmd:"" help:"The ministry's base of card holders. 部级持卡库。"`

@@ -19,6 +19,7 @@ import (
 	"onecard/api/pki"
 	"onecard/internal/gb"
 	"onecard/issuance/ministry"
+	"onecard/registry"
 	"onecard/registry/stores"
 )
 
@@ -120,6 +121,9 @@ func (p *platform) regularMinistry(ctx context.Context, telling *ministry.Servic
 	now := p.db.Now().In(gb.Beijing)
 	if done, err := telling.Done(ctx, "compare", now.Format(time.DateOnly)); err != nil || !done {
 		if err != nil {
+			return err
+		}
+		if _, err := p.issuance.AskUnasked(ctx, registry.Actor{Operator: "system", Place: province}); err != nil {
 			return err
 		}
 		found, err := telling.Compare(ctx)
@@ -282,6 +286,24 @@ func (c *ministryQueryCommand) Run(ctx context.Context, out streams) error {
 		}
 		found, err := telling.Query(ctx, c.Person)
 		fmt.Fprintf(out.Out, "%s %s\n", found.State, found.Province)
+		return err
+	})
+}
+
+type ministryAskCommand struct {
+	settings
+	Place string `default:"630000" help:"Division that it is done for. 地区。"`
+}
+
+// Run has the ministry asked about all who wait for a review and were entered
+// before their place asked for it. The platform does the same once a day.
+func (c *ministryAskCommand) Run(ctx context.Context, out streams) error {
+	return c.withRecords(ctx, out, func(p *platform) error {
+		if err := p.assemble(); err != nil {
+			return err
+		}
+		asked, err := p.issuance.AskUnasked(ctx, localActor(c.Place))
+		fmt.Fprintf(out.Out, "待查重 %d 份申领，由平台送出 applications to ask about, sent by the platform\n", asked)
 		return err
 	})
 }

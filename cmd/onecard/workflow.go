@@ -25,7 +25,7 @@ type workflowCommand struct {
 
 // machines are all dimensions of state, in the order of a card's life.
 func machines() []*issuance.Machine {
-	all := append(issuance.Machines(), &production.Batches, &bank.Accounts, &bank.Orders, &ministry.Copies)
+	all := append(issuance.Machines(), &issuance.Questions, &production.Batches, &bank.Accounts, &bank.Orders, &ministry.Copies)
 	return append(all, stock.Machines...)
 }
 

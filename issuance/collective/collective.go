@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
-	"onecard/internal/gb"
 	"onecard/internal/sheet"
 	"onecard/issuance"
 	"onecard/registry"
@@ -23,6 +20,8 @@ const (
 	Applied = "applied" // 已申请
 	Draft   = "draft"   // 存为草稿: entered, something is missing
 	Refused = "refused" // 未受理
+	// Withdrawn: it was a draft that somebody has withdrawn since (草稿已撤销).
+	Withdrawn = "withdrawn"
 )
 
 // States of an order.
@@ -59,12 +58,12 @@ type List struct {
 
 // Order is a list with how far it has come (集体申领单).
 type Order struct {
-	ID                      uuid.UUID
-	Institution, Kind       string
-	Method, State           string
-	Applied, Draft, Refused int
-	EnteredBy               string
-	CreatedAt               time.Time
+	ID                                 uuid.UUID
+	Institution, Kind                  string
+	Method, State                      string
+	Applied, Draft, Refused, Withdrawn int
+	EnteredBy                          string
+	CreatedAt                          time.Time
 }
 
 // Row is what became of one row of a list.
@@ -110,8 +109,8 @@ type outcomeRow struct {
 func (outcomeRow) TableName() string { return "collective_rows" }
 
 // Run takes a list, or goes on with it where it was stopped. A list that was
-// gone through is gone through again for the rows that were refused. When ctx
-// ends it stops between two rows. Errors: a *registry.FieldError for what is no
+// gone through is gone through again for the rows that were refused or are
+// drafts. When ctx ends it stops between two rows. Errors: a *registry.FieldError for what is no
 // list, and for an institution outside the actor's place or that brings no lists.
 func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Order, error) {
 	list.Kind, list.Method = cmp.Or(list.Kind, issuance.KindFirst), cmp.Or(list.Method, issuance.MethodBatch)
@@ -143,7 +142,7 @@ func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Ord
 	if err != nil {
 		return Order{}, err
 	}
-	order, err := s.begin(ctx, actor, list, info.Digest[:])
+	order, err := s.open(ctx, actor, list, info.Digest[:])
 	if err != nil {
 		return Order{}, err
 	}
@@ -183,8 +182,8 @@ func fileProblem(err error) error {
 	return err
 }
 
-// begin finds the order of a list, or enters it.
-func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, digest []byte) (order orderRow, err error) {
+// open finds the order of a list, or enters it.
+func (s *Service) open(ctx context.Context, actor registry.Actor, list List, digest []byte) (order orderRow, err error) {
 	err = s.DB.InTx(ctx, actor, func(tx *registry.Tx) error {
 		id, err := tx.NewID()
 		if err != nil {
@@ -215,164 +214,4 @@ func (s *Service) begin(ctx context.Context, actor registry.Actor, list List, di
 		return tx.Audit("collective.resumed", order.subject(), nil)
 	})
 	return order, err
-}
-
-// run is one way through a list.
-type run struct {
-	*Service
-	actor       registry.Actor
-	order       orderRow
-	institution registry.Institution
-	columns     layout
-	most        int
-}
-
-func (r run) through(ctx context.Context, rows sheet.Reader, report func(Order)) error {
-	known, err := r.known(ctx)
-	if err != nil {
-		return err
-	}
-	for read, decided := 1, 0; ; read++ {
-		row, err := rows.Next()
-		if errors.Is(err, io.EOF) {
-			return r.finish(ctx)
-		}
-		if err != nil {
-			return fileProblem(err)
-		}
-		if read > MaxRows {
-			return wrong("content", fmt.Sprintf("名册最多 %d 行", MaxRows), fmt.Sprintf("a list of at most %d rows", MaxRows))
-		}
-		if before, ok := known[row.Number]; ok && (before.Outcome != Refused || before.Pass == r.order.Pass) {
-			continue
-		}
-		if r.most > 0 && decided == r.most {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.decide(ctx, row); err != nil {
-			return err
-		}
-		if decided++; report != nil {
-			order, err := r.Order(ctx, r.order.ID)
-			if err != nil {
-				return err
-			}
-			report(order)
-		}
-	}
-}
-
-func (r run) known(ctx context.Context) (map[int64]outcomeRow, error) {
-	var rows []outcomeRow
-	if err := r.DB.Read(ctx).Where("order_id = ?", r.order.ID).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	known := make(map[int64]outcomeRow, len(rows))
-	for _, row := range rows {
-		known[row.RowNumber] = row
-	}
-	return known, nil
-}
-
-func (r run) finish(ctx context.Context) error {
-	return r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error {
-		done := tx.DB().Model(&orderRow{}).Where("id = ? AND pass = ?", r.order.ID, r.order.Pass)
-		if err := done.Updates(map[string]any{"state": Done, "changed_at": tx.Now()}).Error; err != nil {
-			return err
-		}
-		return tx.Audit("collective.done", r.order.subject(), nil)
-	})
-}
-
-// decide applies for the holder of a row and notes it in one transaction; what
-// is refused is noted in another, for the first has left nothing.
-func (r run) decide(ctx context.Context, row sheet.Row) error {
-	outcome := outcomeRow{OrderID: r.order.ID, RowNumber: row.Number, Pass: r.order.Pass}
-	err := r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error {
-		application, lacks, err := r.apply(tx, row)
-		if err != nil {
-			return err
-		}
-		outcome.Outcome, outcome.ApplicationID = Applied, &application.ID
-		if lacks != nil {
-			outcome.Outcome = Draft
-			outcome.Code, outcome.Reason, outcome.ReasonEN, _ = words(lacks)
-		}
-		return note(tx, outcome)
-	})
-	if err == nil || errors.Is(err, errDecided) {
-		return nil
-	}
-	var known bool
-	outcome.Outcome, outcome.ApplicationID = Refused, nil
-	if outcome.Code, outcome.Reason, outcome.ReasonEN, known = words(err); !known {
-		return err
-	}
-	err = r.DB.InTx(ctx, r.actor, func(tx *registry.Tx) error { return note(tx, outcome) })
-	if errors.Is(err, errDecided) {
-		return nil
-	}
-	return err
-}
-
-// errDecided: another run of the same list was faster with this row.
-var errDecided = errors.New("collective: the row is decided already")
-
-// note writes down what became of a row, unless it has an application already.
-func note(tx *registry.Tx, outcome outcomeRow) error {
-	refused := clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "collective_rows.outcome = ?", Vars: []any{Refused}}}}
-	noted := tx.DB().Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "order_id"}, {Name: "row_number"}}, Where: refused,
-		DoUpdates: clause.AssignmentColumns([]string{"pass", "outcome", "application_id", "code", "reason", "reason_en"}),
-	}).Create(&outcome)
-	if noted.Error != nil {
-		return noted.Error
-	}
-	if noted.RowsAffected == 0 {
-		return errDecided
-	}
-	detail := map[string]string{"row": fmt.Sprint(outcome.RowNumber), "outcome": outcome.Outcome, "code": outcome.Code}
-	return tx.Audit("collective.row", "collective:"+outcome.OrderID.String(), detail)
-}
-
-// apply enters the application of a row. What lacks something is entered as a
-// draft, and lacks says what.
-func (r run) apply(tx *registry.Tx, row sheet.Row) (application issuance.Application, lacks, err error) {
-	told, err := r.columns.read(row, r.DB.Today())
-	if err != nil {
-		return application, nil, err
-	}
-	person, err := r.person(tx, told)
-	if err != nil {
-		return application, nil, err
-	}
-	request := issuance.Request{Person: person.ID, Kind: r.order.Kind, Method: r.order.Method, Channel: Channel, Applicant: r.institution.Kind, Acting: told.acting}
-	request.Institution = r.institution.ID
-	application, err = r.Issuance.Apply(tx, request)
-	if errors.Is(err, issuance.ErrMissing) || errors.Is(err, issuance.ErrNeedsGuardian) {
-		lacks, request.Draft = err, true
-		application, err = r.Issuance.Apply(tx, request)
-	}
-	return application, lacks, err
-}
-
-var errName = wrong(fieldName, "与该号码登记的姓名不同", "the name that is registered with this number")
-
-// person finds the holder of a row by the number, or registers the holder.
-func (r run) person(tx *registry.Tx, told told) (registry.Person, error) {
-	person, err := r.DB.PersonByIDNumber(tx.Context(), told.number)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		told.person.Place = cmp.Or(told.person.Place, r.institution.Place)
-		return tx.AddPerson(told.person)
-	case err != nil:
-		return person, err
-	}
-	if name, err := gb.NormaliseName(told.person.Name); err != nil || name != person.Name {
-		return person, errName
-	}
-	return person, nil
 }

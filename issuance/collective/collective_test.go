@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/xuri/excelize/v2"
 
@@ -38,7 +39,7 @@ func (s signer) Sign(payload any) (string, error) {
 	return signed.Sign(payload, with)
 }
 
-func newService(t *testing.T, db *registry.DB) *collective.Service {
+func newService(t testing.TB, db *registry.DB) *collective.Service {
 	t.Helper()
 	profiles, err := profile.Load()
 	require.NoError(t, err)
@@ -56,7 +57,7 @@ func newService(t *testing.T, db *registry.DB) *collective.Service {
 	return &collective.Service{DB: db, Issuance: service}
 }
 
-func number(t *testing.T, birth string, n int) string {
+func number(t testing.TB, birth string, n int) string {
 	t.Helper()
 	day, err := gb.ParseDate(birth)
 	require.NoError(t, err)
@@ -67,18 +68,12 @@ func number(t *testing.T, birth string, n int) string {
 
 func (w world) withPhoto(t *testing.T, name, number string) {
 	t.Helper()
-	var content bytes.Buffer
-	require.NoError(t, png.Encode(&content, image.NewGray(image.Rect(0, 0, 358, 441))))
-	photo, err := registry.CheckContent("photo", content.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, w.DB.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
-		person, err := tx.AddPerson(registry.NewPerson{IDNumber: number, Name: name, Ethnic: "04", Place: "632723"})
-		if err != nil {
-			return err
-		}
-		_, err = tx.Attach(person.ID, photo, "学校采集")
+	var person registry.Person
+	require.NoError(t, w.DB.InTx(t.Context(), clerk, func(tx *registry.Tx) (err error) {
+		person, err = tx.AddPerson(registry.NewPerson{IDNumber: number, Name: name, Ethnic: "04", Place: "632723"})
 		return err
 	}))
+	w.photograph(t, person.ID)
 }
 
 type world struct{ *collective.Service }
@@ -154,6 +149,93 @@ func TestList(t *testing.T) {
 		require.NoError(t, w.WriteHandout(t.Context(), clerk, order.ID, &handout))
 		require.Equal(t, 5, strings.Count(handout.String(), "\n"))
 		require.Contains(t, handout.String(), "卓玛,6327**********")
+		require.NoError(t, db.VerifyAudit(t.Context()))
+	})
+}
+
+func (w world) fire(t *testing.T, id uuid.UUID, event string) {
+	t.Helper()
+	require.NoError(t, w.DB.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
+		_, err := w.Issuance.Fire(tx, id, issuance.Asked{Event: event, Reason: "不再需要", Roles: []string{registry.RoleClerk}})
+		return err
+	}))
+}
+
+func (w world) photograph(t *testing.T, person uuid.UUID) {
+	t.Helper()
+	require.NoError(t, w.DB.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
+		var content bytes.Buffer
+		if err := png.Encode(&content, image.NewGray(image.Rect(0, 0, 358, 441))); err != nil {
+			return err
+		}
+		photo, err := registry.CheckContent("photo", content.Bytes())
+		if err != nil {
+			return err
+		}
+		_, err = tx.Attach(person, photo, "学校采集")
+		return err
+	}))
+}
+
+// TestDraftsAgain: the same list again submits the drafts that are complete now,
+// in steps; the others say what they still lack, and no row has two
+// applications.
+func TestDraftsAgain(t *testing.T) {
+	t.Parallel()
+	registrytest.Each(t, func(t *testing.T, db *registry.DB) {
+		w := world{newService(t, db)}
+		lines := []string{"姓名,身份证号码,民族"}
+		for n := range 6 { // of an age for which a photograph is asked for
+			lines = append(lines, "才仁,"+number(t, "2016-05-01", n+1)+",藏族")
+		}
+		list := collective.List{Institution: "school-1", Content: []byte(strings.Join(lines, "\n"))}
+		run := func() collective.Order {
+			order, err := w.Run(t.Context(), clerk, list)
+			require.NoError(t, err)
+			return order
+		}
+		first := run()
+		require.Equal(t, [4]int{0, 6, 0, 0}, [4]int{first.Applied, first.Draft, first.Refused, first.Withdrawn})
+		rows, err := w.Rows(t.Context(), first.ID, 0, 100)
+		require.NoError(t, err)
+		persons := make([]uuid.UUID, len(rows))
+		for i, row := range rows {
+			application, err := w.Issuance.Application(t.Context(), *row.Application)
+			require.NoError(t, err)
+			persons[i] = application.PersonID
+		}
+		for _, i := range []int{0, 2, 3, 5} {
+			w.photograph(t, persons[i])
+		}
+		w.fire(t, *rows[1].Application, "withdraw")
+		w.fire(t, *rows[2].Application, issuance.EventSubmit) // at the counter, before the list comes again
+		require.NoError(t, db.InTx(t.Context(), clerk, func(tx *registry.Tx) error {
+			_, err := tx.CorrectPerson(persons[5], 0, "死亡登记", func(told *registry.NewPerson) { told.Life = registry.LifeDead })
+			return err
+		}))
+
+		list.Most = 4
+		half := run()
+		require.Equal(t, collective.Open, half.State)
+		require.Equal(t, [4]int{3, 2, 0, 1}, [4]int{half.Applied, half.Draft, half.Refused, half.Withdrawn})
+		second := run()
+		require.Equal(t, collective.Done, second.State)
+		require.Equal(t, [4]int{3, 2, 0, 1}, [4]int{second.Applied, second.Draft, second.Refused, second.Withdrawn})
+		again, err := w.Rows(t.Context(), second.ID, 0, 100)
+		require.NoError(t, err)
+		for i, want := range []string{"applied ", "withdrawn withdrawn", "applied ", "applied ", "draft missing", "draft not-alive"} {
+			require.Equal(t, want, again[i].Outcome+" "+again[i].Code, i)
+			require.Equal(t, rows[i].Application, again[i].Application, i)
+		}
+		require.Contains(t, again[4].ZH, "缺少：照片")
+		w.photograph(t, persons[4])
+		list.Most = 0
+		third := run()
+		require.Equal(t, [4]int{4, 1, 0, 1}, [4]int{third.Applied, third.Draft, third.Refused, third.Withdrawn})
+
+		var states []string
+		require.NoError(t, db.Read(t.Context()).Table("applications").Order("state").Pluck("state", &states).Error)
+		require.Equal(t, []string{"applied", "applied", "applied", "applied", "draft", "withdrawn"}, states, "no row has two applications")
 		require.NoError(t, db.VerifyAudit(t.Context()))
 	})
 }

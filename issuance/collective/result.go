@@ -13,7 +13,7 @@ import (
 	"onecard/registry"
 )
 
-var outcomes = map[string]string{Applied: "已申请 applied", Draft: "草稿，待补 draft", Refused: "未受理 refused"}
+var outcomes = map[string]string{Applied: "已申请 applied", Draft: "草稿，待补 draft", Refused: "未受理 refused", Withdrawn: "草稿已撤销 withdrawn"}
 
 // Order returns an order with its counts, or registry.ErrNotFound.
 func (s *Service) Order(ctx context.Context, id uuid.UUID) (Order, error) {
@@ -30,7 +30,7 @@ func (s *Service) Order(ctx context.Context, id uuid.UUID) (Order, error) {
 		return Order{}, fmt.Errorf("count a list: %w", err)
 	}
 	order := Order{ID: row.ID, Institution: row.Institution, Kind: row.Kind, Method: row.Method, State: row.State, EnteredBy: row.EnteredBy, CreatedAt: row.CreatedAt}
-	into := map[string]*int{Applied: &order.Applied, Draft: &order.Draft, Refused: &order.Refused}
+	into := map[string]*int{Applied: &order.Applied, Draft: &order.Draft, Refused: &order.Refused, Withdrawn: &order.Withdrawn}
 	for _, c := range counts {
 		*into[c.Outcome] = c.N
 	}

@@ -32,16 +32,20 @@ func (s *Service) them() registry.Actor {
 }
 
 // Deliver tells the ministry of a card (card:ID) or of all cards of a person
-// (person:ID). Told again, it has one effect: a card's content has a version, and
-// a message its id by them.
+// (person:ID), or asks about the holder of an application (application:ID). Told
+// again, it has one effect: a card's content has a version, and a message its id
+// by them; a question's is that of the delivery.
 func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, error) {
 	what, text, _ := strings.Cut(d.Subject, ":")
 	id, err := uuid.Parse(text)
-	if err != nil || what != "card" && what != "person" {
-		return tell.Answer{Code: "subject", Text: "不是卡或人员 neither a card nor a person"}, nil
+	if err != nil || what != "card" && what != "person" && what != "application" {
+		return tell.Answer{Code: "subject", Text: "不是卡、人员或申领 neither a card, a person nor an application"}, nil
 	}
-	if what == "card" {
+	switch what {
+	case "card":
 		return s.Tell(ctx, id)
+	case "application":
+		return s.Ask(ctx, d.ID, id)
 	}
 	var cards []uuid.UUID
 	if err := s.DB.Read(ctx).Table("cards").Where("person_id = ?", id).Order("id").Pluck("id", &cards).Error; err != nil {
@@ -275,7 +279,7 @@ func words(r reply) string {
 	text := []rune(r.Text)
 	told := string(text[:min(len(text), maxWords)])
 	if r.Province != "" {
-		told = strings.TrimSpace(told + "（" + r.Province[:min(len(r.Province), 6)] + "）")
+		told = strings.TrimSpace(told + "（" + r.province() + "）")
 	}
 	return told
 }

@@ -388,11 +388,28 @@ function proofButton(application) {
   return button;
 }
 
+// ministryAnswer says what the ministry has said of cards in other provinces,
+// and lets it be asked anew.
+function ministryAnswer(application) {
+  const { demand, state, text, province } = application.ministry;
+  const shown = el('small', `部级查重：${text.zh}${province ? '（' + province + '）' : ''}`, demand === 'required' && state !== 'accepted' ? 'bad' : '');
+  if (demand === 'none' || application.state !== 'applied' || !['none', 'duplicate', 'rejected'].includes(state) || !operator.roles.some((role) => ['clerk', 'reviewer'].includes(role))) return [shown];
+  const button = el('button', '重新查重 ask again');
+  button.type = 'button';
+  button.dataset.ministry = application.id;
+  button.addEventListener('click', guard(async () => {
+    await call('POST', `/platform/v1/applications/${application.id}/ministry-query`);
+    await refresh();
+  }));
+  return [shown, button];
+}
+
 function applicationItem(application) {
   const item = el('li');
   item.dataset.application = application.id;
   item.append(el('span', `${application.personName}　${application.stateText.zh}${application.cardNumber ? '　卡号 ' + application.cardNumber : ''}${application.reason ? '　' + application.reason : ''}`, 'grow'), waiting(application));
   if (operator.roles.includes('clerk') && !application.confirmedAt && ['draft', 'applied', 'returned'].includes(application.state)) item.append(proofButton(application));
+  if (application.ministry && (application.ministry.demand !== 'none' || application.ministry.state !== 'none')) item.append(...ministryAnswer(application));
   for (const allowed of application.events) {
     item.append(eventButton(allowed, (asked) => allowed.chip
       ? chip({ operation: allowed.chip, applicationId: application.id }, allowed.text.zh)
