@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 )
 
 // appendMost bounds the rows of one INSERT: with 16 columns it stays far below
@@ -58,10 +60,51 @@ func (tx *Tx) finish() error {
 func (tx *Tx) creates(rows reflect.Value) (all []statement) {
 	for from := 0; from < rows.Len(); {
 		to := from + chunk(rows.Len()-from)
-		all = append(all, tx.written(func(dry *gorm.DB) *gorm.DB { return dry.Create(rows.Slice(from, to).Interface()) }))
+		all = append(all, tx.create(rows.Slice(from, to)))
 		from = to
 	}
 	return all
+}
+
+// create is the INSERT that gorm makes of some rows. It makes the text once for
+// as many rows of a type; after that only the values are gathered.
+func (tx *Tx) create(rows reflect.Value) statement {
+	key := insertKey{rows.Type(), rows.Len()}
+	if known, ok := tx.db.inserts.Load(key); ok {
+		return known.(insert).of(tx.ctx, rows)
+	}
+	made := tx.gorm.Session(&gorm.Session{DryRun: true, NewDB: true}).Create(rows.Interface()).Statement
+	known := insert{text: made.SQL.String()}
+	for _, name := range made.Schema.DBNames {
+		known.fields = append(known.fields, made.Schema.FieldsByDBName[name])
+	}
+	s := statement{sql: known.text, vars: made.Vars}
+	if len(s.vars) == rows.Len()*len(known.fields) { // none is left to the database
+		tx.db.inserts.Store(key, known)
+	}
+	return s
+}
+
+type insertKey struct {
+	rows reflect.Type
+	n    int
+}
+
+// insert is an INSERT without its values, and the fields that these are of.
+type insert struct {
+	text   string
+	fields []*schema.Field
+}
+
+func (i insert) of(ctx context.Context, rows reflect.Value) statement {
+	s := statement{sql: i.text, vars: make([]any, 0, rows.Len()*len(i.fields))}
+	for row := range rows.Len() {
+		for _, field := range i.fields {
+			value, _ := field.ValueOf(ctx, rows.Index(row))
+			s.vars = append(s.vars, value)
+		}
+	}
+	return s
 }
 
 // chunk is how many of n rows go into one INSERT: powers of two, so that few

@@ -124,7 +124,7 @@ func (tx *Tx) writeAudit(before []statement) (record []statement, err error) {
 		return nil, err
 	}
 	moved := tx.written(func(dry *gorm.DB) *gorm.DB {
-		return dry.Model(&auditHead{}).Where("chain = ?", head.Chain).Updates(map[string]any{"seq": head.Seq, "hash": head.Hash, "proof": head.Proof})
+		return dry.Exec("UPDATE audit_heads SET seq = ?, hash = ?, proof = ? WHERE chain = ?", head.Seq, head.Hash, head.Proof, head.Chain)
 	})
 	return append(tx.creates(reflect.ValueOf(tx.pending)), moved), nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type DB struct {
 	hashing chan struct{}
 	lookups lookups
 	indexes knownIndexes
+	inserts sync.Map                                   // by insertKey: see Tx.create
 	follow  []func(tx *Tx, before, after Person) error // see OnPersonChanged
 	places  atomic.Pointer[knownPlaces]
 }
