@@ -49,6 +49,13 @@ type Opened struct {
 	Refused     error
 }
 
+// together is how many rows one statement inserts: the embedded database binds
+// each value in a time that grows with their number.
+const together = 50
+
+// notBegun are the columns that an order has not yet when it begins.
+var notBegun = []string{"account_id", "amount_fen", "code", "answer", "attempts", "reversal_id", "business_day", "sent_at", "ended_at"}
+
 // openKey is the business key of the order that opens an account.
 const openKey = "open"
 
@@ -232,8 +239,10 @@ func (s *Service) beginOpening(tx *registry.Tx, p Peer, batch string, rows []app
 	for i := range orders {
 		orders[i].Body = sealed[i]
 	}
-	if err := tx.DB().Create(&orders).Error; err != nil {
-		return err
+	for part := range slices.Chunk(orders, together) {
+		if err := tx.DB().Omit(notBegun...).Create(&part).Error; err != nil {
+			return err
+		}
 	}
 	if batch != "" {
 		return tx.Audit("bank.orders.begun", "bank-batch:"+batch, map[string]string{"bank": p.Code, "operation": OpenAccount, "orders": fmt.Sprint(len(orders)), "first": names[0]})
