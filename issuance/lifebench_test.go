@@ -47,6 +47,7 @@ func BenchmarkLife(b *testing.B) {
 	cluster := pgtest.New(b, "fsync=on", "full_page_writes=on", "shared_buffers=1GB", "max_wal_size=4GB")
 	clock := registrytest.NewClock()
 	l := newLife(b, registrytest.Open(b, registrytest.Config(cluster.DSN(b), clock)), clock)
+	l.blanks(b)
 	l.enter(b)
 	all := time.Duration(0)
 	stage := func(name string, took time.Duration) {

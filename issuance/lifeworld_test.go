@@ -59,9 +59,9 @@ type life struct {
 	files               [4]string
 }
 
-func newLife(b *testing.B, db *registry.DB, clock *registrytest.Clock) *life {
+func newLife(b testing.TB, db *registry.DB, clock *registrytest.Clock) *life {
 	l := &life{world: world{db: db, clock: clock}, t: b, dir: b.TempDir(), signature: signature(b, 200)}
-	keeper, err := newKeeper("life.json")
+	keeper, err := newKeeper("life-" + uuid.NewString() + ".json")
 	require.NoError(b, err)
 	delivery := []byte("a key of delivery, of 32 bytes..")
 	require.NoError(b, keeper.Import(keys.Spec{Name: "KTK", Usage: keys.CardDelivery, Algorithm: keys.AES256}, 1, strings.NewReader(hex.EncodeToString(delivery))))
@@ -82,7 +82,7 @@ func newLife(b *testing.B, db *registry.DB, clock *registrytest.Clock) *life {
 }
 
 // openBank makes the bank and the platform's side of it.
-func (l *life) openBank(b *testing.B) {
+func (l *life) openBank(b testing.TB) {
 	theirs, err := pki.Open(filepath.Join(l.dir, "bank"), nil, l.clock.Now)
 	require.NoError(b, err)
 	roots := func(a *pki.Authority) *x509.CertPool {
@@ -154,7 +154,7 @@ func (k *begun) CheckValue(ctx context.Context, key keys.Key) (kcv []byte, metho
 }
 
 // offices enters the institutions that keep cards.
-func (l *life) offices(b *testing.B) {
+func (l *life) offices(b testing.TB) {
 	l.change(b, func(tx *registry.Tx) error {
 		all := []registry.Institution{{ID: lifeMaker, Kind: registry.KindMaker, Name: "实验室卡厂", Place: "630100"}, {ID: "O630000", Kind: registry.KindOffice, Name: "省中心", Place: "630000"}, {ID: "O630100", Kind: registry.KindOffice, Name: "西宁市", Place: "630100"}}
 		for _, county := range lifeCounties {
@@ -182,7 +182,7 @@ func makes(login string, roles ...string) production.Who {
 }
 
 // openPlant makes the maker, whom the ministry has approved, and its blanks.
-func (l *life) openPlant(b *testing.B, delivery []byte) {
+func (l *life) openPlant(b testing.TB, delivery []byte) {
 	pair, err := maker.NewPair(filepath.Join(l.dir, "maker"), "卡商", l.clock.Now())
 	require.NoError(b, err)
 	to, err := province.signer.Exchange()
@@ -201,6 +201,10 @@ func (l *life) openPlant(b *testing.B, delivery []byte) {
 		ValidFrom: "2026-01-01", ValidTo: "2026-12-31", DeliveryKey: "KTK",
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
 	}, "批复"))
+}
+
+// blanks are with the maker.
+func (l *life) blanks(b *testing.B) {
 	token, err := l.plant.Blanks("3.00", 1, lifePeople)
 	require.NoError(b, err)
 	_, err = l.makes.AddChips(b.Context(), makes("zhoujun", registry.RoleProducer), token)
