@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"onecard/internal/signed"
 	"onecard/registry"
@@ -109,9 +110,10 @@ func CheckBatch(batch string) error {
 	return nil
 }
 
-// mayJoin refuses what comes after the batch's file.
+// mayJoin refuses what comes after the batch's file, which cannot be made while
+// anybody joins.
 func mayJoin(tx *registry.Tx, p Peer, batch string) error {
-	if err := errors.Join(CheckBatch(batch), lockBooks(tx, p.Code)); err != nil {
+	if err := errors.Join(CheckBatch(batch), openBooks(tx, p.Code, clause.LockingStrengthShare)); err != nil {
 		return err
 	}
 	var made int64
