@@ -115,9 +115,7 @@ func (s *Service) HandOver(tx *registry.Tx, cardID uuid.UUID, taker Taker, signa
 		}
 		entry.Signature = &kept.ID
 	}
-	if err := tx.DB().Create(&entry).Error; err != nil {
-		return Handover{}, fmt.Errorf("handover: %w", err)
-	}
+	tx.Append(entry)
 	detail := map[string]string{"taker": entry.Taker, "proof": entry.Proof, "signed": fmt.Sprint(signature != nil)}
 	return entry.domain(), tx.Audit("card.taker", "card:"+cardID.String(), detail)
 }

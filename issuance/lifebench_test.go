@@ -22,108 +22,140 @@ const (
 	lifeSet    = 200 // applications of one transaction, where many go together
 )
 
-// BenchmarkLife takes cards from the review over batch and the maker's return to
-// the activation, with the audit record and the messages of each, on PostgreSQL
-// with everything on the disk. Reviewers decide a page of a queue at a time,
-// batches and returns are taken in sets; each holder's activation is a
-// transaction of its own.
+// BenchmarkLife takes cards through their life, with audit and messages, on
+// PostgreSQL with everything on the disk, at places that ask for the signature
+// of whoever takes a card. The steps are those of the programs:
+//
+//   - review: a page of the queue at a time
+//   - order: a batch for each county, with the orders to the bank for its
+//     holders' accounts, and the bank's file
+//   - bank: the bank's return
+//   - bind: chips and intentions; the production file has a benchmark of its own
+//   - make: the maker's return
+//   - custody: the maker's boxes, from office to office down to the county
+//   - hand: who takes the card, with the signature, under an idempotency key
+//   - activate: the card, and the message that has the bank activate its account
+//   - day: the county's book, in which what was handed over leaves the stock
+//
+// cards/s is of all of these. account is what follows behind everybody's back,
+// the bank's activation of the account. Maker and bank are simulated: their own
+// work is not counted.
 //
 //	go test ./issuance -run xxx -bench Life -benchtime 1x
 func BenchmarkLife(b *testing.B) {
 	memory.Relax(0)
 	cluster := pgtest.New(b, "fsync=on", "full_page_writes=on", "shared_buffers=1GB", "max_wal_size=4GB")
 	clock := registrytest.NewClock()
-	w := newWorld(b, registrytest.Open(b, registrytest.Config(cluster.DSN(b), clock)), clock)
-	applications := entered(b, w)
-	cards := make([]uuid.UUID, len(applications))
-	began := time.Now()
-	for _, stage := range []struct {
-		name       string
-		sides, set int
-		role       func() counter
-		step       func(c counter, from, to int) error
-	}{
-		{"review", 4, lifeSet, w.reviewer, func(c counter, from, to int) error {
-			return c.in(b, func(tx *registry.Tx) error {
-				scope, err := w.db.Scope(tx.Context(), "630000")
+	l := newLife(b, registrytest.Open(b, registrytest.Config(cluster.DSN(b), clock)), clock)
+	l.blanks(b)
+	l.enter(b)
+	all := time.Duration(0)
+	stage := func(name string, took time.Duration) {
+		b.ReportMetric(lifePeople/took.Seconds(), name+"/s")
+		all += took
+	}
+	stage("review", inSets(b, lifePeople, 4, lifeSet, l.review))
+	stage("order", l.inCounties(b, l.order))
+	l.inCounties(b, l.bankAnswers)
+	stage("bank", l.inCounties(b, l.takeAccounts))
+	stage("bind", l.send(b))
+	l.inCounties(b, l.makerAnswers)
+	stage("make", l.inCounties(b, l.takeCards))
+	stage("custody", l.inCounties(b, l.custody))
+	l.read(b)
+	stage("hand", inSets(b, lifePeople, 16, 1, l.hand))
+	stage("activate", inSets(b, lifePeople, 16, 1, l.activate))
+	stage("day", l.inCounties(b, l.closeDay))
+	b.ReportMetric(lifePeople/all.Seconds(), "cards/s")
+	b.ReportMetric(lifePeople/l.tell(b).Seconds(), "account/s")
+	b.ReportMetric(0, "ns/op")
+	l.check(b)
+}
+
+// review approves a page of the queue.
+func (l *life) review(side, from, to int) error {
+	c := l.reviewer()
+	c.actor.Place = lifeCounties[side]
+	return c.in(l.t, func(tx *registry.Tx) error {
+		scope, err := l.db.Scope(tx.Context(), "630000")
+		if err != nil {
+			return err
+		}
+		outcomes, err := c.FireAll(tx, l.applications[from:to], issuance.Asked{Event: issuance.EventApprove, Roles: c.roles}, scope, issuance.ErrNoRight)
+		for _, o := range outcomes {
+			if o.Refused != nil {
+				return o.Refused
+			}
+		}
+		return err
+	})
+}
+
+// hand puts on record who takes a card.
+func (l *life) hand(side, at, _ int) error {
+	c := l.clerkOf(side)
+	_, _, err := l.db.Once(l.t.Context(), c.actor, "hand-"+l.cards[at].String(), l.cards[at][:], func(tx *registry.Tx) (any, error) {
+		return c.HandOver(tx, l.cards[at], issuance.Taker{}, l.signature)
+	})
+	return err
+}
+
+// activate activates a card.
+func (l *life) activate(side, at, _ int) error {
+	_, err := l.clerkOf(side).onChip(l.t, l.cards[at], issuance.EventActivate)
+	return err
+}
+
+func (l *life) clerkOf(side int) counter {
+	c := l.clerk()
+	c.actor.Place = counties[side%len(counties)]
+	return c
+}
+
+// check holds what has become of everything against the other books.
+func (l *life) check(b *testing.B) {
+	require.Equal(b, lifePeople, l.count(b, "cards", "status = ? AND custody = 'holder'", issuance.StatusNormal))
+	require.Equal(b, lifePeople, l.count(b, "handovers", "signature IS NOT NULL"))
+	require.Equal(b, lifePeople, l.count(b, "bank_accounts", "state = 'active' AND application_id IS NOT NULL"))
+	require.Equal(b, lifePeople, l.count(b, "stock_cards", "state = 'handed'"))
+	found, err := l.stock.Verify(b.Context())
+	require.NoError(b, err)
+	require.Empty(b, found)
+	require.NoError(b, l.db.VerifyAudit(b.Context()))
+}
+
+// enter registers the people and enters their applications, as many in each
+// county as in the others.
+func (l *life) enter(b *testing.B) {
+	l.applications = make([]uuid.UUID, lifePeople)
+	inSets(b, lifePeople, 4, lifePeople/len(lifeCounties)/6, func(_, from, to int) error {
+		c, county := l.clerk(), lifeCounties[from*len(lifeCounties)/lifePeople]
+		c.actor.Place = county
+		return c.in(b, func(tx *registry.Tx) error {
+			for i := from; i < to; i++ {
+				// Of different days, so that nobody is taken for anybody else.
+				told, err := newcomer(i, fmt.Sprintf("%d-%02d-%02d", 1950+i/336%50, i/28%12+1, i%28+1), county)
 				if err != nil {
 					return err
 				}
-				outcomes, err := c.FireAll(tx, idsOf(applications[from:to]), issuance.Asked{Event: issuance.EventApprove, Roles: c.roles}, scope, issuance.ErrNoRight)
-				for i, o := range outcomes {
-					if o.Refused != nil {
-						return o.Refused
-					}
-					applications[from+i] = o.Application
-				}
-				return err
-			})
-		}},
-		{"batch", 4, lifeSet, w.producer, func(c counter, from, to int) error {
-			return c.in(b, func(tx *registry.Tx) error {
-				ids := idsOf(applications[from:to])
-				if err := c.Hold(tx, ids); err != nil {
+				person, err := tx.AddPerson(told)
+				if err != nil {
 					return err
 				}
-				for _, id := range ids {
-					if _, _, err := c.Batch(tx, id, c.roles); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}},
-		{"make", 4, lifeSet, w.producer, func(c counter, from, to int) error {
-			return c.in(b, func(tx *registry.Tx) error {
-				if err := c.Hold(tx, idsOf(applications[from:to])); err != nil {
+				a, err := l.Apply(tx, issuance.Request{Person: person.ID, Kind: issuance.KindFirst, Method: issuance.MethodBatch})
+				if err != nil {
 					return err
 				}
-				for i, a := range applications[from:to] {
-					made, err := c.Make(tx, a.ID, chipOf(a), "M-1", c.roles)
-					if err != nil {
-						return err
-					}
-					cards[from+i] = made.ID
-				}
-				return nil
-			})
-		}},
-		{"activate", 16, 1, w.clerk, func(c counter, from, _ int) error {
-			_, err := c.onChip(b, cards[from], issuance.EventActivate)
-			return err
-		}},
-	} {
-		took := inSets(b, len(applications), stage.sides, stage.set, func(side, from, to int) error {
-			c := stage.role()
-			c.actor.Place = counties[side%len(counties)]
-			return stage.step(c, from, to)
+				l.applications[i] = a.ID
+			}
+			return nil
 		})
-		b.ReportMetric(float64(len(applications))/took.Seconds(), stage.name+"/s")
-	}
-	b.ReportMetric(float64(len(applications))/time.Since(began).Seconds(), "cards/s")
-	b.ReportMetric(0, "ns/op")
-	require.Equal(b, len(cards), w.count(b, "cards", "status = ?", issuance.StatusNormal))
-	require.NoError(b, w.db.VerifyAudit(b.Context()))
-}
-
-// entered enters as many applications as there are people.
-func entered(b *testing.B, w world) []issuance.Application {
-	applications := make([]issuance.Application, lifePeople)
-	inSets(b, lifePeople, 8, 1, func(_, from, _ int) (err error) {
-		// Of different days, so that nobody is taken for anybody else.
-		person := w.person(b, "扎西·多杰", fmt.Sprintf("%d-%02d-%02d", 1950+from/336%50, from/28%12+1, from%28+1))
-		applications[from], err = w.clerk().request(b, issuance.Request{Person: person.ID, Kind: issuance.KindFirst, Method: issuance.MethodBatch})
-		return err
 	})
-	return applications
 }
 
-func idsOf(applications []issuance.Application) []uuid.UUID {
-	ids := make([]uuid.UUID, len(applications))
-	for i, a := range applications {
-		ids[i] = a.ID
-	}
-	return ids
+// inCounties does something in each county at once and returns how long it took.
+func (l *life) inCounties(b *testing.B, step func(county int) error) time.Duration {
+	return inSets(b, len(lifeCounties), len(lifeCounties), 1, func(_, county, _ int) error { return step(county) })
 }
 
 // inSets works through n things in sets, from several sides, and returns how

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -93,6 +94,8 @@ func (tx *Tx) newAnswer(row idempotencyRow, change func(tx *Tx) (any, error)) (j
 	if err != nil {
 		return nil, err
 	}
-	return answer, tx.gorm.Model(&idempotencyRow{}).
-		Where("operator = ? AND key = ?", row.Operator, row.Key).Update("answer", sealed).Error
+	tx.Queue(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&idempotencyRow{}).Where("operator = ? AND key = ?", row.Operator, row.Key).Update("answer", sealed)
+	}, nil)
+	return answer, nil
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,9 +19,11 @@ type known struct {
 
 // Prefetch reads at once what [Tx.PersonByID], [Tx.Brought] and [Tx.HasChanged]
 // will be asked of many persons, so that they need not ask the database one by
-// one. A change of what is recorded of any person makes them ask again.
+// one. A change of what is recorded of any person makes them ask again. Of
+// persons all of whom are known nothing is read.
 func (tx *Tx) Prefetch(ids []uuid.UUID) error {
-	if len(ids) == 0 {
+	unknown := func(id uuid.UUID) bool { _, ok := tx.knownPerson(id); return !ok }
+	if !slices.ContainsFunc(ids, unknown) {
 		return nil
 	}
 	k := known{persons: map[uuid.UUID]Person{}, brought: map[uuid.UUID]Brought{}, changed: map[uuid.UUID]time.Time{}}

@@ -196,7 +196,9 @@ func (c *batchShowCommand) Run(ctx context.Context, out streams) error {
 		if err := errors.Join(countErr, fileErr, printBatch(out, b)); err != nil {
 			return err
 		}
-		printAccounts(out, b, counts)
+		if err := printAccounts(out, s, b, counts); err != nil {
+			return err
+		}
 		states := make([]string, 0, len(counts))
 		for state := range counts {
 			states = append(states, state)

@@ -115,10 +115,11 @@ func writeAccounts(ctx context.Context, out streams, s *production.Service, who 
 	return err
 }
 
-// printAccounts says how far the bank is with the accounts of a batch.
-func printAccounts(out streams, b production.Batch, counts map[string]int64) {
+// printAccounts says how far the bank is with the accounts of a batch, and how
+// long it is waited for.
+func printAccounts(out streams, s *production.Service, b production.Batch, counts map[string]int64) error {
 	if b.Bank == nil {
-		return
+		return nil
 	}
 	none, waits := counts[production.ItemNoAccount], int64(0)
 	if b.State == production.StateOrdered {
@@ -127,6 +128,12 @@ func printAccounts(out streams, b production.Batch, counts map[string]int64) {
 	// A row that left for another reason says nothing of its account.
 	opened := b.Size - none - counts[production.ItemOrdered] - counts[production.ItemCancelled]
 	fmt.Fprintf(out.Out, "  银行 bank %s：已开户 opened %d，未开户 none %d，待答复 awaited %d\n", *b.Bank, opened, none, waits)
+	if waits == 0 {
+		return nil
+	}
+	days, err := s.BankDays(b)
+	fmt.Fprintf(out.Out, "  %d 天未答复的行自动冲正并退出批次 rows without an answer for %d days are reversed and leave the batch\n", days, days)
+	return err
 }
 
 type batchAccountsCommand struct {
@@ -145,7 +152,9 @@ func (c *batchAccountsCommand) Run(ctx context.Context, out streams) error {
 		if err != nil {
 			return err
 		}
-		printAccounts(out, b, counts)
+		if err := printAccounts(out, s, b, counts); err != nil {
+			return err
+		}
 		if b.State == production.StateOrdered {
 			if err := writeAccounts(ctx, out, s, who, b); err != nil {
 				return err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"onecard/issuance/production"
 )
 
 // serveCommand is the platform.
@@ -122,6 +124,10 @@ func (p *platform) serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error { return p.carry(ctx, banks) })
 	group.Go(func() error { return p.serveBanks(ctx, banks) })
+	group.Go(func() error {
+		production.Silence{DB: p.db, Withdraw: banks.GiveUp, Logger: p.logger}.Run(ctx, clockPause)
+		return nil
+	})
 	group.Go(func() error { return p.decide(ctx) })
 	group.Go(func() error { return p.tellMinistry(ctx) })
 	group.Go(func() error {

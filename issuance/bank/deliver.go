@@ -68,15 +68,13 @@ func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, er
 // now sends an order that waits, at once, and returns it as it then stands.
 func (s *Service) now(ctx context.Context, o order) (order, error) {
 	if o.open() && !o.NextAt.After(s.db.Now()) {
-		due, err := s.due(ctx, o.Bank)
+		due, err := s.due(ctx, o.Bank, o.ID)
 		if err != nil {
 			return o, err
 		}
 		for _, waiting := range due {
-			if waiting.ID == o.ID {
-				if err := s.step(ctx, o); err != nil && !errors.Is(err, ErrNoAnswer) {
-					return o, err
-				}
+			if err := s.step(ctx, waiting); err != nil && !errors.Is(err, ErrNoAnswer) {
+				return o, err
 			}
 		}
 	}

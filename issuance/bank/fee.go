@@ -279,9 +279,22 @@ func (s *Service) booked(tx *registry.Tx, o order, answer Answer, values map[str
 
 // lockBooks lets either one booking or the reconciliation go on at a time.
 func lockBooks(tx *registry.Tx, bank string) error {
+	return openBooks(tx, bank, clause.LockingStrengthUpdate)
+}
+
+// openBooks locks the books of a bank until the transaction ends; those who share
+// them go on beside each other, and nobody has them alone meanwhile.
+func openBooks(tx *registry.Tx, bank, strength string) error {
+	take := func() error {
+		return tx.DB().Clauses(clause.Locking{Strength: strength}).Where("bank = ?", bank).Take(&lineRow{}).Error
+	}
+	err := take()
+	if !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
 	row := lineRow{Bank: bank, ChangedAt: tx.Now(), ChangedBy: tx.Actor().Operator}
 	if err := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 		return err
 	}
-	return tx.ForUpdate().Where("bank = ?", bank).Take(&lineRow{}).Error
+	return take()
 }

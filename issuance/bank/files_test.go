@@ -2,6 +2,7 @@ package bank_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -228,5 +229,40 @@ func TestFilesAndCrashes(t *testing.T) {
 		leftovers, err := filepath.Glob(filepath.Join(out, ".part*"))
 		require.NoError(t, err)
 		require.Empty(t, leftovers)
+	})
+}
+
+// TestJoinedSideBySide: batches of a bank are filled beside each other, and no file
+// is made of one while anybody joins it.
+func TestJoinedSideBySide(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		if w.db.Read(t.Context()).Name() != "postgres" {
+			t.Skip("the embedded database has one writer")
+		}
+		var ids []uuid.UUID
+		for range 3 {
+			id, _ := w.application(t, "卓玛")
+			ids = append(ids, id)
+		}
+		w.open(t, "B1", ids[0])
+		out := t.TempDir()
+		w.change(t, func(tx *registry.Tx) error {
+			_, err := w.OpenAccounts(tx, code, "B1", ids[1])
+			require.NoError(t, err)
+			w.open(t, "B2", ids[2])
+			short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			_, err = w.MakeFile(short, clerk, code, "B1", out)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			return nil
+		})
+		made, err := w.MakeFile(t.Context(), clerk, code, "B1", out)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, made.Rows)
+		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error {
+			_, err := w.OpenAccounts(tx, code, "B1", ids[2])
+			return err
+		}), registry.ErrInvalid)
 	})
 }

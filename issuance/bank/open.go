@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"onecard/internal/signed"
 	"onecard/registry"
@@ -48,6 +49,13 @@ type Opened struct {
 	Account     uuid.UUID
 	Refused     error
 }
+
+// together is how many rows one statement inserts: the embedded database binds
+// each value in a time that grows with their number.
+const together = 50
+
+// notBegun are the columns that an order has not yet when it begins.
+var notBegun = []string{"account_id", "amount_fen", "code", "answer", "attempts", "reversal_id", "business_day", "sent_at", "ended_at"}
 
 // openKey is the business key of the order that opens an account.
 const openKey = "open"
@@ -102,9 +110,10 @@ func CheckBatch(batch string) error {
 	return nil
 }
 
-// mayJoin refuses what comes after the batch's file.
+// mayJoin refuses what comes after the batch's file, which cannot be made while
+// anybody joins.
 func mayJoin(tx *registry.Tx, p Peer, batch string) error {
-	if err := errors.Join(CheckBatch(batch), lockBooks(tx, p.Code)); err != nil {
+	if err := errors.Join(CheckBatch(batch), openBooks(tx, p.Code, clause.LockingStrengthShare)); err != nil {
 		return err
 	}
 	var made int64
@@ -232,8 +241,10 @@ func (s *Service) beginOpening(tx *registry.Tx, p Peer, batch string, rows []app
 	for i := range orders {
 		orders[i].Body = sealed[i]
 	}
-	if err := tx.DB().Create(&orders).Error; err != nil {
-		return err
+	for part := range slices.Chunk(orders, together) {
+		if err := tx.DB().Omit(notBegun...).Create(&part).Error; err != nil {
+			return err
+		}
 	}
 	if batch != "" {
 		return tx.Audit("bank.orders.begun", "bank-batch:"+batch, map[string]string{"bank": p.Code, "operation": OpenAccount, "orders": fmt.Sprint(len(orders)), "first": names[0]})

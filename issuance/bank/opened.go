@@ -62,27 +62,24 @@ func (s *Service) takeAccounts(tx *registry.Tx, openings []opening) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	var orders []uuid.UUID
 	var told []Opened
 	for n, i := range fit {
 		if row := rows[n]; entered(row.ID) {
-			orders, told = append(orders, openings[i].order.ID), append(told, Opened{Application: *row.ApplicationID, Account: row.ID})
+			told = append(told, Opened{Application: *row.ApplicationID, Account: row.ID})
 			err = errors.Join(err, tx.Audit("bank.account.opened", row.subject(), map[string]string{"bank": row.Bank, "application": row.ApplicationID.String()}))
 			continue
 		}
 		misfits[i] = taken
 	}
-	if err != nil || len(orders) == 0 {
-		return misfits, err
-	}
-	// The account of an application is the one that is not closed.
-	err = tx.DB().Model(&order{}).Where("id IN ?", orders).
-		Update("account_id", gorm.Expr("(SELECT a.id FROM bank_accounts a WHERE a.application_id = bank_orders.application_id AND a.state <> 'closed')")).Error
 	if err != nil {
 		return nil, err
 	}
 	return misfits, s.opened(tx, openings[0].order.Bank, told...)
 }
+
+// accountOf is the account that an order has opened: its application's that is
+// not closed.
+var accountOf = gorm.Expr("(SELECT a.id FROM bank_accounts a WHERE a.application_id = bank_orders.application_id AND a.state <> 'closed')")
 
 // taken says in words that an account cannot be this holder's.
 const taken = "账号已属于他人，或此申领已有账户"
@@ -142,11 +139,15 @@ func (s *Service) accountRows(tx *registry.Tx, openings []opening, fit []int) (r
 
 // enterAccounts enters those that nobody has, and says which.
 func enterAccounts(tx *registry.Tx, rows []account) (func(uuid.UUID) bool, error) {
-	created := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&rows)
-	if created.Error != nil {
-		return nil, created.Error
+	created := int64(0)
+	for part := range slices.Chunk(rows, together) {
+		some := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&part)
+		if some.Error != nil {
+			return nil, some.Error
+		}
+		created += some.RowsAffected
 	}
-	if created.RowsAffected == int64(len(rows)) {
+	if created == int64(len(rows)) {
 		return func(uuid.UUID) bool { return true }, nil
 	}
 	ids := make([]uuid.UUID, len(rows))
@@ -204,7 +205,10 @@ func (s *Service) takeRows(tx *registry.Tx, p Peer, batch string, rows [][]strin
 		case !known || o.Bank != p.Code || o.Batch == nil || *o.Batch != batch:
 			misfits[i] = "指令不在此批次"
 			continue
-		case o.State != Sent || o.ReversalID != nil:
+		case o.ReversalID != nil:
+			misfits[i] = "此指令已冲正，答复过迟"
+			continue
+		case o.State != Sent:
 			misfits[i] = "此指令已有结果，重复行不再处理"
 			continue
 		}
@@ -293,7 +297,7 @@ func (s *Service) openAll(tx *registry.Tx, openings []opening) ([]string, error)
 	return misfits, endAll(tx, eventConfirm, done)
 }
 
-// endAll takes orders that are locked and in one state along a line of the
+// endAll takes orders of accounts that are locked and in one state along a line of the
 // table, those with the same words in one statement.
 func endAll(tx *registry.Tx, event string, ended []opening) error {
 	for len(ended) > 0 {
@@ -313,8 +317,11 @@ func endAll(tx *registry.Tx, event string, ended []opening) error {
 				return err
 			}
 		}
-		moved := tx.DB().Model(&order{}).Where("id IN ? AND state = ? AND reversal_id IS NULL", ids, rule.From).
-			Updates(map[string]any{"state": rule.To, "ended_at": tx.Now(), "code": first.answer.Code, "answer": first.answer.Text})
+		ends := map[string]any{"state": rule.To, "ended_at": tx.Now(), "code": first.answer.Code, "answer": first.answer.Text}
+		if event == eventConfirm {
+			ends["account_id"] = accountOf
+		}
+		moved := tx.DB().Model(&order{}).Where("id IN ? AND state = ? AND reversal_id IS NULL", ids, rule.From).Updates(ends)
 		if moved.Error != nil {
 			return moved.Error
 		}

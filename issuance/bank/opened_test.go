@@ -2,6 +2,7 @@ package bank_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -132,5 +133,54 @@ func TestMovedToAnotherBatch(t *testing.T) {
 			_, err := w.OpenAccounts(tx, code, "", uuid.New())
 			return err
 		}), registry.ErrNotFound)
+	})
+}
+
+// TestGivenUp: of accounts that were asked for long ago and of which the bank says
+// nothing the orders are reversed, whoever waits is told at once, and an answer
+// that comes after all is too late.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		l := w.heard(t)
+		out, back := t.TempDir(), t.TempDir()
+		asked := w.clock.Now()
+		path, ids := w.batch(t, "B1", out, 3)
+		w.clock.Advance(time.Hour)
+		late, _ := w.application(t, "卓玛")
+		w.open(t, "B2", late)
+		giveUp := func(at time.Time, want int, ids ...uuid.UUID) {
+			t.Helper()
+			w.change(t, func(tx *registry.Tx) error {
+				n, err := w.GiveUp(tx, "105", ids, at, "逾期未答复")
+				require.Equal(t, want, n)
+				return err
+			})
+		}
+		giveUp(asked.Add(-time.Second), 0, ids...)
+		require.Empty(t, l.last)
+		giveUp(asked.Add(time.Minute), 2, ids[0], ids[1], late)
+		require.Len(t, l.last, 2)
+		require.ErrorContains(t, l.last[ids[0]].Refused, "逾期未答复")
+		giveUp(asked.Add(time.Minute), 0, ids[0], ids[1])
+
+		answer, err := w.bank.OpenFile(path, back)
+		require.NoError(t, err)
+		taken, err := w.TakeFile(t.Context(), answer)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, taken.Done)
+		require.EqualValues(t, 2, taken.Bad)
+		outcomes, err := w.Outcomes(t.Context(), code, "B1")
+		require.NoError(t, err)
+		require.Contains(t, outcomes[0].Reason, "冲正")
+		require.ErrorContains(t, l.last[ids[0]].Refused, "逾期未答复")
+		require.NotEqual(t, uuid.Nil, l.last[ids[2]].Account)
+		w.settle(t)
+		require.Equal(t, 2, w.count(t, "bank_orders", "batch = 'B1' AND state = 'reversed'"))
+		for i, a := range w.bank.Accounts() {
+			require.Equal(t, []string{bank.Closed, bank.Closed, bank.Preopened}[i], a.State, "the bank has undone what it did after all")
+		}
+		giveUp(w.clock.Now(), 0, ids...)
+		require.NoError(t, w.db.VerifyAudit(t.Context()))
 	})
 }

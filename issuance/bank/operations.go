@@ -1,7 +1,11 @@
 package bank
 
 import (
+	"errors"
 	"fmt"
+	"time"
+
+	"github.com/google/uuid"
 
 	"onecard/internal/gb"
 	"onecard/registry"
@@ -86,30 +90,66 @@ func (s *Service) settle(tx *registry.Tx, o order, answer Answer) error {
 // errLate ends a transaction whose order has moved on.
 var errLate = fmt.Errorf("bank: the answer is late: %w", registry.ErrConflict)
 
-// reverse orders the reversal of an order that has no end yet (冲正). One that
-// never left needs no bank.
+// reverse orders the reversal of an order that has no end yet (冲正), and lets
+// follow what follows from it.
 func (s *Service) reverse(tx *registry.Tx, o order, reason string) error {
+	ended, err := s.withdraw(tx, o, reason)
+	switch {
+	case err != nil:
+		return err
+	case ended:
+		return settlementOf(o.Operation).undone(s, tx, o, reason)
+	case o.Operation == OpenAccount:
+		// Whoever waits for the account need not wait for the bank to undo it.
+		return s.notOpened(tx, o, reason)
+	}
+	return nil
+}
+
+// withdraw orders the reversal of an order that has no end yet. One that never
+// left needs no bank: it has ended.
+func (s *Service) withdraw(tx *registry.Tx, o order, reason string) (ended bool, err error) {
 	if !o.open() || o.Operation == ReverseMessage {
-		return ErrEnded
+		return false, ErrEnded
 	}
 	if o.State == Begun && o.Attempts == 0 && o.Batch == nil {
-		if _, err := move(tx, o, eventReverse, map[string]any{"code": "unsent", "answer": reason}); err != nil {
-			return err
-		}
-		return settlementOf(o.Operation).undone(s, tx, o, reason)
+		_, err := move(tx, o, eventReverse, map[string]any{"code": "unsent", "answer": reason})
+		return true, err
 	}
 	reversal, _, err := s.begin(tx, order{Bank: o.Bank, Operation: ReverseMessage, Subject: o.subject(), Key: "reverse", Place: o.Place,
 		PersonID: o.PersonID, ApplicationID: o.ApplicationID}, Ask{Message: o.ID, Reason: reason})
 	if err != nil {
-		return err
+		return false, err
 	}
-	err = tx.DB().Model(&order{}).Where("id = ? AND reversal_id IS NULL", o.ID).
+	return false, tx.DB().Model(&order{}).Where("id = ? AND reversal_id IS NULL", o.ID).
 		Updates(map[string]any{"reversal_id": reversal.ID, "answer": reason}).Error
-	if err != nil || o.Operation != OpenAccount {
-		return err
+}
+
+// GiveUp gives up accounts that were asked for by an instant and of which the bank
+// has said nothing since: their orders are reversed (冲正), and [Config.Opened] is
+// told. It returns how many they were.
+func (s *Service) GiveUp(tx *registry.Tx, bank string, applications []uuid.UUID, begunBy time.Time, reason string) (int, error) {
+	p, err := s.peer(bank)
+	if err != nil {
+		return 0, err
 	}
-	// Whoever waits for the account need not wait for the bank to undo it.
-	return s.notOpened(tx, o, reason)
+	var silent []order
+	err = tx.ForUpdate().Where("application_id IN ? AND operation = ? AND bank = ? AND state IN ? AND reversal_id IS NULL AND begun_at <= ?",
+		applications, OpenAccount, p.Code, []string{Begun, Sent, Unknown}, begunBy).Order("id").Find(&silent).Error
+	if err != nil {
+		return 0, err
+	}
+	told := make([]Opened, len(silent))
+	for i, o := range silent {
+		if _, err := s.withdraw(tx, o, reason); err != nil {
+			return 0, err
+		}
+		if err := tx.Audit("bank.order.reversing", o.subject(), map[string]string{"reason": reason}); err != nil {
+			return 0, err
+		}
+		told[i] = Opened{Application: *o.ApplicationID, Refused: errors.New(reason)}
+	}
+	return len(silent), s.opened(tx, p.Code, told...)
 }
 
 // original returns the order that a reversal is about.

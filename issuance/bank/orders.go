@@ -96,6 +96,9 @@ func move(tx *registry.Tx, o order, event string, values map[string]any) (bool, 
 	if Orders.State(rule.To).Final {
 		changes["ended_at"] = tx.Now()
 	}
+	if event == eventConfirm && o.Operation == OpenAccount {
+		changes["account_id"] = accountOf
+	}
 	query := tx.DB().Model(&order{}).Where("id = ? AND state = ?", o.ID, o.State)
 	if event != eventReverse {
 		query = query.Where("reversal_id IS NULL")

@@ -137,15 +137,18 @@ func (s *Service) Turn(ctx context.Context, code string) (int, error) {
 	return len(due), errors.Join(failed...)
 }
 
-// due returns the orders that a step is due for; those of one subject one after
-// the other, in the order in which they were begun.
-func (s *Service) due(ctx context.Context, code string) (rows []order, err error) {
+// due returns the orders that a step is due for, of some or of all; those of one
+// subject one after the other, in the order in which they were begun.
+func (s *Service) due(ctx context.Context, code string, of ...uuid.UUID) (rows []order, err error) {
 	var stopped int64
 	if err := s.db.Read(ctx).Model(&lineRow{}).Where("bank = ? AND stopped", code).Count(&stopped).Error; err != nil || stopped > 0 {
 		return nil, err
 	}
-	open := []string{Begun, Sent, Unknown}
-	return rows, s.db.Read(ctx).
+	query, open := s.db.Read(ctx), []string{Begun, Sent, Unknown}
+	if len(of) > 0 {
+		query = query.Where("id IN ?", of)
+	}
+	return rows, query.
 		Where("bank = ? AND batch IS NULL AND reversal_id IS NULL AND state IN ? AND next_at <= ?", code, open, s.db.Now()).
 		Where("NOT EXISTS (SELECT 1 FROM bank_orders earlier WHERE earlier.subject = bank_orders.subject AND earlier.id < bank_orders.id AND earlier.state IN ?)", open).
 		Order("next_at, id").Limit(turn).Find(&rows).Error

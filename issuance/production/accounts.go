@@ -18,9 +18,9 @@ type Accounts interface {
 	// Bank returns the code under which a bank is on record. It refuses one that
 	// is not known, and a batch's number that the bank cannot be told.
 	Bank(code, number string) (string, error)
-	// Ask asks the bank of a batch for accounts, in the transaction that orders
-	// the batch, and returns what it knows already. Of the others it is told
-	// later, through [Answers].
+	// Ask asks the bank of a batch for accounts, in the transaction that adds the
+	// applications to the batch, and returns what it knows already. Of the others
+	// it is told later, through [Answers].
 	Ask(tx *registry.Tx, b Batch, applications []uuid.UUID) ([]Answer, error)
 }
 
@@ -48,32 +48,18 @@ func (s *Service) bankOf(o *Order) (err error) {
 	return err
 }
 
-// ask asks the bank for the accounts of all rows of the batch. What it knows at
-// once counts at once.
-func (w *work) ask(tx *registry.Tx) error {
-	answers := Answers{w.Issuance}
-	for after := int64(0); ; {
-		var items []Item
-		if err := tx.DB().Where("batch_id = ? AND state = ? AND seq > ?", w.batch.ID, ItemOrdered, after).Order("seq").Limit(w.chunk).Find(&items).Error; err != nil {
-			return err
-		}
-		if len(items) == 0 {
-			break
-		}
-		after = items[len(items)-1].Seq
-		ids := make([]uuid.UUID, len(items))
-		for i, item := range items {
-			ids[i] = *item.ApplicationID
-		}
-		known, err := w.Accounts.Ask(tx, w.batch, ids)
-		if err == nil {
-			err = answers.write(tx, w.batch, items, known)
-		}
-		if err != nil {
-			return err
-		}
+// ask asks the bank for the accounts of rows, in the transaction that adds them:
+// no row is without its order, and no transaction is longer than one step, for
+// whose time other work with this bank waits. What the bank knows counts at once.
+func (w *work) ask(tx *registry.Tx, items []Item) error {
+	if w.batch.Bank == nil || len(items) == 0 {
+		return nil
 	}
-	return answered(tx, &w.batch)
+	known, err := w.Accounts.Ask(tx, w.batch, applicationsOf(items))
+	if err != nil {
+		return err
+	}
+	return Answers{w.Issuance}.write(tx, w.batch, items, known)
 }
 
 // Take takes a bank's answers: rows get their account, or leave their batch and
@@ -96,8 +82,8 @@ func (a Answers) Take(tx *registry.Tx, bank string, answers []Answer) error {
 		if err := tx.ForUpdate().Where("id = ?", id).Take(&b).Error; err != nil {
 			return err
 		}
-		if b.State != StateOrdered || b.Bank == nil || *b.Bank != bank {
-			continue // a batch that is being filled asks when it is ordered
+		if b.State != StateOpen && b.State != StateOrdered || b.Bank == nil || *b.Bank != bank {
+			continue
 		}
 		var items []Item
 		if err := tx.ForUpdate().Where("batch_id = ? AND application_id IN ? AND state = ?", id, ids, ItemOrdered).Order("seq").Find(&items).Error; err != nil {
@@ -110,7 +96,11 @@ func (a Answers) Take(tx *registry.Tx, bank string, answers []Answer) error {
 	return nil
 }
 
-// write writes answers into rows that wait for them, in one statement.
+// answersTogether is how many rows one statement writes: the embedded database
+// binds each value in a time that grows with their number.
+const answersTogether = 50
+
+// write writes answers into rows that wait for them, some in one statement.
 func (a Answers) write(tx *registry.Tx, b Batch, items []Item, answers []Answer) error {
 	told := make(map[uuid.UUID]Answer, len(answers))
 	for _, answer := range answers {
@@ -134,16 +124,18 @@ func (a Answers) write(tx *registry.Tx, b Batch, items []Item, answers []Answer)
 	if len(changed) == 0 {
 		return nil
 	}
-	result := tx.DB().Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
-		DoUpdates: clause.AssignmentColumns([]string{"state", "reason", "bank_account", "changed_at"}),
-		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{ItemOrdered}}}},
-	}).Create(&changed)
-	switch {
-	case result.Error != nil:
-		return result.Error
-	case result.RowsAffected != int64(len(changed)):
-		return registry.ErrConflict
+	for part := range slices.Chunk(changed, answersTogether) {
+		result := tx.DB().Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
+			DoUpdates: clause.AssignmentColumns([]string{"state", "reason", "bank_account", "changed_at"}),
+			Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{ItemOrdered}}}},
+		}).Omit("atr", "chip_id", "intention", "card_id").Create(&part)
+		switch {
+		case result.Error != nil:
+			return result.Error
+		case result.RowsAffected != int64(len(part)):
+			return registry.ErrConflict
+		}
 	}
 	if err := a.leave(tx, b, left); err != nil {
 		return err
@@ -172,8 +164,12 @@ func (a Answers) leave(tx *registry.Tx, b Batch, left []Item) error {
 	return reserve(tx, b.Supplier, -int64(len(left)))
 }
 
-// answered moves a batch on of which no row waits for an account any more.
+// answered moves a batch on that is ordered and of which no row waits for an
+// account any more.
 func answered(tx *registry.Tx, b *Batch) error {
+	if b.State != StateOrdered {
+		return nil
+	}
 	var waits []Item
 	if err := tx.DB().Select("seq").Where("batch_id = ? AND state = ?", b.ID, ItemOrdered).Limit(1).Find(&waits).Error; err != nil || len(waits) > 0 {
 		return err

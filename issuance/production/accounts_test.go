@@ -1,8 +1,13 @@
 package production_test
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -12,10 +17,12 @@ import (
 	"onecard/registry"
 )
 
-// bank notes what it is asked, and answers at once what it knows.
+// bank notes what it is asked, and answers at once what it knows. It may see to
+// something when it is asked.
 type bank struct {
 	asked []uuid.UUID
 	known []production.Answer
+	sees  func() error
 }
 
 // Bank implements production.Accounts.
@@ -28,6 +35,11 @@ func (b *bank) Bank(code, _ string) (string, error) {
 
 // Ask implements production.Accounts.
 func (b *bank) Ask(_ *registry.Tx, _ production.Batch, applications []uuid.UUID) ([]production.Answer, error) {
+	if b.sees != nil {
+		if err := b.sees(); err != nil {
+			return nil, err
+		}
+	}
 	b.asked = append(b.asked, applications...)
 	return b.known, nil
 }
@@ -142,6 +154,98 @@ func TestAccountsKnown(t *testing.T) {
 		for i, item := range w.items(t, "B-1", production.ItemAccounted) {
 			require.Equal(t, there.known[i].Account, *item.BankAccount)
 		}
+		require.NoError(t, w.db.VerifyAudit(t.Context()))
+	})
+}
+
+// TestAccountsInSteps: the bank is asked for the accounts of rows in the
+// transaction that adds them, so that none is longer than a step; what it answers
+// while the batch is filled counts, and whoever left is not added again when an
+// interrupted batch is filled further.
+func TestAccountsInSteps(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		there := w.withBank(t)
+		ids := w.waiting(t, 7)
+		o := order("B-1", 7)
+		o.Bank = "105"
+		stopped := errors.New("stopped")
+		there.sees = func() error {
+			var rows int64
+			require.NoError(t, w.db.Read(t.Context()).Model(&production.Item{}).Count(&rows).Error)
+			require.EqualValues(t, len(there.asked), rows, "the steps before stand already")
+			if len(there.asked) == 4 {
+				return stopped
+			}
+			return nil
+		}
+		_, err := w.Create(t.Context(), producer, o)
+		require.ErrorIs(t, err, stopped)
+		w.stands(t, "B-1", production.StateOpen, map[string]int64{production.ItemOrdered: 4})
+		w.answer(t, "95533", w.opened(t, ids[0], 0), production.Answer{Application: ids[1], Reason: "证件已过期"})
+		w.stands(t, "B-1", production.StateOpen, map[string]int64{production.ItemOrdered: 2, production.ItemAccounted: 1, production.ItemNoAccount: 1})
+
+		there.sees = nil
+		b, err := w.Create(t.Context(), producer, o)
+		require.NoError(t, err)
+		require.Equal(t, ids, there.asked, "each once")
+		require.EqualValues(t, 7, b.Size)
+		w.stands(t, "B-1", production.StateOrdered, map[string]int64{production.ItemOrdered: 5, production.ItemAccounted: 1, production.ItemNoAccount: 1})
+		require.EqualValues(t, 6, w.ordered(t))
+		var rest []production.Answer
+		for i, id := range ids[2:] {
+			rest = append(rest, w.opened(t, id, i+2))
+		}
+		w.answer(t, "95533", rest...)
+		w.stands(t, "B-1", production.StateBanked, map[string]int64{production.ItemAccounted: 6, production.ItemNoAccount: 1})
+		require.NoError(t, w.db.VerifyAudit(t.Context()))
+	})
+}
+
+// TestSilence: a row for which the bank has not answered within the days of the
+// policy leaves its batch, and one that was answered stays.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.withBank(t)
+		ids := w.waiting(t, 4)
+		o := order("B-1", 4)
+		o.Bank = "105"
+		b, err := w.Create(t.Context(), producer, o)
+		require.NoError(t, err)
+		asked := w.clock.Now()
+		w.answer(t, "95533", w.opened(t, ids[0], 0))
+		silence := production.Silence{DB: w.db, Logger: slog.New(slog.DiscardHandler), Withdraw: func(tx *registry.Tx, bank string, silent []uuid.UUID, begunBy time.Time, reason string) (int, error) {
+			require.Equal(t, "95533", bank)
+			require.Equal(t, ids[1:], silent)
+			require.Equal(t, asked, begunBy)
+			// The bank answers for the last of them meanwhile.
+			return 2, production.Answers{Issuance: w.issuance}.Take(tx, bank, []production.Answer{{Application: ids[1], Reason: reason}, {Application: ids[2], Reason: reason}})
+		}}
+		days, err := w.BankDays(b)
+		require.NoError(t, err)
+		w.clock.Advance(time.Duration(days)*24*time.Hour - time.Second)
+		turn := func(want int) {
+			t.Helper()
+			n, err := silence.Turn(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, want, n)
+		}
+		turn(0)
+		w.clock.Advance(time.Second)
+		turn(2)
+		w.stands(t, "B-1", production.StateOrdered, map[string]int64{production.ItemOrdered: 1, production.ItemAccounted: 1, production.ItemNoAccount: 2})
+		require.Contains(t, w.items(t, "B-1", production.ItemNoAccount)[0].Reason, fmt.Sprintf("银行 %d 天未答复", days))
+		require.EqualValues(t, 2, w.ordered(t))
+		a, err := w.issuance.Application(t.Context(), ids[1])
+		require.NoError(t, err)
+		require.Equal(t, issuance.StateNumbered, a.State)
+		w.answer(t, "95533", w.opened(t, ids[3], 3))
+		w.stands(t, "B-1", production.StateBanked, map[string]int64{production.ItemAccounted: 2, production.ItemNoAccount: 2})
+		turn(0)
+		story, err := w.Story(t.Context(), b.ID)
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(story, func(r registry.AuditRecord) bool { return r.Action == "batch.silent" && r.Detail["rows"] == "2" }))
 		require.NoError(t, w.db.VerifyAudit(t.Context()))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -173,7 +174,10 @@ func (w *work) fill(ctx context.Context) error {
 				return err
 			}
 			last, more = next, next != uuid.Nil
-			return w.grow(tx, items)
+			if err := w.grow(tx, items); err != nil {
+				return err
+			}
+			return w.ask(tx, items)
 		})
 		if err != nil || !more {
 			return err
@@ -210,8 +214,14 @@ func (w *work) addWaiting(tx *registry.Tx, after uuid.UUID, room int) (items []I
 	if err := w.Issuance.Hold(tx, ids); err != nil {
 		return nil, last, err
 	}
+	var left []uuid.UUID // for want of an account
+	if err := tx.DB().Model(&Item{}).Where("batch_id = ? AND application_id IN ?", w.batch.ID, ids).Pluck("application_id", &left).Error; err != nil {
+		return nil, last, err
+	}
 	for _, a := range waiting {
-		last = a.ID
+		if last = a.ID; slices.Contains(left, a.ID) {
+			continue
+		}
 		_, _, err := w.Issuance.Batch(tx, a.ID, byBatch)
 		if refused := new(issuance.Error); errors.As(err, &refused) {
 			continue // dead, merged, to be reviewed again
@@ -240,8 +250,8 @@ func (w *work) addTests(tx *registry.Tx, _ uuid.UUID, room int) (items []Item, l
 	return items, w.batch.ID, nil
 }
 
-// order ends the filling: what was reserved and is not needed goes back, and the
-// bank is asked. Cards without accounts are ready for production.
+// order ends the filling: what was reserved and is not needed goes back. Cards
+// without accounts are ready for production, the others when each is answered.
 func (w *work) order(tx *registry.Tx) error {
 	b := &w.batch
 	if b.Size == 0 {
@@ -256,7 +266,7 @@ func (w *work) order(tx *registry.Tx) error {
 		return err
 	}
 	if b.Bank != nil {
-		return w.ask(tx)
+		return answered(tx, b)
 	}
 	if err := tx.DB().Model(&Item{}).Where("batch_id = ? AND state = ?", b.ID, ItemOrdered).Updates(map[string]any{"state": ItemAccounted, "changed_at": tx.Now()}).Error; err != nil {
 		return err

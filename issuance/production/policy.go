@@ -23,6 +23,7 @@ type Policy struct {
 	SamplePercent int64   `yaml:"samplePercent"` // of the cards made, inspected at least
 	SampleLeast   int64   `yaml:"sampleLeast"`
 	TestHolder    string  `yaml:"testHolder"` // name on test cards
+	BankDays      int     `yaml:"bankDays"`   // in which a bank answers for a row, or the row leaves
 }
 
 // Policies is the policy of each place and time.
@@ -47,8 +48,8 @@ func ParsePolicies(text []byte) (Policies, error) {
 		switch {
 		case len(p.Place) != 6 || strings.Trim(p.Place, "0123456789") != "" || p.From.IsZero():
 			return nil, fmt.Errorf("%w: line %d: place of 6 digits, from", ErrPolicy, i+1)
-		case p.SamplePercent < 0 || p.SamplePercent > 100 || p.SampleLeast < 1 || p.TestHolder == "":
-			return nil, fmt.Errorf("%w: line %d: samplePercent 0 to 100, sampleLeast 1 or more, testHolder", ErrPolicy, i+1)
+		case p.SamplePercent < 0 || p.SamplePercent > 100 || p.SampleLeast < 1 || p.TestHolder == "" || p.BankDays < 1 || p.BankDays > 365:
+			return nil, fmt.Errorf("%w: line %d: samplePercent 0 to 100, sampleLeast 1 or more, testHolder, bankDays 1 to 365", ErrPolicy, i+1)
 		}
 	}
 	return all, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"onecard/issuance"
 	"onecard/registry"
 )
 
@@ -61,4 +62,10 @@ func (s *Service) Files(ctx context.Context, batch uuid.UUID) (files []File, err
 // Story is what happened to a batch, by the audit log (批次经过).
 func (s *Service) Story(ctx context.Context, batch uuid.UUID) ([]registry.AuditRecord, error) {
 	return s.DB.AuditTrail(ctx, "batch:"+batch.String())
+}
+
+// BankDays is how many days the bank of a batch has to answer for a row.
+func (s *Service) BankDays(b Batch) (int, error) {
+	policy, err := s.Policies.At(b.Place, issuance.Day(s.DB.Now()))
+	return policy.BankDays, err
 }

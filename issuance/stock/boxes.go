@@ -78,7 +78,7 @@ func writeBox(tx *registry.Tx, box Box, b NewBox) error {
 	for n, c := range b.Cards {
 		rows[n] = content{Box: box.ID, Slot: c.Slot, Kind: box.Kind, Item: c.Card, Inside: true}
 	}
-	if err := tx.DB().CreateInBatches(rows, batch).Error; err != nil {
+	if err := tx.DB().CreateInBatches(rows, named).Error; err != nil {
 		return fmt.Errorf("stock: contents: %w", err)
 	}
 	return nil
@@ -111,20 +111,20 @@ func (s *Service) enter(tx *registry.Tx, b books, h Hands, document string, numb
 		}
 		fresh = append(fresh, item{Kind: Finished, Item: number, Holder: at.ID, State: StateOutside})
 	}
-	return s.begin(tx, b, fresh, change{event: eventEnter, hands: &h, at: at.ID, document: document})
-}
-
-// begin puts finished cards on the books.
-func (s *Service) begin(tx *registry.Tx, b books, fresh []item, c change) error {
-	moved, err := s.move(tx, b, fresh, c)
-	if err != nil || len(moved) == 0 {
+	moved, err := write(tx, b, fresh, change{event: eventEnter, hands: &h, at: at.ID, document: document})
+	if err != nil {
 		return err
 	}
+	return beginCards(tx, moved)
+}
+
+// beginCards puts the heads of finished cards on the books.
+func beginCards(tx *registry.Tx, moved []item) error {
 	rows := make([]cardRow, len(moved))
 	for n, i := range moved {
 		rows[n] = cardRow{Number: i.Item, Holder: i.Holder, State: i.State, Seq: i.Seq}
 	}
-	if err := tx.DB().CreateInBatches(rows, batch).Error; err != nil {
+	if err := tx.DB().CreateInBatches(rows, named).Error; err != nil {
 		return fmt.Errorf("stock: cards: %w", err)
 	}
 	return nil

@@ -37,11 +37,8 @@ func (s *Service) Announce(tx *registry.Tx, h Hands, d Delivery) (Consignment, e
 	if err != nil {
 		return Consignment{}, err
 	}
-	items, err := s.order(tx, books, h, c, d)
+	items, err := order(tx, books, h, c, d)
 	if err != nil {
-		return Consignment{}, err
-	}
-	if _, err := s.move(tx, books, items, change{event: eventSend, hands: &h, at: to, document: document("consignment", c.ID)}); err != nil {
 		return Consignment{}, err
 	}
 	for _, b := range d.Boxes {
@@ -73,8 +70,8 @@ func (d Delivery) check() error {
 	return checkBoxes(d.Boxes, false)
 }
 
-// order puts the cards of a list on the books, at their maker's.
-func (s *Service) order(tx *registry.Tx, b books, h Hands, c Consignment, d Delivery) ([]item, error) {
+// order puts the cards of a list on the books, on their way from their maker.
+func order(tx *registry.Tx, b books, h Hands, c Consignment, d Delivery) ([]item, error) {
 	wanted := cardsOf(d.Boxes...)
 	known, err := find(tx, d.Kind, wanted)
 	if err != nil {
@@ -83,44 +80,43 @@ func (s *Service) order(tx *registry.Tx, b books, h Hands, c Consignment, d Deli
 	if len(known) > 0 {
 		return nil, naming(ErrKnown, known[0].Item)
 	}
-	fresh := make([]item, len(wanted))
-	for n, name := range wanted {
-		fresh[n] = item{Kind: d.Kind, Item: name, Holder: d.Maker, State: StateOutside}
-	}
-	how := change{event: eventOrder, hands: &h, at: h.By.Institution, document: document("consignment", c.ID)}
 	if d.Kind == Finished {
 		if err := atMaker(tx, wanted); err != nil {
 			return nil, err
 		}
-		if err := s.begin(tx, b, fresh, how); err != nil {
+	}
+	items := make([]item, len(wanted))
+	for n, name := range wanted {
+		items[n] = item{Kind: d.Kind, Item: name, Holder: d.Maker, State: StateOutside}
+	}
+	paper := document("consignment", c.ID)
+	for _, event := range []string{eventOrder, eventSend} {
+		if items, err = write(tx, b, items, change{event: event, hands: &h, at: h.By.Institution, document: paper}); err != nil {
 			return nil, err
 		}
-		return find(tx, Finished, wanted)
 	}
-	moved, err := s.move(tx, b, fresh, how)
-	if err != nil {
-		return nil, err
+	if d.Kind == Finished {
+		return items, beginCards(tx, items)
 	}
-	var rows []blankRow
-	n := 0
+	rows, n := make([]blankRow, len(items)), 0
 	for _, box := range d.Boxes {
 		for range box.Cards {
-			rows = append(rows, blankRow{
-				Serial: moved[n].Item, Maker: d.Maker, Product: d.Product, Box: box.Label, Holder: d.Maker,
-				State: moved[n].State, Seq: moved[n].Seq, Stamp: tx.Stamp(how.document),
-			})
+			rows[n] = blankRow{
+				Serial: items[n].Item, Maker: d.Maker, Product: d.Product, Box: box.Label, Holder: d.Maker,
+				State: items[n].State, Seq: items[n].Seq, Stamp: tx.Stamp(paper),
+			}
 			n++
 		}
 	}
 	if err := tx.DB().CreateInBatches(rows, batch).Error; err != nil {
 		return nil, fmt.Errorf("stock: blank cards: %w", err)
 	}
-	return moved, nil
+	return items, nil
 }
 
 // atMaker refuses cards that are not finished at a maker's.
 func atMaker(tx *registry.Tx, numbers []string) error {
-	for part := range slices.Chunk(numbers, batch) {
+	for part := range slices.Chunk(numbers, named) {
 		var found []string
 		err := tx.ForUpdate().Table("cards").Where("number IN ? AND custody = 'maker' AND status = '0' AND production IN ('made', 'inspected')", part).
 			Order("number").Pluck("number", &found).Error

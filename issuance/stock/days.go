@@ -44,7 +44,7 @@ func (s *Service) Close(tx *registry.Tx, h Hands, count Count) ([]Day, error) {
 	case today.Before(wanted):
 		return nil, ErrDayAhead
 	}
-	b, err := open(tx, at)
+	b, err := alone(tx, at)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (s *Service) Lend(tx *registry.Tx, h Hands, n NewLease) (Lease, []string, e
 	if err := s.checkLease(tx, h, at, n); err != nil {
 		return Lease{}, nil, err
 	}
-	b, err := open(tx, at.ID)
+	b, err := alone(tx, at.ID)
 	if err != nil {
 		return Lease{}, nil, err
 	}
@@ -120,7 +120,7 @@ func (s *Service) Return(tx *registry.Tx, h Hands, id uuid.UUID) (Lease, []strin
 	if err := h.may(rule{Roles: keepers}, lease.Place); err != nil {
 		return lease, nil, err
 	}
-	b, err := open(tx, lease.Place)
+	b, err := alone(tx, lease.Place)
 	if err != nil {
 		return lease, nil, err
 	}

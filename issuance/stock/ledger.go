@@ -15,24 +15,46 @@ import (
 	"onecard/registry"
 )
 
-// batch bounds the rows and the values of one statement.
-const batch = 40
+// batch bounds the rows of one statement that writes all their columns, and named
+// those that one names.
+const (
+	batch = 40
+	named = 200
+)
 
 // books are the places whose books a change writes, each with the day on which
 // it counts there: today, or the day after a day that is closed already.
 type books map[string]string
 
-// open locks the books of places until the transaction ends, in an order that
-// is the same for everybody.
+// open opens the books of places until the transaction ends, beside others that
+// write in them: whose card it is says the card, which each locks for itself. No
+// day is closed meanwhile.
 func open(tx *registry.Tx, places ...string) (books, error) {
+	return opened(tx, clause.LockingStrengthShare, places)
+}
+
+// alone opens the book of a place with nobody else writing in it: for whoever
+// looks for what lies there before locking it.
+func alone(tx *registry.Tx, place string) (books, error) {
+	return opened(tx, clause.LockingStrengthUpdate, []string{place})
+}
+
+// opened locks the books of places in an order that is the same for everybody.
+func opened(tx *registry.Tx, strength string, places []string) (books, error) {
 	slices.Sort(places)
 	b := books{}
 	for _, p := range slices.Compact(places) {
-		row := placeRow{Place: p}
-		if err := tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
-			return nil, fmt.Errorf("stock: book: %w", err)
+		take := func() error {
+			return tx.DB().Clauses(clause.Locking{Strength: strength}).Where("place = ?", p).Take(&placeRow{}).Error
 		}
-		if err := tx.ForUpdate().Where("place = ?", p).Take(&row).Error; err != nil {
+		err := take()
+		if errors.Is(err, registry.ErrNotFound) { // the first time
+			err = tx.DB().Clauses(clause.OnConflict{DoNothing: true}).Create(&placeRow{Place: p}).Error
+			if err == nil {
+				err = take()
+			}
+		}
+		if err != nil {
 			return nil, fmt.Errorf("stock: book: %w", err)
 		}
 		last, err := lastDay(tx, p)
@@ -83,7 +105,7 @@ func look(db *gorm.DB, kind string, names []string) ([]item, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	head := headsOf[kind]
 	var found []item
-	for part := range slices.Chunk(names, batch) {
+	for part := range slices.Chunk(names, named) {
 		var items []item
 		err := db.Session(&gorm.Session{}).Table(head.table).Select("kind, "+head.key+" AS item, holder, state, seq, "+head.lease+" AS lease").
 			Where(head.key+" IN ?", part).Order(head.key).Find(&items).Error
@@ -123,7 +145,7 @@ func twice(name string) error {
 
 // loose refuses cards that lie in a sealed box.
 func loose(tx *registry.Tx, kind string, names []string) error {
-	for part := range slices.Chunk(names, batch) {
+	for part := range slices.Chunk(names, named) {
 		var boxed []string
 		err := tx.DB().Model(&content{}).Where("inside AND kind = ? AND item IN ?", kind, part).Limit(1).Pluck("item", &boxed).Error
 		if err != nil {
@@ -151,6 +173,24 @@ type change struct {
 // move lets an event happen to cards that are locked, all to the same state:
 // a line of the ledger each, and then the heads.
 func (s *Service) move(tx *registry.Tx, b books, items []item, c change) ([]item, error) {
+	moved, err := write(tx, b, items, c)
+	if err != nil {
+		return nil, err
+	}
+	for part := range slices.Chunk(moved, named) {
+		if err := setHeads(tx, part, c); err != nil {
+			return nil, err
+		}
+	}
+	if len(moved) == 0 {
+		return nil, nil
+	}
+	return moved, errors.Join(s.keepCustody(tx, moved, c), s.retire(tx, moved, c))
+}
+
+// write writes the lines of an event into the ledger, and returns the cards as
+// they are then: where the heads of their movements have to follow.
+func write(tx *registry.Tx, b books, items []item, c change) ([]item, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
@@ -189,15 +229,7 @@ func (s *Service) move(tx *registry.Tx, b books, items []item, c change) ([]item
 		}
 		return nil, fmt.Errorf("stock: ledger: %w", err)
 	}
-	for part := range slices.Chunk(moved, batch) {
-		if part[0].Seq == 1 {
-			continue // whoever enters cards writes their heads
-		}
-		if err := setHeads(tx, part, c); err != nil {
-			return nil, err
-		}
-	}
-	return moved, errors.Join(s.keepCustody(tx, moved, c), s.retire(tx, moved, c))
+	return moved, nil
 }
 
 // setHeads makes the heads of cards follow their last movement.
@@ -244,7 +276,7 @@ func (s *Service) keepCustody(tx *registry.Tx, moved []item, c change) error {
 	if custody == "" {
 		return nil
 	}
-	for part := range slices.Chunk(names(moved), batch) {
+	for part := range slices.Chunk(names(moved), named) {
 		err := tx.DB().Table("cards").Where("number IN ? AND custody <> ?", part, custody).
 			Updates(tx.Change(map[string]any{"custody": custody}, c.document)).Error
 		if err != nil {
@@ -259,7 +291,7 @@ func (s *Service) retire(tx *registry.Tx, moved []item, c change) error {
 	if moved[0].Kind != Finished || moved[0].State != StateMissing && moved[0].State != StateSpoiled {
 		return nil
 	}
-	for part := range slices.Chunk(names(moved), batch) {
+	for part := range slices.Chunk(names(moved), named) {
 		var ids []uuid.UUID
 		if err := tx.DB().Table("cards").Where("number IN ?", part).Order("id").Pluck("id", &ids).Error; err != nil {
 			return fmt.Errorf("stock: cards: %w", err)

@@ -1,12 +1,15 @@
 package stock_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"onecard/issuance"
 	"onecard/issuance/stock"
+	"onecard/registry"
 )
 
 // TestJourney takes blanks from the maker to a township, and one to its end.
@@ -47,4 +50,46 @@ func TestMachines(t *testing.T) {
 		broken.Rules = m.Rules[1:]
 		require.Error(t, issuance.CheckMachine(&broken), "the first line leads out of the beginning")
 	}
+}
+
+// TestSideBySide: consignments of a place are written beside each other, and
+// nobody closes its day or lends of its store meanwhile.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		if w.db.Read(t.Context()).Name() != "postgres" {
+			t.Skip("the embedded database has one writer")
+		}
+		cards := serials("A", 3)
+		w.at(t, city, "B0001") // the first time of a place is one at a time
+		w.stored(t, cards...)
+		first, second := hands(province, "a", "b"), hands(province, "b", "a")
+		for i, label := range []string{"63-91", "63-92"} {
+			require.NoError(t, w.pack(t, first, stock.Blank, label, cards[i]))
+		}
+		require.NoError(t, w.do(t, first, func(tx *registry.Tx) error {
+			_, err := w.Send(tx, first, city, []string{"63-91"})
+			require.NoError(t, err)
+			_, err = w.send(t, second, city, "63-92")
+			require.NoError(t, err)
+			for what, waits := range map[string]func(tx *registry.Tx) error{
+				"close": func(tx *registry.Tx) error {
+					_, err := w.Close(tx, second, stock.Count{Day: "2026-03-02"})
+					return err
+				},
+				"lend": func(tx *registry.Tx) error {
+					_, _, err := w.Lend(tx, second, stock.NewLease{Workstation: "W-" + province, Holder: login(province, "c"), Days: 1, Cards: cards[2:]})
+					return err
+				},
+			} {
+				short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				require.ErrorIs(t, w.db.InTx(short, second.By.Actor("W-"+province), waits), context.DeadlineExceeded, what)
+				cancel()
+			}
+			return nil
+		}))
+		_, err := w.close(t, second, "2026-03-02", 1, 0)
+		require.NoError(t, err)
+		w.whole(t)
+	})
 }
