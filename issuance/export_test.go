@@ -22,6 +22,13 @@ func (s *Service) ChipEvent(tx *registry.Tx, id uuid.UUID, event string, roles [
 	return row.domain()
 }
 
+// ChipDone lets the event of a chip operation happen to a card as the end of its
+// session does.
+func (s *Service) ChipDone(tx *registry.Tx, id uuid.UUID, event string) error {
+	_, err := s.changed(tx, id, event)
+	return err
+}
+
 // Refreshable asks what is asked before a holder's data are written to a card.
 func Refreshable(tx *registry.Tx, id uuid.UUID) error {
 	row, err := lockCard(tx, id)

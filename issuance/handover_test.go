@@ -37,7 +37,7 @@ func signature(t must, width int) *registry.Content {
 	t.Helper()
 	picture := image.NewGray(image.Rect(0, 0, 480, 160))
 	draw.Draw(picture, picture.Bounds(), image.White, image.Point{}, draw.Src)
-	draw.Draw(picture, image.Rect(40, 70, 40+width, 76), image.NewUniform(color.Black), image.Point{}, draw.Src)
+	draw.Draw(picture, image.Rect(40, 70+width/400, 40+width%400, 76+width/400), image.NewUniform(color.Black), image.Point{}, draw.Src)
 	var file bytes.Buffer
 	require.NoError(t, png.Encode(&file, picture))
 	content, err := registry.CheckContent(issuance.AttachmentSignature, file.Bytes())

@@ -63,6 +63,7 @@ func BenchmarkLife(b *testing.B) {
 	stage("make", l.inCounties(b, l.takeCards))
 	stage("custody", l.inCounties(b, l.custody))
 	l.read(b)
+	l.sign(b)
 	stage("hand", inSets(b, lifePeople, 16, 1, l.hand))
 	stage("activate", inSets(b, lifePeople, 16, 1, l.activate))
 	stage("day", l.inCounties(b, l.closeDay))
@@ -95,15 +96,16 @@ func (l *life) review(side, from, to int) error {
 func (l *life) hand(side, at, _ int) error {
 	c := l.clerkOf(side)
 	_, _, err := l.db.Once(l.t.Context(), c.actor, "hand-"+l.cards[at].String(), l.cards[at][:], func(tx *registry.Tx) (any, error) {
-		return c.HandOver(tx, l.cards[at], issuance.Taker{}, l.signature)
+		return c.HandOver(tx, l.cards[at], issuance.Taker{}, l.signatures[at])
 	})
 	return err
 }
 
-// activate activates a card.
+// activate activates a card, with what the end of the chip's session does.
 func (l *life) activate(side, at, _ int) error {
-	_, err := l.clerkOf(side).onChip(l.t, l.cards[at], issuance.EventActivate)
-	return err
+	return l.clerkOf(side).in(l.t, func(tx *registry.Tx) error {
+		return l.ChipDone(tx, l.cards[at], issuance.EventActivate)
+	})
 }
 
 func (l *life) clerkOf(side int) counter {

@@ -44,23 +44,23 @@ const (
 // life is a province with all whom a card meets on its way.
 type life struct {
 	world
-	t         testing.TB
-	dir       string
-	signature *registry.Content
-	makes     *production.Service
-	begun     *begun
-	banks     *bank.Service
-	stock     *stock.Service
-	plant     *maker.Maker
-	bank      *sim.Bank
+	t     testing.TB
+	dir   string
+	makes *production.Service
+	begun *begun
+	banks *bank.Service
+	stock *stock.Service
+	plant *maker.Maker
+	bank  *sim.Bank
 	// Of each person the application and the card; of each county the file that
 	// is under way.
 	applications, cards []uuid.UUID
+	signatures          []*registry.Content
 	files               [4]string
 }
 
 func newLife(b testing.TB, db *registry.DB, clock *registrytest.Clock) *life {
-	l := &life{world: world{db: db, clock: clock}, t: b, dir: b.TempDir(), signature: signature(b, 200)}
+	l := &life{world: world{db: db, clock: clock}, t: b, dir: b.TempDir()}
 	keeper, err := newKeeper("life-" + uuid.NewString() + ".json")
 	require.NoError(b, err)
 	delivery := []byte("a key of delivery, of 32 bytes..")
@@ -355,6 +355,13 @@ func (l *life) closeDay(county int) error {
 func (l *life) read(b *testing.B) {
 	require.NoError(b, l.db.Read(b.Context()).Table("cards").Order("id").Pluck("id", &l.cards).Error)
 	require.Len(b, l.cards, lifePeople)
+}
+
+// sign makes the signatures, each another one.
+func (l *life) sign(b *testing.B) {
+	for i := range lifePeople {
+		l.signatures = append(l.signatures, signature(b, i/380*400+10+i%380))
+	}
 }
 
 // tell tells the bank of the cards that are active, and takes its answers.

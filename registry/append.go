@@ -10,8 +10,12 @@ import (
 )
 
 // appendMost bounds the rows of one INSERT: with 16 columns it stays far below
-// the variables that either database takes.
-const appendMost = 256
+// the variables that either database takes. So few rows go at once whatever
+// their number.
+const (
+	appendMost = 256
+	appendFew  = 8
+)
 
 // appended are rows of one type that wait for the end of a transaction.
 type appended struct {
@@ -107,9 +111,12 @@ func (i insert) of(ctx context.Context, rows reflect.Value) statement {
 	return s
 }
 
-// chunk is how many of n rows go into one INSERT: powers of two, so that few
-// different statements are ever prepared.
+// chunk is how many of n rows go into one INSERT: a few at once, and of many
+// powers of two, so that few different statements are ever prepared.
 func chunk(n int) int {
+	if n <= appendFew {
+		return n
+	}
 	size := appendMost
 	for size > n {
 		size /= 2

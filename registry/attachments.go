@@ -108,11 +108,11 @@ func (tx *Tx) stored(content Content) (plain, index []byte, err error) {
 	if index, err = tx.db.contentIndex(tx.ctx, content.told); err != nil {
 		return nil, nil, err
 	}
-	var known int64
-	if err := tx.gorm.Model(&attachmentRow{}).Where("content_index = ?", index).Limit(1).Count(&known).Error; err != nil {
+	var known []uuid.UUID
+	if err := tx.gorm.Model(&attachmentRow{}).Where("content_index = ?", index).Limit(1).Pluck("id", &known).Error; err != nil {
 		return nil, nil, err
 	}
-	if known > 0 {
+	if len(known) > 0 {
 		return content.told, index, nil
 	}
 	index, err = tx.db.contentIndex(tx.ctx, content.clean)
