@@ -51,7 +51,7 @@ func TestStock(t *testing.T) {
 			status int
 		}{
 			"by one person":     {witness("qian", w.passwords["qian"]), http.StatusForbidden},
-			"a wrong password":  {witness("gong", "Wrong-Password-1"), http.StatusUnauthorized},
+			"a wrong password":  {witness("gong", "Wrong-Password-1"), http.StatusUnprocessableEntity},
 			"of another office": {witness(reviewer, w.passwords[reviewer]), http.StatusForbidden},
 			"without anybody":   {`"witness": null`, http.StatusBadRequest},
 		} {

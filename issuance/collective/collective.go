@@ -122,28 +122,16 @@ func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Ord
 	if err := issuance.CheckKind(list.Kind, list.Method); err != nil {
 		return Order{}, err
 	}
-	if len(list.Content) == 0 || len(list.Content) > MaxSize {
-		return Order{}, wrong("content", "应为 1 字节至 4 MiB", "1 byte to 4 MiB")
-	}
-	path, memory, err := inMemory(list.Content)
+	rows, digest, done, err := list.open()
 	if err != nil {
 		return Order{}, err
 	}
-	defer func() { _ = memory.Close() }() // only read
-	info, err := sheet.Examine(path)
-	if err != nil {
-		return Order{}, fileProblem(err)
-	}
-	rows, err := sheet.Open(path, info, sheet.Options{Sheet: list.Sheet})
-	if err != nil {
-		return Order{}, fileProblem(err)
-	}
-	defer func() { _ = rows.Close() }() // only read
+	defer done()
 	columns, err := layoutOf(rows.Header())
 	if err != nil {
 		return Order{}, err
 	}
-	order, err := s.begin(ctx, actor, list, info.Digest[:])
+	order, err := s.begin(ctx, actor, list, digest)
 	if err != nil {
 		return Order{}, err
 	}
@@ -168,8 +156,7 @@ func (s *Service) institution(ctx context.Context, actor registry.Actor, id stri
 	if err != nil {
 		return institution, err
 	}
-	brings := slices.Contains([]string{"employer", "school", "community", "bank"}, institution.Kind)
-	if !brings || !scope.Covers(institution.Place, institution.Locality) {
+	if !slices.Contains(bringers, institution.Kind) || !scope.Covers(institution.Place, institution.Locality) {
 		return institution, bad
 	}
 	return institution, nil
