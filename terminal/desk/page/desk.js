@@ -812,8 +812,8 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'F4') { event.preventDefault(); $('read').click(); }
   if (event.key === 'F8') { event.preventDefault(); document.querySelector('[data-work="everything"]')?.click(); }
   if (event.key === 'Escape') {
-    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #handover:not([hidden]), #element:not([hidden]), #file-form:not([hidden]), #guardian-form:not([hidden])');
-    if (form) form.querySelector('[data-close]').click(); else clearProblem();
+    const close = [...document.querySelectorAll('form [data-close]')].find((button) => button.offsetParent !== null);
+    if ($('problem').hidden && close) close.click(); else clearProblem();
   }
 });
 
