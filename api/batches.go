@@ -15,12 +15,6 @@ import (
 // errBatchPlace: a batch is looked at by the offices of its place and above.
 var errBatchPlace = errors.New("api: the batch is of another place")
 
-// batchesRead looks at batches; what changes them has a keeper and stands in
-// the command line.
-func (s *Server) batchesRead() *production.Service {
-	return &production.Service{Config: production.Config{DB: s.db}}
-}
-
 // maxBatches is the page of batches when the caller names none.
 const maxBatches = 50
 
@@ -34,7 +28,7 @@ func (s *Server) Batches(ctx context.Context, request BatchesRequestObject) (Bat
 	if !wide {
 		places = []string{} // batches are of counties and above
 	}
-	all, err := s.batchesRead().List(ctx, string(deref(request.Params.State, "")), places, deref(request.Params.Limit, maxBatches))
+	all, err := s.production.List(ctx, string(deref(request.Params.State, "")), places, deref(request.Params.Limit, maxBatches))
 	if err != nil {
 		return nil, err
 	}
@@ -47,24 +41,18 @@ func (s *Server) Batches(ctx context.Context, request BatchesRequestObject) (Bat
 
 // Batch implements StrictServerInterface (批次经过).
 func (s *Server) Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error) {
-	reading := s.batchesRead()
-	b, err := reading.Batch(ctx, request.Number)
+	b, err := s.ownBatch(ctx, request.Number)
 	if err != nil {
 		return nil, err
 	}
-	switch scope, err := s.db.Scope(ctx, callerOf(ctx).operator.Reach()); {
-	case err != nil:
-		return nil, err
-	case !scope.Covers(b.Place, ""):
-		return nil, errBatchPlace
-	}
-	counts, err1 := reading.Counts(ctx, b.ID)
-	files, err2 := reading.Files(ctx, b.ID)
-	story, err3 := reading.Story(ctx, b.ID)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	counts, err1 := s.production.Counts(ctx, b.ID)
+	files, err2 := s.production.Files(ctx, b.ID)
+	story, err3 := s.production.Story(ctx, b.ID)
+	lacks, err4 := s.production.Lacks(ctx, b, counts)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
-	answer := BatchStory{Batch: batchView(b), Rows: []BatchRows{}, Files: make([]BatchFile, len(files)), Story: []BatchEvent{}}
+	answer := BatchStory{Batch: batchView(b), Rows: []BatchRows{}, Lacks: views(lacks, lackView), Closable: closable(callerOf(ctx).operator, b, counts), Files: make([]BatchFile, len(files)), Story: []BatchEvent{}}
 	for _, state := range slices.Sorted(maps.Keys(counts)) {
 		answer.Rows = append(answer.Rows, BatchRows{State: state, Text: textView(rowTexts[state]), Count: counts[state]})
 	}
@@ -80,6 +68,19 @@ func (s *Server) Batch(ctx context.Context, request BatchRequestObject) (BatchRe
 		}
 	}
 	return Batch200JSONResponse(answer), nil
+}
+
+// ownBatch returns a batch of the operator's place or below it.
+func (s *Server) ownBatch(ctx context.Context, number string) (production.Batch, error) {
+	b, err := s.production.Batch(ctx, number)
+	if err != nil {
+		return b, err
+	}
+	scope, err := s.db.Scope(ctx, callerOf(ctx).operator.Reach())
+	if err == nil && !scope.Covers(b.Place, "") {
+		err = errBatchPlace
+	}
+	return b, err
 }
 
 func batchView(b production.Batch) ProductionBatch {

@@ -77,6 +77,53 @@ func (s *Server) CollectiveOrder(ctx context.Context, request CollectiveOrderReq
 	return answer, nil
 }
 
+// CollectiveOrders implements StrictServerInterface (集体申领单).
+func (s *Server) CollectiveOrders(ctx context.Context, request CollectiveOrdersRequestObject) (CollectiveOrdersResponseObject, error) {
+	scope, err := s.db.Scope(ctx, callerOf(ctx).operator.Reach())
+	if err != nil {
+		return nil, err
+	}
+	orders, err := s.collective.Orders(ctx, scope, deref(request.Params.Limit, orderLimit))
+	if err != nil {
+		return nil, err
+	}
+	return CollectiveOrders200JSONResponse{Orders: views(orders, orderView)}, nil
+}
+
+// The lengths of the lists of orders unless asked otherwise, and of units.
+const (
+	orderLimit = 20
+	unitLimit  = 1000
+)
+
+// CollectiveUnits implements StrictServerInterface (申领单位).
+func (s *Server) CollectiveUnits(ctx context.Context, _ CollectiveUnitsRequestObject) (CollectiveUnitsResponseObject, error) {
+	scope, err := s.db.Scope(ctx, callerOf(ctx).operator.Reach())
+	if err != nil {
+		return nil, err
+	}
+	units, err := s.collective.Units(ctx, scope, unitLimit)
+	if err != nil {
+		return nil, err
+	}
+	return CollectiveUnits200JSONResponse{Institutions: views(units, func(u collective.Unit) CollectiveInstitution {
+		return CollectiveInstitution{Id: u.ID, Kind: CollectiveInstitutionKind(u.Kind), Name: u.Name, Place: u.Place}
+	})}, nil
+}
+
+// CollectiveRefused implements StrictServerInterface (未受理名单).
+func (s *Server) CollectiveRefused(ctx context.Context, request CollectiveRefusedRequestObject) (CollectiveRefusedResponseObject, error) {
+	var file bytes.Buffer
+	if err := s.ownList(ctx, request.Id); err != nil {
+		return nil, err
+	}
+	list := collective.List{Content: request.Body.Content, Sheet: deref(request.Body.Sheet, "")}
+	if err := s.collective.WriteRefused(ctx, request.Id, list, &file); err != nil {
+		return nil, err
+	}
+	return CollectiveRefused200ApplicationvndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse{Body: &file, ContentLength: int64(file.Len())}, nil
+}
+
 // CollectiveResult implements StrictServerInterface (逐行结果).
 func (s *Server) CollectiveResult(ctx context.Context, request CollectiveResultRequestObject) (CollectiveResultResponseObject, error) {
 	var file bytes.Buffer

@@ -62,6 +62,27 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchDestructionMethod.
+const (
+	BatchDestructionMethodMelted   BatchDestructionMethod = "melted"
+	BatchDestructionMethodPunched  BatchDestructionMethod = "punched"
+	BatchDestructionMethodShredded BatchDestructionMethod = "shredded"
+)
+
+// Valid indicates whether the value is a known member of the BatchDestructionMethod enum.
+func (e BatchDestructionMethod) Valid() bool {
+	switch e {
+	case BatchDestructionMethodMelted:
+		return true
+	case BatchDestructionMethodPunched:
+		return true
+	case BatchDestructionMethodShredded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BatchFileKind.
 const (
 	Outcome    BatchFileKind = "outcome"
@@ -83,36 +104,78 @@ func (e BatchFileKind) Valid() bool {
 	}
 }
 
+// Defines values for BatchRowState.
+const (
+	BatchRowStateAccounted BatchRowState = "accounted"
+	BatchRowStateCancelled BatchRowState = "cancelled"
+	BatchRowStateFailed    BatchRowState = "failed"
+	BatchRowStateInspected BatchRowState = "inspected"
+	BatchRowStateKeyError  BatchRowState = "key-error"
+	BatchRowStateMade      BatchRowState = "made"
+	BatchRowStateMaking    BatchRowState = "making"
+	BatchRowStateNoAccount BatchRowState = "no-account"
+	BatchRowStateOrdered   BatchRowState = "ordered"
+	BatchRowStateScrapped  BatchRowState = "scrapped"
+)
+
+// Valid indicates whether the value is a known member of the BatchRowState enum.
+func (e BatchRowState) Valid() bool {
+	switch e {
+	case BatchRowStateAccounted:
+		return true
+	case BatchRowStateCancelled:
+		return true
+	case BatchRowStateFailed:
+		return true
+	case BatchRowStateInspected:
+		return true
+	case BatchRowStateKeyError:
+		return true
+	case BatchRowStateMade:
+		return true
+	case BatchRowStateMaking:
+		return true
+	case BatchRowStateNoAccount:
+		return true
+	case BatchRowStateOrdered:
+		return true
+	case BatchRowStateScrapped:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BatchState.
 const (
-	Banked    BatchState = "banked"
-	Cancelled BatchState = "cancelled"
-	Closed    BatchState = "closed"
-	Inspected BatchState = "inspected"
-	Open      BatchState = "open"
-	Ordered   BatchState = "ordered"
-	Returned  BatchState = "returned"
-	Sent      BatchState = "sent"
+	BatchStateBanked    BatchState = "banked"
+	BatchStateCancelled BatchState = "cancelled"
+	BatchStateClosed    BatchState = "closed"
+	BatchStateInspected BatchState = "inspected"
+	BatchStateOpen      BatchState = "open"
+	BatchStateOrdered   BatchState = "ordered"
+	BatchStateReturned  BatchState = "returned"
+	BatchStateSent      BatchState = "sent"
 )
 
 // Valid indicates whether the value is a known member of the BatchState enum.
 func (e BatchState) Valid() bool {
 	switch e {
-	case Banked:
+	case BatchStateBanked:
 		return true
-	case Cancelled:
+	case BatchStateCancelled:
 		return true
-	case Closed:
+	case BatchStateClosed:
 		return true
-	case Inspected:
+	case BatchStateInspected:
 		return true
-	case Open:
+	case BatchStateOpen:
 		return true
-	case Ordered:
+	case BatchStateOrdered:
 		return true
-	case Returned:
+	case BatchStateReturned:
 		return true
-	case Sent:
+	case BatchStateSent:
 		return true
 	default:
 		return false
@@ -203,6 +266,30 @@ func (e ChipFindingFinding) Valid() bool {
 	case Stale:
 		return true
 	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CollectiveInstitutionKind.
+const (
+	CollectiveInstitutionKindBank      CollectiveInstitutionKind = "bank"
+	CollectiveInstitutionKindCommunity CollectiveInstitutionKind = "community"
+	CollectiveInstitutionKindEmployer  CollectiveInstitutionKind = "employer"
+	CollectiveInstitutionKindSchool    CollectiveInstitutionKind = "school"
+)
+
+// Valid indicates whether the value is a known member of the CollectiveInstitutionKind enum.
+func (e CollectiveInstitutionKind) Valid() bool {
+	switch e {
+	case CollectiveInstitutionKindBank:
+		return true
+	case CollectiveInstitutionKindCommunity:
+		return true
+	case CollectiveInstitutionKindEmployer:
+		return true
+	case CollectiveInstitutionKindSchool:
 		return true
 	default:
 		return false
@@ -560,6 +647,24 @@ func (e NewAttachmentKind) Valid() bool {
 	case NewAttachmentKindPhoto:
 		return true
 	case NewAttachmentKindSignature:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewBatchKind.
+const (
+	NewBatchKindNormal NewBatchKind = "normal"
+	NewBatchKindTest   NewBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the NewBatchKind enum.
+func (e NewBatchKind) Valid() bool {
+	switch e {
+	case NewBatchKindNormal:
+		return true
+	case NewBatchKindTest:
 		return true
 	default:
 		return false
@@ -949,16 +1054,37 @@ func (e PlaceLevel) Valid() bool {
 
 // Defines values for ProductionBatchKind.
 const (
-	Normal ProductionBatchKind = "normal"
-	Test   ProductionBatchKind = "test"
+	ProductionBatchKindNormal ProductionBatchKind = "normal"
+	ProductionBatchKindTest   ProductionBatchKind = "test"
 )
 
 // Valid indicates whether the value is a known member of the ProductionBatchKind enum.
 func (e ProductionBatchKind) Valid() bool {
 	switch e {
-	case Normal:
+	case ProductionBatchKindNormal:
 		return true
-	case Test:
+	case ProductionBatchKindTest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScrappingMethod.
+const (
+	ScrappingMethodMelted   ScrappingMethod = "melted"
+	ScrappingMethodPunched  ScrappingMethod = "punched"
+	ScrappingMethodShredded ScrappingMethod = "shredded"
+)
+
+// Valid indicates whether the value is a known member of the ScrappingMethod enum.
+func (e ScrappingMethod) Valid() bool {
+	switch e {
+	case ScrappingMethodMelted:
+		return true
+	case ScrappingMethodPunched:
+		return true
+	case ScrappingMethodShredded:
 		return true
 	default:
 		return false
@@ -1049,6 +1175,33 @@ func (e UnmaskingFields) Valid() bool {
 	case UnmaskingFieldsIdNumber:
 		return true
 	case UnmaskingFieldsPhone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StockHoldingsParamsState.
+const (
+	StockHoldingsParamsStateIssued  StockHoldingsParamsState = "issued"
+	StockHoldingsParamsStateMissing StockHoldingsParamsState = "missing"
+	StockHoldingsParamsStateSent    StockHoldingsParamsState = "sent"
+	StockHoldingsParamsStateSpoiled StockHoldingsParamsState = "spoiled"
+	StockHoldingsParamsStateStored  StockHoldingsParamsState = "stored"
+)
+
+// Valid indicates whether the value is a known member of the StockHoldingsParamsState enum.
+func (e StockHoldingsParamsState) Valid() bool {
+	switch e {
+	case StockHoldingsParamsStateIssued:
+		return true
+	case StockHoldingsParamsStateMissing:
+		return true
+	case StockHoldingsParamsStateSent:
+		return true
+	case StockHoldingsParamsStateSpoiled:
+		return true
+	case StockHoldingsParamsStateStored:
 		return true
 	default:
 		return false
@@ -1262,6 +1415,25 @@ type AuthenticationMessage struct {
 	Message string `json:"message"`
 }
 
+// BatchBank defines model for BatchBank.
+type BatchBank struct {
+	Code string `json:"code"`
+	Name string `json:"name"`
+}
+
+// BatchDestruction defines model for BatchDestruction.
+type BatchDestruction struct {
+	FirstAt  time.Time              `json:"firstAt"`
+	FirstBy  string                 `json:"firstBy"`
+	Method   BatchDestructionMethod `json:"method"`
+	Reason   string                 `json:"reason"`
+	SecondAt *time.Time             `json:"secondAt,omitempty"`
+	SecondBy *string                `json:"secondBy,omitempty"`
+}
+
+// BatchDestructionMethod defines model for BatchDestruction.Method.
+type BatchDestructionMethod string
+
 // BatchEvent defines model for BatchEvent.
 type BatchEvent struct {
 	At time.Time `json:"at"`
@@ -1292,10 +1464,62 @@ type BatchFile struct {
 // BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
 type BatchFileKind string
 
+// BatchLack defines model for BatchLack.
+type BatchLack struct {
+	// Count of cards; 0 where it is the batch itself
+	Count int64 `json:"count"`
+
+	// Remedy words for people, Chinese first
+	Remedy *Text `json:"remedy,omitempty"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // BatchList defines model for BatchList.
 type BatchList struct {
 	Batches []ProductionBatch `json:"batches"`
 }
+
+// BatchOutlook defines model for BatchOutlook.
+type BatchOutlook struct {
+	Banks []BatchBank `json:"banks"`
+
+	// Most the count is exact up to this; a greater one means more
+	Most      int64           `json:"most"`
+	Place     string          `json:"place"`
+	Suppliers []BatchSupplier `json:"suppliers"`
+
+	// Waiting 待组批申领
+	Waiting int64 `json:"waiting"`
+}
+
+// BatchRow defines model for BatchRow.
+type BatchRow struct {
+	CardNumber  string            `json:"cardNumber"`
+	Destruction *BatchDestruction `json:"destruction,omitempty"`
+
+	// Reason why it left or was spoiled
+	Reason *string `json:"reason,omitempty"`
+	Seq    int64   `json:"seq"`
+
+	// Signable the operator may sign that it was destroyed
+	Signable *bool `json:"signable,omitempty"`
+
+	// State 批次明细状态
+	State BatchRowState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchRowList defines model for BatchRowList.
+type BatchRowList struct {
+	Rows []BatchRow `json:"rows"`
+}
+
+// BatchRowState 批次明细状态
+type BatchRowState string
 
 // BatchRows defines model for BatchRows.
 type BatchRows struct {
@@ -1314,11 +1538,35 @@ type BatchState string
 // BatchStory defines model for BatchStory.
 type BatchStory struct {
 	Batch ProductionBatch `json:"batch"`
-	Files []BatchFile     `json:"files"`
-	Rows  []BatchRows     `json:"rows"`
+
+	// Closable the operator may close it now
+	Closable bool        `json:"closable"`
+	Files    []BatchFile `json:"files"`
+
+	// Lacks 欠缺 what it waits for
+	Lacks []BatchLack `json:"lacks"`
+	Rows  []BatchRows `json:"rows"`
 
 	// Story the first thing first
 	Story []BatchEvent `json:"story"`
+}
+
+// BatchSupplier defines model for BatchSupplier.
+type BatchSupplier struct {
+	// Approval 批准文号
+	Approval string `json:"approval"`
+
+	// Chips 卡商清单上未用的芯片
+	Chips int64  `json:"chips"`
+	Id    string `json:"id"`
+
+	// Left 数量余额
+	Left        int64  `json:"left"`
+	Product     string `json:"product"`
+	SpecVersion string `json:"specVersion"`
+
+	// ValidTo 批准期止
+	ValidTo string `json:"validTo"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -1556,6 +1804,22 @@ type CollectiveFile struct {
 	Rows  []CollectiveRow `json:"rows"`
 }
 
+// CollectiveInstitution defines model for CollectiveInstitution.
+type CollectiveInstitution struct {
+	Id    string                    `json:"id"`
+	Kind  CollectiveInstitutionKind `json:"kind"`
+	Name  string                    `json:"name"`
+	Place string                    `json:"place"`
+}
+
+// CollectiveInstitutionKind defines model for CollectiveInstitution.Kind.
+type CollectiveInstitutionKind string
+
+// CollectiveInstitutions defines model for CollectiveInstitutions.
+type CollectiveInstitutions struct {
+	Institutions []CollectiveInstitution `json:"institutions"`
+}
+
 // CollectiveOrder defines model for CollectiveOrder.
 type CollectiveOrder struct {
 	Applied     int                `json:"applied"`
@@ -1573,6 +1837,11 @@ type CollectiveOrder struct {
 
 	// Withdrawn drafts that were withdrawn since
 	Withdrawn int `json:"withdrawn"`
+}
+
+// CollectiveOrderList defines model for CollectiveOrderList.
+type CollectiveOrderList struct {
+	Orders []CollectiveOrder `json:"orders"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -2069,6 +2338,31 @@ type NewAuthentication struct {
 	TradeType *string `json:"tradeType,omitempty"`
 }
 
+// NewBatch defines model for NewBatch.
+type NewBatch struct {
+	// Bank 开户银行; left out the cards have no accounts
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType *string       `json:"cardType,omitempty"`
+	Kind     *NewBatchKind `json:"kind,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号; left out it is the next of the day
+	Number *string `json:"number,omitempty"`
+
+	// Place within the operator's place; left out it is that
+	Place *string `json:"place,omitempty"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+}
+
+// NewBatchKind defines model for NewBatch.Kind.
+type NewBatchKind string
+
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
 	ApplicationId *openapi_types.UUID `json:"applicationId,omitempty"`
@@ -2235,8 +2529,11 @@ type NewTransactionBusiness string
 
 // Operator defines model for Operator.
 type Operator struct {
-	Institution string   `json:"institution"`
-	Login       string   `json:"login"`
+	Institution string `json:"institution"`
+	Login       string `json:"login"`
+
+	// May the operations of this contract that the roles allow; what exactly may be done with an application or a card stands there
+	May         []string `json:"may"`
 	Name        string   `json:"name"`
 	Place       string   `json:"place"`
 	Roles       []string `json:"roles"`
@@ -2554,6 +2851,38 @@ type RuleList struct {
 	Rules []Rule `json:"rules"`
 }
 
+// SameList defines model for SameList.
+type SameList struct {
+	// Content the list, byte by byte as it was taken
+	Content []byte `json:"content"`
+
+	// Sheet of an Excel file with several sheets
+	Sheet *string `json:"sheet,omitempty"`
+}
+
+// Scrapped defines model for Scrapped.
+type Scrapped struct {
+	Destroyed int `json:"destroyed"`
+
+	// Signed that wait for the second person
+	Signed int `json:"signed"`
+}
+
+// Scrapping defines model for Scrapping.
+type Scrapping struct {
+	// Cards 卡号
+	Cards []string `json:"cards"`
+
+	// Method of the first signature
+	Method *ScrappingMethod `json:"method,omitempty"`
+
+	// Reason of the first signature
+	Reason *string `json:"reason,omitempty"`
+}
+
+// ScrappingMethod of the first signature
+type ScrappingMethod string
+
 // SignIn defines model for SignIn.
 type SignIn struct {
 	Login    string `json:"login"`
@@ -2637,6 +2966,12 @@ type StockConsignment struct {
 	To        string `json:"to"`
 }
 
+// StockConsignmentList defines model for StockConsignmentList.
+type StockConsignmentList struct {
+	Boxes       []StockListed    `json:"boxes"`
+	Consignment StockConsignment `json:"consignment"`
+}
+
 // StockCount defines model for StockCount.
 type StockCount struct {
 	Blank StockBins          `json:"blank"`
@@ -2713,6 +3048,25 @@ type StockHeld struct {
 	StateText Text `json:"stateText"`
 }
 
+// StockHolding defines model for StockHolding.
+type StockHolding struct {
+	// Box label of the sealed box that it lies in
+	Box  *string `json:"box,omitempty"`
+	Card string  `json:"card"`
+
+	// Lease by which a counter has it
+	Lease *openapi_types.UUID `json:"lease,omitempty"`
+	State string              `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+}
+
+// StockHoldings defines model for StockHoldings.
+type StockHoldings struct {
+	Cards []StockHolding `json:"cards"`
+}
+
 // StockIncident defines model for StockIncident.
 type StockIncident struct {
 	Card     *string `json:"card,omitempty"`
@@ -2756,6 +3110,14 @@ type StockLending struct {
 	Holder      string  `json:"holder"`
 	To          *string `json:"to,omitempty"`
 	Workstation string  `json:"workstation"`
+}
+
+// StockListed defines model for StockListed.
+type StockListed struct {
+	Cards []string `json:"cards"`
+	Kind  string   `json:"kind"`
+	Label string   `json:"label"`
+	Seal  *string  `json:"seal,omitempty"`
 }
 
 // StockListedBox defines model for StockListedBox.
@@ -2807,6 +3169,12 @@ type StockPacking struct {
 
 	// Witness 第二人 who signs with the operator, at the same workstation
 	Witness StockWitness `json:"witness"`
+}
+
+// StockPerson defines model for StockPerson.
+type StockPerson struct {
+	Login string `json:"login"`
+	Name  string `json:"name"`
 }
 
 // StockReport defines model for StockReport.
@@ -2866,15 +3234,21 @@ type StockUnclaimed struct {
 
 // StockView defines model for StockView.
 type StockView struct {
-	Arriving  []StockConsignment `json:"arriving"`
-	Boxes     []StockBox         `json:"boxes"`
+	Arriving []StockConsignment `json:"arriving"`
+	Boxes    []StockBox         `json:"boxes"`
+
+	// Counters workstations of the place
+	Counters  []string           `json:"counters"`
 	Days      []StockDay         `json:"days"`
 	Held      []StockHeld        `json:"held"`
 	Incidents []StockIncident    `json:"incidents"`
 	Leases    []StockLease       `json:"leases"`
 	Leaving   []StockConsignment `json:"leaving"`
 	Name      string             `json:"name"`
-	Place     string             `json:"place"`
+
+	// People who works there
+	People []StockPerson `json:"people"`
+	Place  string        `json:"place"`
 }
 
 // StockWitness 第二人 who signs with the operator, at the same workstation
@@ -3068,10 +3442,43 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchOutlookParams defines parameters for BatchOutlook.
+type BatchOutlookParams struct {
+	// Place within the operator's place; left out it is that
+	Place *string `form:"place,omitempty" json:"place,omitempty"`
+}
+
 // BatchesParams defines parameters for Batches.
 type BatchesParams struct {
 	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
 	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateBatchParams defines parameters for CreateBatch.
+type CreateBatchParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseBatchParams defines parameters for CloseBatch.
+type CloseBatchParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// BatchRowsParams defines parameters for BatchRows.
+type BatchRowsParams struct {
+	State *BatchRowState `form:"state,omitempty" json:"state,omitempty"`
+
+	// After number of the last row that was seen
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int   `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ScrapCardsParams defines parameters for ScrapCards.
+type ScrapCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // AskActivationParams defines parameters for AskActivation.
@@ -3102,6 +3509,11 @@ type RecordPrintParams struct {
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CollectiveOrdersParams defines parameters for CollectiveOrders.
+type CollectiveOrdersParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // TakeListParams defines parameters for TakeList.
@@ -3293,6 +3705,21 @@ type DestroyCardsParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// StockHoldingsParams defines parameters for StockHoldings.
+type StockHoldingsParams struct {
+	// Place an institution
+	Place string                    `form:"place" json:"place"`
+	Kind  StockKind                 `form:"kind" json:"kind"`
+	State *StockHoldingsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// After the last card that was seen
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int    `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StockHoldingsParamsState defines parameters for StockHoldings.
+type StockHoldingsParamsState string
+
 // CloseIncidentParams defines parameters for CloseIncident.
 type CloseIncidentParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3356,6 +3783,12 @@ type AuthenticateJSONRequestBody = NewAuthentication
 // AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
 type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
+// CreateBatchJSONRequestBody defines body for CreateBatch for application/json ContentType.
+type CreateBatchJSONRequestBody = NewBatch
+
+// ScrapCardsJSONRequestBody defines body for ScrapCards for application/json ContentType.
+type ScrapCardsJSONRequestBody = Scrapping
+
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
@@ -3373,6 +3806,9 @@ type StepChipSessionJSONRequestBody = ChipAnswers
 
 // TakeListJSONRequestBody defines body for TakeList for application/json ContentType.
 type TakeListJSONRequestBody = NewList
+
+// CollectiveRefusedJSONRequestBody defines body for CollectiveRefused for application/json ContentType.
+type CollectiveRefusedJSONRequestBody = SameList
 
 // DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
 type DecideDuplicateJSONRequestBody = Decision
@@ -3487,12 +3923,27 @@ type ServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx echo.Context, params AuthenticateMessageParams) error
+	// BatchOutlook 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+	// (GET /v1/batch-outlook)
+	BatchOutlook(ctx echo.Context, params BatchOutlookParams) error
 	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	// (GET /v1/batches)
 	Batches(ctx echo.Context, params BatchesParams) error
+	// CreateBatch 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	// (POST /v1/batches)
+	CreateBatch(ctx echo.Context, params CreateBatchParams) error
 	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 	// (GET /v1/batches/{number})
 	Batch(ctx echo.Context, number string) error
+	// CloseBatch 结批 close a batch; each row left, became a card, or was destroyed
+	// (POST /v1/batches/{number}/closing)
+	CloseBatch(ctx echo.Context, number string, params CloseBatchParams) error
+	// BatchRows 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+	// (GET /v1/batches/{number}/rows)
+	BatchRows(ctx echo.Context, number string, params BatchRowsParams) error
+	// ScrapCards 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	// (POST /v1/batches/{number}/scraps)
+	ScrapCards(ctx echo.Context, number string, params ScrapCardsParams) error
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	// (GET /v1/cards/{id}/activation)
 	CardActivation(ctx echo.Context, id Id) error
@@ -3526,6 +3977,12 @@ type ServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx echo.Context, id Id, seq int) error
+	// CollectiveUnits 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+	// (GET /v1/collective-institutions)
+	CollectiveUnits(ctx echo.Context) error
+	// CollectiveOrders 集体申领单 the lists that were brought in the operator's place, the newest first
+	// (GET /v1/collective-orders)
+	CollectiveOrders(ctx echo.Context, params CollectiveOrdersParams) error
 	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx echo.Context, params TakeListParams) error
@@ -3535,6 +3992,9 @@ type ServerInterface interface {
 	// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
 	// (GET /v1/collective-orders/{id}/handout)
 	CollectiveHandout(ctx echo.Context, id Id) error
+	// CollectiveRefused 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	// (POST /v1/collective-orders/{id}/refused)
+	CollectiveRefused(ctx echo.Context, id Id) error
 	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
 	// (GET /v1/collective-orders/{id}/result)
 	CollectiveResult(ctx echo.Context, id Id) error
@@ -3625,6 +4085,9 @@ type ServerInterface interface {
 	// SendBoxes 发运 send boxes a step down or up
 	// (POST /v1/stock/consignments)
 	SendBoxes(ctx echo.Context, params SendBoxesParams) error
+	// StockConsignment 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+	// (GET /v1/stock/consignments/{id})
+	StockConsignment(ctx echo.Context, id Id) error
 	// AcceptConsignment 签收 accept a consignment, with the difference; once
 	// (POST /v1/stock/consignments/{id}/acceptance)
 	AcceptConsignment(ctx echo.Context, id Id, params AcceptConsignmentParams) error
@@ -3637,6 +4100,9 @@ type ServerInterface interface {
 	// DestroyCards 销毁 destroy waste; two signatures
 	// (POST /v1/stock/destructions)
 	DestroyCards(ctx echo.Context, params DestroyCardsParams) error
+	// StockHoldings 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+	// (GET /v1/stock/holdings)
+	StockHoldings(ctx echo.Context, params StockHoldingsParams) error
 	// CloseIncident 异常办结 say how an incident was cleared; not by its owner
 	// (POST /v1/stock/incidents/{id}/closing)
 	CloseIncident(ctx echo.Context, id Id, params CloseIncidentParams) error
@@ -4064,6 +4530,24 @@ func (w *ServerInterfaceWrapper) AuthenticateMessage(ctx echo.Context) error {
 	return err
 }
 
+// BatchOutlook converts echo context to params.
+func (w *ServerInterfaceWrapper) BatchOutlook(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BatchOutlookParams
+	// ------------- Optional query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "place", ctx.QueryParams(), &params.Place, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter place: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BatchOutlook(ctx, params)
+	return err
+}
+
 // Batches converts echo context to params.
 func (w *ServerInterfaceWrapper) Batches(ctx echo.Context) error {
 	var err error
@@ -4089,6 +4573,37 @@ func (w *ServerInterfaceWrapper) Batches(ctx echo.Context) error {
 	return err
 }
 
+// CreateBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateBatch(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateBatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateBatch(ctx, params)
+	return err
+}
+
 // Batch converts echo context to params.
 func (w *ServerInterfaceWrapper) Batch(ctx echo.Context) error {
 	var err error
@@ -4102,6 +4617,121 @@ func (w *ServerInterfaceWrapper) Batch(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Batch(ctx, number)
+	return err
+}
+
+// CloseBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) CloseBatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CloseBatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CloseBatch(ctx, number, params)
+	return err
+}
+
+// BatchRows converts echo context to params.
+func (w *ServerInterfaceWrapper) BatchRows(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BatchRowsParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BatchRows(ctx, number, params)
+	return err
+}
+
+// ScrapCards converts echo context to params.
+func (w *ServerInterfaceWrapper) ScrapCards(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScrapCardsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ScrapCards(ctx, number, params)
 	return err
 }
 
@@ -4392,6 +5022,33 @@ func (w *ServerInterfaceWrapper) StepChipSession(ctx echo.Context) error {
 	return err
 }
 
+// CollectiveUnits converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveUnits(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveUnits(ctx)
+	return err
+}
+
+// CollectiveOrders converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveOrders(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CollectiveOrdersParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveOrders(ctx, params)
+	return err
+}
+
 // TakeList converts echo context to params.
 func (w *ServerInterfaceWrapper) TakeList(ctx echo.Context) error {
 	var err error
@@ -4468,6 +5125,22 @@ func (w *ServerInterfaceWrapper) CollectiveHandout(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CollectiveHandout(ctx, id)
+	return err
+}
+
+// CollectiveRefused converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectiveRefused(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectiveRefused(ctx, id)
 	return err
 }
 
@@ -5281,6 +5954,22 @@ func (w *ServerInterfaceWrapper) SendBoxes(ctx echo.Context) error {
 	return err
 }
 
+// StockConsignment converts echo context to params.
+func (w *ServerInterfaceWrapper) StockConsignment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id Id
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StockConsignment(ctx, id)
+	return err
+}
+
 // AcceptConsignment converts echo context to params.
 func (w *ServerInterfaceWrapper) AcceptConsignment(ctx echo.Context) error {
 	var err error
@@ -5409,6 +6098,52 @@ func (w *ServerInterfaceWrapper) DestroyCards(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DestroyCards(ctx, params)
+	return err
+}
+
+// StockHoldings converts echo context to params.
+func (w *ServerInterfaceWrapper) StockHoldings(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StockHoldingsParams
+	// ------------- Required query parameter "place" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "place", ctx.QueryParams(), &params.Place, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter place: %s", err))
+	}
+
+	// ------------- Required query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StockHoldings(ctx, params)
 	return err
 }
 
@@ -5735,7 +6470,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/cards/:id/handover", wrapper.CardHandover, options.OperationMiddlewares["cardHandover"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/handover", wrapper.HandOver, options.OperationMiddlewares["handOver"]...)
 	router.GET(options.BaseURL+"/v1/batches", wrapper.Batches, options.OperationMiddlewares["batches"]...)
+	router.POST(options.BaseURL+"/v1/batches", wrapper.CreateBatch, options.OperationMiddlewares["createBatch"]...)
+	router.GET(options.BaseURL+"/v1/batch-outlook", wrapper.BatchOutlook, options.OperationMiddlewares["batchOutlook"]...)
 	router.GET(options.BaseURL+"/v1/batches/:number", wrapper.Batch, options.OperationMiddlewares["batch"]...)
+	router.GET(options.BaseURL+"/v1/batches/:number/rows", wrapper.BatchRows, options.OperationMiddlewares["batchRows"]...)
+	router.POST(options.BaseURL+"/v1/batches/:number/scraps", wrapper.ScrapCards, options.OperationMiddlewares["scrapCards"]...)
+	router.POST(options.BaseURL+"/v1/batches/:number/closing", wrapper.CloseBatch, options.OperationMiddlewares["closeBatch"]...)
 	router.GET(options.BaseURL+"/v1/invalid-cards", wrapper.InvalidCards, options.OperationMiddlewares["invalidCards"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions", wrapper.OpenChipSession, options.OperationMiddlewares["openChipSession"]...)
 	router.POST(options.BaseURL+"/v1/chip-sessions/:id/steps/:seq", wrapper.StepChipSession, options.OperationMiddlewares["stepChipSession"]...)
@@ -5756,12 +6496,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/cards/:id/prints", wrapper.CardPrints, options.OperationMiddlewares["cardPrints"]...)
 	router.POST(options.BaseURL+"/v1/cards/:id/prints", wrapper.RecordPrint, options.OperationMiddlewares["recordPrint"]...)
 	router.GET(options.BaseURL+"/v1/stock", wrapper.StockView, options.OperationMiddlewares["stockView"]...)
+	router.GET(options.BaseURL+"/v1/stock/holdings", wrapper.StockHoldings, options.OperationMiddlewares["stockHoldings"]...)
 	router.GET(options.BaseURL+"/v1/stock/cards", wrapper.StockStory, options.OperationMiddlewares["stockStory"]...)
 	router.GET(options.BaseURL+"/v1/stock/unclaimed", wrapper.StockUnclaimed, options.OperationMiddlewares["stockUnclaimed"]...)
 	router.POST(options.BaseURL+"/v1/stock/deliveries", wrapper.AnnounceDelivery, options.OperationMiddlewares["announceDelivery"]...)
 	router.POST(options.BaseURL+"/v1/stock/boxes", wrapper.PackBox, options.OperationMiddlewares["packBox"]...)
 	router.POST(options.BaseURL+"/v1/stock/openings", wrapper.OpenBox, options.OperationMiddlewares["openBox"]...)
 	router.POST(options.BaseURL+"/v1/stock/consignments", wrapper.SendBoxes, options.OperationMiddlewares["sendBoxes"]...)
+	router.GET(options.BaseURL+"/v1/stock/consignments/:id", wrapper.StockConsignment, options.OperationMiddlewares["stockConsignment"]...)
 	router.POST(options.BaseURL+"/v1/stock/consignments/:id/acceptance", wrapper.AcceptConsignment, options.OperationMiddlewares["acceptConsignment"]...)
 	router.POST(options.BaseURL+"/v1/stock/leases", wrapper.LendBlanks, options.OperationMiddlewares["lendBlanks"]...)
 	router.POST(options.BaseURL+"/v1/stock/leases/:id/return", wrapper.ReturnLease, options.OperationMiddlewares["returnLease"]...)
@@ -5777,9 +6519,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/applications/:id/ministry-query", wrapper.AskMinistry, options.OperationMiddlewares["askMinistry"]...)
 	router.POST(options.BaseURL+"/v1/applications/events", wrapper.FireApplications, options.OperationMiddlewares["fireApplications"]...)
 	router.GET(options.BaseURL+"/v1/queues", wrapper.Queues, options.OperationMiddlewares["queues"]...)
+	router.GET(options.BaseURL+"/v1/collective-institutions", wrapper.CollectiveUnits, options.OperationMiddlewares["collectiveUnits"]...)
+	router.GET(options.BaseURL+"/v1/collective-orders", wrapper.CollectiveOrders, options.OperationMiddlewares["collectiveOrders"]...)
 	router.POST(options.BaseURL+"/v1/collective-orders", wrapper.TakeList, options.OperationMiddlewares["takeList"]...)
 	router.GET(options.BaseURL+"/v1/collective-orders/:id", wrapper.CollectiveOrder, options.OperationMiddlewares["collectiveOrder"]...)
 	router.GET(options.BaseURL+"/v1/collective-orders/:id/result", wrapper.CollectiveResult, options.OperationMiddlewares["collectiveResult"]...)
+	router.POST(options.BaseURL+"/v1/collective-orders/:id/refused", wrapper.CollectiveRefused, options.OperationMiddlewares["collectiveRefused"]...)
 	router.GET(options.BaseURL+"/v1/collective-orders/:id/handout", wrapper.CollectiveHandout, options.OperationMiddlewares["collectiveHandout"]...)
 
 }
@@ -6285,6 +7030,45 @@ func (response AuthenticateMessagedefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type BatchOutlookRequestObject struct {
+	Params BatchOutlookParams
+}
+
+type BatchOutlookResponseObject interface {
+	VisitBatchOutlookResponse(w http.ResponseWriter) error
+}
+
+type BatchOutlook200JSONResponse BatchOutlook
+
+func (response BatchOutlook200JSONResponse) VisitBatchOutlookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchOutlookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchOutlookdefaultApplicationProblemPlusJSONResponse) VisitBatchOutlookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type BatchesRequestObject struct {
 	Params BatchesParams
 }
@@ -6324,6 +7108,46 @@ func (response BatchesdefaultApplicationProblemPlusJSONResponse) VisitBatchesRes
 	return err
 }
 
+type CreateBatchRequestObject struct {
+	Params CreateBatchParams
+	Body   *CreateBatchJSONRequestBody
+}
+
+type CreateBatchResponseObject interface {
+	VisitCreateBatchResponse(w http.ResponseWriter) error
+}
+
+type CreateBatch201JSONResponse ProductionBatch
+
+func (response CreateBatch201JSONResponse) VisitCreateBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateBatchdefaultApplicationProblemPlusJSONResponse) VisitCreateBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type BatchRequestObject struct {
 	Number string `json:"number"`
 }
@@ -6352,6 +7176,127 @@ type BatchdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response BatchdefaultApplicationProblemPlusJSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseBatchRequestObject struct {
+	Number string `json:"number"`
+	Params CloseBatchParams
+}
+
+type CloseBatchResponseObject interface {
+	VisitCloseBatchResponse(w http.ResponseWriter) error
+}
+
+type CloseBatch200JSONResponse ProductionBatch
+
+func (response CloseBatch200JSONResponse) VisitCloseBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseBatchdefaultApplicationProblemPlusJSONResponse) VisitCloseBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchRowsRequestObject struct {
+	Number string `json:"number"`
+	Params BatchRowsParams
+}
+
+type BatchRowsResponseObject interface {
+	VisitBatchRowsResponse(w http.ResponseWriter) error
+}
+
+type BatchRows200JSONResponse BatchRowList
+
+func (response BatchRows200JSONResponse) VisitBatchRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchRowsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BatchRowsdefaultApplicationProblemPlusJSONResponse) VisitBatchRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScrapCardsRequestObject struct {
+	Number string `json:"number"`
+	Params ScrapCardsParams
+	Body   *ScrapCardsJSONRequestBody
+}
+
+type ScrapCardsResponseObject interface {
+	VisitScrapCardsResponse(w http.ResponseWriter) error
+}
+
+type ScrapCards200JSONResponse Scrapped
+
+func (response ScrapCards200JSONResponse) VisitScrapCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScrapCardsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScrapCardsdefaultApplicationProblemPlusJSONResponse) VisitScrapCardsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6808,6 +7753,83 @@ func (response StepChipSessiondefaultApplicationProblemPlusJSONResponse) VisitSt
 	return err
 }
 
+type CollectiveUnitsRequestObject struct {
+}
+
+type CollectiveUnitsResponseObject interface {
+	VisitCollectiveUnitsResponse(w http.ResponseWriter) error
+}
+
+type CollectiveUnits200JSONResponse CollectiveInstitutions
+
+func (response CollectiveUnits200JSONResponse) VisitCollectiveUnitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveUnitsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveUnitsdefaultApplicationProblemPlusJSONResponse) VisitCollectiveUnitsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveOrdersRequestObject struct {
+	Params CollectiveOrdersParams
+}
+
+type CollectiveOrdersResponseObject interface {
+	VisitCollectiveOrdersResponse(w http.ResponseWriter) error
+}
+
+type CollectiveOrders200JSONResponse CollectiveOrderList
+
+func (response CollectiveOrders200JSONResponse) VisitCollectiveOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveOrdersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveOrdersdefaultApplicationProblemPlusJSONResponse) VisitCollectiveOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TakeListRequestObject struct {
 	Params TakeListParams
 	Body   *TakeListJSONRequestBody
@@ -6922,6 +7944,52 @@ type CollectiveHandoutdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CollectiveHandoutdefaultApplicationProblemPlusJSONResponse) VisitCollectiveHandoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectiveRefusedRequestObject struct {
+	Id   Id `json:"id"`
+	Body *CollectiveRefusedJSONRequestBody
+}
+
+type CollectiveRefusedResponseObject interface {
+	VisitCollectiveRefusedResponse(w http.ResponseWriter) error
+}
+
+type CollectiveRefused200ApplicationvndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response CollectiveRefused200ApplicationvndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitCollectiveRefusedResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CollectiveRefuseddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectiveRefuseddefaultApplicationProblemPlusJSONResponse) VisitCollectiveRefusedResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8128,6 +9196,45 @@ func (response SendBoxesdefaultApplicationProblemPlusJSONResponse) VisitSendBoxe
 	return err
 }
 
+type StockConsignmentRequestObject struct {
+	Id Id `json:"id"`
+}
+
+type StockConsignmentResponseObject interface {
+	VisitStockConsignmentResponse(w http.ResponseWriter) error
+}
+
+type StockConsignment200JSONResponse StockConsignmentList
+
+func (response StockConsignment200JSONResponse) VisitStockConsignmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockConsignmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StockConsignmentdefaultApplicationProblemPlusJSONResponse) VisitStockConsignmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AcceptConsignmentRequestObject struct {
 	Id     Id `json:"id"`
 	Params AcceptConsignmentParams
@@ -8278,6 +9385,45 @@ type DestroyCardsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DestroyCardsdefaultApplicationProblemPlusJSONResponse) VisitDestroyCardsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockHoldingsRequestObject struct {
+	Params StockHoldingsParams
+}
+
+type StockHoldingsResponseObject interface {
+	VisitStockHoldingsResponse(w http.ResponseWriter) error
+}
+
+type StockHoldings200JSONResponse StockHoldings
+
+func (response StockHoldings200JSONResponse) VisitStockHoldingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StockHoldingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StockHoldingsdefaultApplicationProblemPlusJSONResponse) VisitStockHoldingsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8683,12 +9829,27 @@ type StrictServerInterface interface {
 	// AuthenticateMessage 安全认证（报文） the same in the national string with |
 	// (POST /v1/authentications/messages)
 	AuthenticateMessage(ctx context.Context, request AuthenticateMessageRequestObject) (AuthenticateMessageResponseObject, error)
+	// BatchOutlook 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+	// (GET /v1/batch-outlook)
+	BatchOutlook(ctx context.Context, request BatchOutlookRequestObject) (BatchOutlookResponseObject, error)
 	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	// (GET /v1/batches)
 	Batches(ctx context.Context, request BatchesRequestObject) (BatchesResponseObject, error)
+	// CreateBatch 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	// (POST /v1/batches)
+	CreateBatch(ctx context.Context, request CreateBatchRequestObject) (CreateBatchResponseObject, error)
 	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 	// (GET /v1/batches/{number})
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
+	// CloseBatch 结批 close a batch; each row left, became a card, or was destroyed
+	// (POST /v1/batches/{number}/closing)
+	CloseBatch(ctx context.Context, request CloseBatchRequestObject) (CloseBatchResponseObject, error)
+	// BatchRows 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+	// (GET /v1/batches/{number}/rows)
+	BatchRows(ctx context.Context, request BatchRowsRequestObject) (BatchRowsResponseObject, error)
+	// ScrapCards 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	// (POST /v1/batches/{number}/scraps)
+	ScrapCards(ctx context.Context, request ScrapCardsRequestObject) (ScrapCardsResponseObject, error)
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	// (GET /v1/cards/{id}/activation)
 	CardActivation(ctx context.Context, request CardActivationRequestObject) (CardActivationResponseObject, error)
@@ -8722,6 +9883,12 @@ type StrictServerInterface interface {
 	// StepChipSession 芯片应答 the answers to script seq; sending the same again gives the same answer
 	// (POST /v1/chip-sessions/{id}/steps/{seq})
 	StepChipSession(ctx context.Context, request StepChipSessionRequestObject) (StepChipSessionResponseObject, error)
+	// CollectiveUnits 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+	// (GET /v1/collective-institutions)
+	CollectiveUnits(ctx context.Context, request CollectiveUnitsRequestObject) (CollectiveUnitsResponseObject, error)
+	// CollectiveOrders 集体申领单 the lists that were brought in the operator's place, the newest first
+	// (GET /v1/collective-orders)
+	CollectiveOrders(ctx context.Context, request CollectiveOrdersRequestObject) (CollectiveOrdersResponseObject, error)
 	// TakeList 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	// (POST /v1/collective-orders)
 	TakeList(ctx context.Context, request TakeListRequestObject) (TakeListResponseObject, error)
@@ -8731,6 +9898,9 @@ type StrictServerInterface interface {
 	// CollectiveHandout 领卡清单 the list by which the cards are handed out, on record for each holder
 	// (GET /v1/collective-orders/{id}/handout)
 	CollectiveHandout(ctx context.Context, request CollectiveHandoutRequestObject) (CollectiveHandoutResponseObject, error)
+	// CollectiveRefused 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	// (POST /v1/collective-orders/{id}/refused)
+	CollectiveRefused(ctx context.Context, request CollectiveRefusedRequestObject) (CollectiveRefusedResponseObject, error)
 	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
 	// (GET /v1/collective-orders/{id}/result)
 	CollectiveResult(ctx context.Context, request CollectiveResultRequestObject) (CollectiveResultResponseObject, error)
@@ -8821,6 +9991,9 @@ type StrictServerInterface interface {
 	// SendBoxes 发运 send boxes a step down or up
 	// (POST /v1/stock/consignments)
 	SendBoxes(ctx context.Context, request SendBoxesRequestObject) (SendBoxesResponseObject, error)
+	// StockConsignment 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+	// (GET /v1/stock/consignments/{id})
+	StockConsignment(ctx context.Context, request StockConsignmentRequestObject) (StockConsignmentResponseObject, error)
 	// AcceptConsignment 签收 accept a consignment, with the difference; once
 	// (POST /v1/stock/consignments/{id}/acceptance)
 	AcceptConsignment(ctx context.Context, request AcceptConsignmentRequestObject) (AcceptConsignmentResponseObject, error)
@@ -8833,6 +10006,9 @@ type StrictServerInterface interface {
 	// DestroyCards 销毁 destroy waste; two signatures
 	// (POST /v1/stock/destructions)
 	DestroyCards(ctx context.Context, request DestroyCardsRequestObject) (DestroyCardsResponseObject, error)
+	// StockHoldings 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+	// (GET /v1/stock/holdings)
+	StockHoldings(ctx context.Context, request StockHoldingsRequestObject) (StockHoldingsResponseObject, error)
 	// CloseIncident 异常办结 say how an incident was cleared; not by its owner
 	// (POST /v1/stock/incidents/{id}/closing)
 	CloseIncident(ctx context.Context, request CloseIncidentRequestObject) (CloseIncidentResponseObject, error)
@@ -9360,6 +10536,31 @@ func (sh *strictHandler) AuthenticateMessage(ctx echo.Context, params Authentica
 	return nil
 }
 
+// BatchOutlook operation middleware
+func (sh *strictHandler) BatchOutlook(ctx echo.Context, params BatchOutlookParams) error {
+	var request BatchOutlookRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BatchOutlook(ctx.Request().Context(), request.(BatchOutlookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BatchOutlook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchOutlookResponseObject); ok {
+		return validResponse.VisitBatchOutlookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Batches operation middleware
 func (sh *strictHandler) Batches(ctx echo.Context, params BatchesParams) error {
 	var request BatchesRequestObject
@@ -9385,6 +10586,54 @@ func (sh *strictHandler) Batches(ctx echo.Context, params BatchesParams) error {
 	return nil
 }
 
+// CreateBatch operation middleware
+func (sh *strictHandler) CreateBatch(ctx echo.Context, params CreateBatchParams) error {
+	var request CreateBatchRequestObject
+
+	request.Params = params
+
+	var body CreateBatchJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateBatch(ctx.Request().Context(), request.(CreateBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateBatch")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateBatchResponseObject); ok {
+		return validResponse.VisitCreateBatchResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Batch operation middleware
 func (sh *strictHandler) Batch(ctx echo.Context, number string) error {
 	var request BatchRequestObject
@@ -9404,6 +10653,107 @@ func (sh *strictHandler) Batch(ctx echo.Context, number string) error {
 		return err
 	} else if validResponse, ok := response.(BatchResponseObject); ok {
 		return validResponse.VisitBatchResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CloseBatch operation middleware
+func (sh *strictHandler) CloseBatch(ctx echo.Context, number string, params CloseBatchParams) error {
+	var request CloseBatchRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CloseBatch(ctx.Request().Context(), request.(CloseBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CloseBatch")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CloseBatchResponseObject); ok {
+		return validResponse.VisitCloseBatchResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BatchRows operation middleware
+func (sh *strictHandler) BatchRows(ctx echo.Context, number string, params BatchRowsParams) error {
+	var request BatchRowsRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BatchRows(ctx.Request().Context(), request.(BatchRowsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BatchRows")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BatchRowsResponseObject); ok {
+		return validResponse.VisitBatchRowsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ScrapCards operation middleware
+func (sh *strictHandler) ScrapCards(ctx echo.Context, number string, params ScrapCardsParams) error {
+	var request ScrapCardsRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body ScrapCardsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ScrapCards(ctx.Request().Context(), request.(ScrapCardsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScrapCards")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ScrapCardsResponseObject); ok {
+		return validResponse.VisitScrapCardsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9805,6 +11155,54 @@ func (sh *strictHandler) StepChipSession(ctx echo.Context, id Id, seq int) error
 	return nil
 }
 
+// CollectiveUnits operation middleware
+func (sh *strictHandler) CollectiveUnits(ctx echo.Context) error {
+	var request CollectiveUnitsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveUnits(ctx.Request().Context(), request.(CollectiveUnitsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveUnits")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveUnitsResponseObject); ok {
+		return validResponse.VisitCollectiveUnitsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectiveOrders operation middleware
+func (sh *strictHandler) CollectiveOrders(ctx echo.Context, params CollectiveOrdersParams) error {
+	var request CollectiveOrdersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveOrders(ctx.Request().Context(), request.(CollectiveOrdersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveOrders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveOrdersResponseObject); ok {
+		return validResponse.VisitCollectiveOrdersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // TakeList operation middleware
 func (sh *strictHandler) TakeList(ctx echo.Context, params TakeListParams) error {
 	var request TakeListRequestObject
@@ -9898,6 +11296,54 @@ func (sh *strictHandler) CollectiveHandout(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(CollectiveHandoutResponseObject); ok {
 		return validResponse.VisitCollectiveHandoutResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectiveRefused operation middleware
+func (sh *strictHandler) CollectiveRefused(ctx echo.Context, id Id) error {
+	var request CollectiveRefusedRequestObject
+
+	request.Id = id
+
+	var body CollectiveRefusedJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectiveRefused(ctx.Request().Context(), request.(CollectiveRefusedRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectiveRefused")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectiveRefusedResponseObject); ok {
+		return validResponse.VisitCollectiveRefusedResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -10984,6 +12430,31 @@ func (sh *strictHandler) SendBoxes(ctx echo.Context, params SendBoxesParams) err
 	return nil
 }
 
+// StockConsignment operation middleware
+func (sh *strictHandler) StockConsignment(ctx echo.Context, id Id) error {
+	var request StockConsignmentRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StockConsignment(ctx.Request().Context(), request.(StockConsignmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StockConsignment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StockConsignmentResponseObject); ok {
+		return validResponse.VisitStockConsignmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // AcceptConsignment operation middleware
 func (sh *strictHandler) AcceptConsignment(ctx echo.Context, id Id, params AcceptConsignmentParams) error {
 	var request AcceptConsignmentRequestObject
@@ -11171,6 +12642,31 @@ func (sh *strictHandler) DestroyCards(ctx echo.Context, params DestroyCardsParam
 		return err
 	} else if validResponse, ok := response.(DestroyCardsResponseObject); ok {
 		return validResponse.VisitDestroyCardsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StockHoldings operation middleware
+func (sh *strictHandler) StockHoldings(ctx echo.Context, params StockHoldingsParams) error {
+	var request StockHoldingsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StockHoldings(ctx.Request().Context(), request.(StockHoldingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StockHoldings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StockHoldingsResponseObject); ok {
+		return validResponse.VisitStockHoldingsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -40,7 +40,7 @@ func (s *Server) Me(ctx context.Context, _ MeRequestObject) (MeResponseObject, e
 
 func operatorView(o registry.Operator, station registry.Workstation) Operator {
 	return Operator{
-		Login: o.Login, Name: o.Name, Roles: o.Roles, Place: o.Place,
+		Login: o.Login, Name: o.Name, Roles: o.Roles, May: allowedTo(o), Place: o.Place,
 		Institution: o.Institution, Workstation: station.ID,
 	}
 }

@@ -81,6 +81,9 @@ var policy = map[string]access{
 	"collectiveOrder":    {operator, agency},
 	"collectiveResult":   {operator, agency},
 	"collectiveHandout":  {operator, agency},
+	"collectiveOrders":   {operator, agency},
+	"collectiveRefused":  {operator, agency},
+	"collectiveUnits":    {operator, agency},
 	"fireCard":           {operator, agency},
 	"cardTold":           {operator, agency},
 	"cardActivation":     {operator, agency},
@@ -92,6 +95,11 @@ var policy = map[string]access{
 	"recordPrint":        {operator, printers},
 	"batches":            {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
 	"batch":              {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
+	"batchRows":          {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
+	"createBatch":        {operator, []string{registry.RoleProducer}},
+	"batchOutlook":       {operator, []string{registry.RoleProducer}},
+	"scrapCards":         {operator, []string{registry.RoleProducer, registry.RoleSupervisor}},
+	"closeBatch":         {operator, []string{registry.RoleSupervisor}},
 	"invalidCards":       {operator, chip},
 	"openChipSession":    {operator, chip},
 	"stepChipSession":    {operator, chip},
@@ -99,6 +107,8 @@ var policy = map[string]access{
 	"transaction":        {operator, []string{registry.RoleCashier, registry.RoleSupervisor}},
 	"reverseTransaction": {operator, []string{registry.RoleCashier}},
 	"stockView":          {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockHoldings":      {operator, append([]string{registry.RoleIssuer}, keeper...)},
+	"stockConsignment":   {operator, append([]string{registry.RoleIssuer}, keeper...)},
 	"stockStory":         {operator, append([]string{registry.RoleIssuer}, keeper...)},
 	"stockUnclaimed":     {operator, append([]string{registry.RoleIssuer}, keeper...)},
 	"announceDelivery":   {operator, keeper},
@@ -116,6 +126,19 @@ var policy = map[string]access{
 	"rules":               {operator, []string{registry.RoleSupervisor}},
 	"authenticate":        {level: terminal},
 	"authenticateMessage": {level: terminal},
+}
+
+// allowedTo are the operations that an operator's roles allow, sorted: a page
+// offers no others.
+func allowedTo(o registry.Operator) []string {
+	may := []string{}
+	for id, rule := range policy {
+		if rule.level == operator && slices.ContainsFunc(rule.roles, o.Has) {
+			may = append(may, id)
+		}
+	}
+	slices.Sort(may)
+	return may
 }
 
 // contractLevels are the levels that the contract's security of an operation

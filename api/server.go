@@ -17,6 +17,7 @@ import (
 	"onecard/issuance"
 	"onecard/issuance/collective"
 	"onecard/issuance/prints"
+	"onecard/issuance/production"
 	"onecard/issuance/stock"
 	"onecard/registry"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	Authentication *authentication.Service
 	Prints         *prints.Service
 	Collective     *collective.Service
+	Production     *production.Service
 	// Orders returns the certificate and key that sign what a counter is to do.
 	Orders func() (*tls.Certificate, error)
 	Logger *slog.Logger // default: nothing is logged
@@ -45,6 +47,7 @@ type Server struct {
 	authentication *authentication.Service
 	prints         *prints.Service
 	collective     *collective.Service
+	production     *production.Service
 	orders         func() (*tls.Certificate, error)
 	logger         *slog.Logger
 	rand           io.Reader
@@ -55,12 +58,12 @@ var _ StrictServerInterface = (*Server)(nil)
 
 // New makes a server. It fails when contract and policy do not agree.
 func New(config Config) (*Server, error) {
-	if config.DB == nil || config.Issuance == nil || config.Stock == nil || config.Exchange == nil || config.Authentication == nil || config.Prints == nil || config.Collective == nil || config.Orders == nil {
-		return nil, errors.New("api: DB, Issuance, Stock, Exchange, Authentication, Prints, Collective and Orders are needed")
+	if config.DB == nil || config.Issuance == nil || config.Stock == nil || config.Exchange == nil || config.Authentication == nil || config.Prints == nil || config.Collective == nil || config.Production == nil || config.Orders == nil {
+		return nil, errors.New("api: DB, Issuance, Stock, Exchange, Authentication, Prints, Collective, Production and Orders are needed")
 	}
 	s := &Server{
 		db: config.DB, issuance: config.Issuance, stock: config.Stock, exchange: config.Exchange, authentication: config.Authentication,
-		prints: config.Prints, collective: config.Collective, orders: config.Orders, logger: config.Logger, rand: config.Rand,
+		prints: config.Prints, collective: config.Collective, production: config.Production, orders: config.Orders, logger: config.Logger, rand: config.Rand,
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"onecard/issuance/stock"
 	"onecard/registry"
 )
+
+var errWitnessPassword = &registry.FieldError{Field: "witness.password", ZH: "第二人的登录名或密码不对", EN: "the second person's login or password is wrong"}
 
 // stockOnce lets a change of the stock happen once, by the operator and, where
 // one signs with him, the witness.
@@ -19,7 +22,11 @@ func stockOnce[T any](ctx context.Context, s *Server, key string, with *StockWit
 			return answer, stock.ErrSamePerson // signing would end the own session
 		}
 		var err error
-		if h.Witness, err = s.stock.Sign(ctx, with.Login, with.Password, who.workstation.ID); err != nil {
+		h.Witness, err = s.stock.Sign(ctx, with.Login, with.Password, who.workstation.ID)
+		switch {
+		case errors.Is(err, registry.ErrSignIn): // the operator's own session stands
+			return answer, errWitnessPassword
+		case err != nil:
 			return answer, err
 		}
 	}

@@ -51,7 +51,7 @@ func TestStock(t *testing.T) {
 			status int
 		}{
 			"by one person":     {witness("qian", w.passwords["qian"]), http.StatusForbidden},
-			"a wrong password":  {witness("gong", "Wrong-Password-1"), http.StatusUnauthorized},
+			"a wrong password":  {witness("gong", "Wrong-Password-1"), http.StatusUnprocessableEntity},
 			"of another office": {witness(reviewer, w.passwords[reviewer]), http.StatusForbidden},
 			"without anybody":   {`"witness": null`, http.StatusBadRequest},
 		} {
@@ -72,11 +72,21 @@ func TestStock(t *testing.T) {
 		view := decode[StockView](t, look("?place=O630000", tokens["qian"], office))
 		require.Len(t, view.Incidents, 1)
 		require.Len(t, view.Days, 4)
+		require.Contains(t, view.Counters, office)
+		require.Contains(t, view.People, StockPerson{Login: "qian", Name: "qian"})
+		cards := decode[StockHoldings](t, look("/holdings?place=O630000&kind=blank", tokens["qian"], office)).Cards
+		require.Equal(t, []string{"A0000001 在库", "A0000002 缺失"}, []string{cards[0].Card + " " + cards[0].StateText.Zh, cards[1].Card + " " + cards[1].StateText.Zh})
+		require.Len(t, decode[StockHoldings](t, look("/holdings?place=O630000&kind=blank&state=stored", tokens["qian"], office)).Cards, 1)
+		require.Empty(t, decode[StockHoldings](t, look("/holdings?place=O630000&kind=blank&after=A0000002", tokens["qian"], office)).Cards)
+		consigned := decode[StockConsignmentList](t, look("/consignments/"+sent.Id.String(), tokens["qian"], office))
+		require.Equal(t, []StockListed{{Label: "29211-5-3", Kind: "blank", Cards: []string{"A0000001", "A0000002"}}}, consigned.Boxes)
 		story := decode[StockStory](t, look("/cards?card=A0000001", tokens["qian"], office))
 		require.Len(t, story.Movements, 3)
 		county := w.token(reviewer)
 		require.Equal(t, http.StatusForbidden, look("?place=O630000", county, counter).status, "a county does not look at the province's stock")
 		require.Equal(t, http.StatusOK, look("?place=O630102", county, counter).status)
+		require.Equal(t, http.StatusForbidden, look("/holdings?place=O630000&kind=blank", county, counter).status)
+		require.Equal(t, http.StatusForbidden, look("/consignments/"+sent.Id.String(), county, counter).status)
 		require.Equal(t, http.StatusForbidden, look("/cards?card=A0000001", county, counter).status)
 		require.Equal(t, http.StatusOK, look("/unclaimed?place=O630102", county, counter).status)
 		for _, secret := range w.passwords {

@@ -19,11 +19,55 @@ func (s *Server) StockView(ctx context.Context, request StockViewRequestObject) 
 	return StockView200JSONResponse{
 		Place: v.Place.ID, Name: v.Place.Name, Arriving: views(v.Arriving, consignmentView), Leaving: views(v.Leaving, consignmentView),
 		Boxes: views(v.Boxes, boxView), Incidents: views(v.Incidents, incidentView), Days: views(v.Days, dayView),
-		Leases: views(v.Leases, func(l stock.Lease) StockLease { return s.leaseView(l, nil) }),
+		Leases:   views(v.Leases, func(l stock.Lease) StockLease { return s.leaseView(l, nil) }),
+		Counters: append([]string{}, v.Counters...),
+		People:   views(v.People, func(p stock.Colleague) StockPerson { return StockPerson{Login: p.Login, Name: p.Name} }),
 		Held: views(v.Held, func(h stock.Held) StockHeld {
 			return StockHeld{Kind: h.Kind, State: h.State, StateText: stateText(stock.Machine(h.Kind), h.State), Cards: h.Cards}
 		}),
 	}, nil
+}
+
+// cardLimit is the length of a page of cards unless asked otherwise.
+const cardLimit = 100
+
+// StockHoldings implements StrictServerInterface (库存明细).
+func (s *Server) StockHoldings(ctx context.Context, request StockHoldingsRequestObject) (StockHoldingsResponseObject, error) {
+	p := request.Params
+	if err := s.stock.Sees(ctx, callerOf(ctx).operator, p.Place); err != nil {
+		return nil, err
+	}
+	cards, err := s.stock.Holdings(ctx, p.Place, string(p.Kind), string(deref(p.State, "")), deref(p.After, ""), deref(p.Limit, cardLimit))
+	if err != nil {
+		return nil, err
+	}
+	machine := stock.Machine(string(p.Kind))
+	return StockHoldings200JSONResponse{Cards: views(cards, func(h stock.Holding) StockHolding {
+		return StockHolding{Card: h.Card, State: h.State, StateText: stateText(machine, h.State), Box: optional(h.Box), Lease: h.Lease}
+	})}, nil
+}
+
+// StockConsignment implements StrictServerInterface (发运清单).
+func (s *Server) StockConsignment(ctx context.Context, request StockConsignmentRequestObject) (StockConsignmentResponseObject, error) {
+	c, err := s.stock.Consignment(ctx, request.Id)
+	if err != nil {
+		return nil, err
+	}
+	who := callerOf(ctx).operator
+	if err := s.stock.Sees(ctx, who, c.To); err != nil {
+		if err := s.stock.Sees(ctx, who, c.From); err != nil {
+			return nil, err
+		}
+	}
+	boxes, lists, err := s.stock.Packed(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	answer := StockConsignment200JSONResponse{Consignment: consignmentView(c), Boxes: make([]StockListed, len(boxes))}
+	for n, b := range boxes {
+		answer.Boxes[n] = StockListed{Label: b.Label, Seal: b.Seal, Kind: b.Kind, Cards: views(lists[n].Cards, func(s stock.Slot) string { return s.Card })}
+	}
+	return answer, nil
 }
 
 // StockStory implements StrictServerInterface (流转记录): for those who see the

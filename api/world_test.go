@@ -34,6 +34,7 @@ import (
 	"onecard/issuance"
 	"onecard/issuance/collective"
 	"onecard/issuance/prints"
+	"onecard/issuance/production"
 	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/registry"
@@ -55,10 +56,12 @@ const (
 	druggist = "zhaolei"
 	admin    = "admin"
 	producer = "chenzhi"
+	// inspector is a producer and supervisor.
+	inspector = "guozhi"
 )
 
 // place of work of each operator.
-var places = map[string]string{clerk: counter, reviewer: counter, cashier: hospital, druggist: pharmacy, admin: office, producer: office}
+var places = map[string]string{clerk: counter, reviewer: counter, cashier: hospital, druggist: pharmacy, admin: office, producer: office, inspector: office}
 
 // world is a platform with the sample province.
 type world struct {
@@ -219,7 +222,9 @@ func (w *world) newServer(transactions *exchange.Service) *Server {
 	layout, err := face.BuiltIn()
 	require.NoError(w.t, err)
 	printing := &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}
-	server, err := New(Config{DB: w.db, Issuance: cards, Stock: store, Exchange: transactions, Authentication: authenticating, Prints: printing, Collective: &collective.Service{DB: w.db, Issuance: cards}, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
+	batches, err := production.New(production.Config{DB: w.db, Issuance: cards, Profiles: profiles, Keeper: keeper, Signing: w.authority.Orders, Receiving: w.authority.Exchange, Dir: w.t.TempDir()})
+	require.NoError(w.t, err)
+	server, err := New(Config{DB: w.db, Issuance: cards, Production: batches, Stock: store, Exchange: transactions, Authentication: authenticating, Prints: printing, Collective: &collective.Service{DB: w.db, Issuance: cards}, Orders: w.authority.Orders, Logger: slog.New(slog.NewJSONHandler(w.log, nil))})
 	require.NoError(w.t, err)
 	return server
 }

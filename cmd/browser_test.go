@@ -213,7 +213,8 @@ func TestCounterPage(t *testing.T) {
 		chromedp.SendKeys(chromedp.CSS("#pin [name=again]"), "314159\r"),
 	)
 	b.see("#result-areas .activation", "社保功能启用 social ✔ 已启用")
-	b.see("#result-areas .activation", "没有金融账户")
+	b.see("#result-areas .activation", "金融账户激活 bank ✔ 已激活")
+	b.shot("4-both-activations")
 	b.see("#cards", "正常")
 	b.do(chromedp.Click(chromedp.CSS("#read")))
 	b.see("#result-title", "读卡")

@@ -28,7 +28,7 @@ func TestJourney(t *testing.T) {
 			out := s.out.String()
 			for _, wanted := range []string{
 				"卡号 card number", "卡识别码 chip", "芯片为真", "社会保障号码", "被拒绝 refused",
-				"正式挂失", "此卡不能使用", "全程", s.running.Pages["counter"], "zhangying",
+				"已激活　中国建设银行", "正式挂失", "此卡不能使用", "全程", s.running.Pages["counter"], "zhangying",
 			} {
 				require.Contains(t, out, wanted)
 			}
@@ -84,8 +84,9 @@ func noPersonalData(t *testing.T, data string) {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		// The chip itself holds the holder's data, as it must.
-		if strings.HasSuffix(path, ".card") {
+		// The chip itself holds the holder's data, as it must, and a bank's books
+		// name its customers.
+		if strings.HasSuffix(path, ".card") || filepath.Base(path) == "books.json" {
 			return nil
 		}
 		text, err := os.ReadFile(path)

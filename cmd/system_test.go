@@ -29,7 +29,7 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	arguments := append([]string{"build", "-o", dir + "/"}, raceFlags...)
-	out, err := exec.Command("go", append(arguments, "./onecard", "./counter", "./cardsim", "./keeper")...).CombinedOutput()
+	out, err := exec.Command("go", append(arguments, "./onecard", "./counter", "./cardsim", "./keeper", "./partnersim")...).CombinedOutput()
 	if err != nil {
 		return "", &buildError{out: string(out), err: err}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"onecard/card"
 	"onecard/card/profile"
@@ -123,18 +124,35 @@ func (s *Service) Waiting(tx *registry.Tx, place string, after uuid.UUID, most i
 		return nil, err
 	}
 	var rows []applicationRow
-	query := scope.In(tx.DB().Order("id").Where("state = ? AND method = ?", StateNumbered, MethodBatch), "place", "locality")
+	query := waiting(tx.DB(), scope).Order("id")
 	if after != uuid.Nil {
 		query = query.Where("id > ?", after)
 	}
 	if err := query.Limit(most).Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("waiting applications: %w", err)
 	}
-	waiting := make([]Application, len(rows))
+	found := make([]Application, len(rows))
 	for i, row := range rows {
-		waiting[i] = row.domain()
+		found[i] = row.domain()
 	}
-	return waiting, nil
+	return found, nil
+}
+
+// CountWaiting counts what Waiting would return, up to most and one.
+func (s *Service) CountWaiting(ctx context.Context, place string, most int) (n int64, err error) {
+	scope, err := s.db.Scope(ctx, place)
+	if err != nil {
+		return 0, err
+	}
+	found := waiting(s.db.Read(ctx).Model(&applicationRow{}), scope).Select("id").Limit(most + 1)
+	if err := s.db.Read(ctx).Table("(?) AS found", found).Count(&n).Error; err != nil {
+		return 0, fmt.Errorf("waiting applications: %w", err)
+	}
+	return n, nil
+}
+
+func waiting(db *gorm.DB, scope registry.Scope) *gorm.DB {
+	return scope.In(db.Where("state = ? AND method = ?", StateNumbered, MethodBatch), "place", "locality")
 }
 
 // Day returns the legal day of an instant (北京时间), by which cards are dated.

@@ -121,6 +121,9 @@ type lifeAccounts struct{ banks *bank.Service }
 // Bank implements production.Accounts.
 func (a lifeAccounts) Bank(code, _ string) (string, error) { return code, nil }
 
+// Banks implements production.Accounts.
+func (a lifeAccounts) Banks() []production.Bank { return []production.Bank{{Code: lifeBank}} }
+
 // Ask implements production.Accounts.
 func (a lifeAccounts) Ask(tx *registry.Tx, b production.Batch, applications []uuid.UUID) ([]production.Answer, error) {
 	_, known, err := a.banks.AskAccounts(tx, *b.Bank, b.Number, applications)

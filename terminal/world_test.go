@@ -30,6 +30,7 @@ import (
 	"onecard/issuance"
 	"onecard/issuance/collective"
 	"onecard/issuance/prints"
+	"onecard/issuance/production"
 	"onecard/issuance/stock"
 	"onecard/keys"
 	"onecard/registry"
@@ -106,8 +107,10 @@ func newWorldWith(t *testing.T, change func(c *issuance.Config)) *world {
 	require.NoError(t, err)
 	store, err := stock.New(stock.Config{DB: w.db, Lost: noneLost{}})
 	require.NoError(t, err)
+	batches, err := production.New(production.Config{DB: w.db, Issuance: w.issuance, Profiles: profiles(t), Keeper: keeper(t), Signing: w.authority.Orders, Receiving: w.authority.Exchange, Dir: t.TempDir()})
+	require.NoError(t, err)
 	server, err := api.New(api.Config{
-		DB: w.db, Issuance: w.issuance, Stock: store, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders,
+		Production: batches, DB: w.db, Issuance: w.issuance, Stock: store, Exchange: transactions, Authentication: authenticating, Orders: w.authority.Orders,
 		Prints: &prints.Service{DB: w.db, Printer: face.NewPrinter(layout, fonts), Photos: prints.Attachments{DB: w.db}}, Collective: &collective.Service{DB: w.db, Issuance: w.issuance},
 	})
 	require.NoError(t, err)

@@ -63,6 +63,27 @@ func (e AttachmentState) Valid() bool {
 	}
 }
 
+// Defines values for BatchDestructionMethod.
+const (
+	BatchDestructionMethodMelted   BatchDestructionMethod = "melted"
+	BatchDestructionMethodPunched  BatchDestructionMethod = "punched"
+	BatchDestructionMethodShredded BatchDestructionMethod = "shredded"
+)
+
+// Valid indicates whether the value is a known member of the BatchDestructionMethod enum.
+func (e BatchDestructionMethod) Valid() bool {
+	switch e {
+	case BatchDestructionMethodMelted:
+		return true
+	case BatchDestructionMethodPunched:
+		return true
+	case BatchDestructionMethodShredded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BatchFileKind.
 const (
 	Outcome    BatchFileKind = "outcome"
@@ -84,36 +105,78 @@ func (e BatchFileKind) Valid() bool {
 	}
 }
 
+// Defines values for BatchRowState.
+const (
+	BatchRowStateAccounted BatchRowState = "accounted"
+	BatchRowStateCancelled BatchRowState = "cancelled"
+	BatchRowStateFailed    BatchRowState = "failed"
+	BatchRowStateInspected BatchRowState = "inspected"
+	BatchRowStateKeyError  BatchRowState = "key-error"
+	BatchRowStateMade      BatchRowState = "made"
+	BatchRowStateMaking    BatchRowState = "making"
+	BatchRowStateNoAccount BatchRowState = "no-account"
+	BatchRowStateOrdered   BatchRowState = "ordered"
+	BatchRowStateScrapped  BatchRowState = "scrapped"
+)
+
+// Valid indicates whether the value is a known member of the BatchRowState enum.
+func (e BatchRowState) Valid() bool {
+	switch e {
+	case BatchRowStateAccounted:
+		return true
+	case BatchRowStateCancelled:
+		return true
+	case BatchRowStateFailed:
+		return true
+	case BatchRowStateInspected:
+		return true
+	case BatchRowStateKeyError:
+		return true
+	case BatchRowStateMade:
+		return true
+	case BatchRowStateMaking:
+		return true
+	case BatchRowStateNoAccount:
+		return true
+	case BatchRowStateOrdered:
+		return true
+	case BatchRowStateScrapped:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BatchState.
 const (
-	Banked    BatchState = "banked"
-	Cancelled BatchState = "cancelled"
-	Closed    BatchState = "closed"
-	Inspected BatchState = "inspected"
-	Open      BatchState = "open"
-	Ordered   BatchState = "ordered"
-	Returned  BatchState = "returned"
-	Sent      BatchState = "sent"
+	BatchStateBanked    BatchState = "banked"
+	BatchStateCancelled BatchState = "cancelled"
+	BatchStateClosed    BatchState = "closed"
+	BatchStateInspected BatchState = "inspected"
+	BatchStateOpen      BatchState = "open"
+	BatchStateOrdered   BatchState = "ordered"
+	BatchStateReturned  BatchState = "returned"
+	BatchStateSent      BatchState = "sent"
 )
 
 // Valid indicates whether the value is a known member of the BatchState enum.
 func (e BatchState) Valid() bool {
 	switch e {
-	case Banked:
+	case BatchStateBanked:
 		return true
-	case Cancelled:
+	case BatchStateCancelled:
 		return true
-	case Closed:
+	case BatchStateClosed:
 		return true
-	case Inspected:
+	case BatchStateInspected:
 		return true
-	case Open:
+	case BatchStateOpen:
 		return true
-	case Ordered:
+	case BatchStateOrdered:
 		return true
-	case Returned:
+	case BatchStateReturned:
 		return true
-	case Sent:
+	case BatchStateSent:
 		return true
 	default:
 		return false
@@ -204,6 +267,30 @@ func (e ChipFindingFinding) Valid() bool {
 	case Stale:
 		return true
 	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CollectiveInstitutionKind.
+const (
+	CollectiveInstitutionKindBank      CollectiveInstitutionKind = "bank"
+	CollectiveInstitutionKindCommunity CollectiveInstitutionKind = "community"
+	CollectiveInstitutionKindEmployer  CollectiveInstitutionKind = "employer"
+	CollectiveInstitutionKindSchool    CollectiveInstitutionKind = "school"
+)
+
+// Valid indicates whether the value is a known member of the CollectiveInstitutionKind enum.
+func (e CollectiveInstitutionKind) Valid() bool {
+	switch e {
+	case CollectiveInstitutionKindBank:
+		return true
+	case CollectiveInstitutionKindCommunity:
+		return true
+	case CollectiveInstitutionKindEmployer:
+		return true
+	case CollectiveInstitutionKindSchool:
 		return true
 	default:
 		return false
@@ -561,6 +648,24 @@ func (e NewAttachmentKind) Valid() bool {
 	case NewAttachmentKindPhoto:
 		return true
 	case NewAttachmentKindSignature:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NewBatchKind.
+const (
+	NewBatchKindNormal NewBatchKind = "normal"
+	NewBatchKindTest   NewBatchKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the NewBatchKind enum.
+func (e NewBatchKind) Valid() bool {
+	switch e {
+	case NewBatchKindNormal:
+		return true
+	case NewBatchKindTest:
 		return true
 	default:
 		return false
@@ -950,16 +1055,37 @@ func (e PlaceLevel) Valid() bool {
 
 // Defines values for ProductionBatchKind.
 const (
-	Normal ProductionBatchKind = "normal"
-	Test   ProductionBatchKind = "test"
+	ProductionBatchKindNormal ProductionBatchKind = "normal"
+	ProductionBatchKindTest   ProductionBatchKind = "test"
 )
 
 // Valid indicates whether the value is a known member of the ProductionBatchKind enum.
 func (e ProductionBatchKind) Valid() bool {
 	switch e {
-	case Normal:
+	case ProductionBatchKindNormal:
 		return true
-	case Test:
+	case ProductionBatchKindTest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScrappingMethod.
+const (
+	ScrappingMethodMelted   ScrappingMethod = "melted"
+	ScrappingMethodPunched  ScrappingMethod = "punched"
+	ScrappingMethodShredded ScrappingMethod = "shredded"
+)
+
+// Valid indicates whether the value is a known member of the ScrappingMethod enum.
+func (e ScrappingMethod) Valid() bool {
+	switch e {
+	case ScrappingMethodMelted:
+		return true
+	case ScrappingMethodPunched:
+		return true
+	case ScrappingMethodShredded:
 		return true
 	default:
 		return false
@@ -1050,6 +1176,33 @@ func (e UnmaskingFields) Valid() bool {
 	case UnmaskingFieldsIdNumber:
 		return true
 	case UnmaskingFieldsPhone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StockHoldingsParamsState.
+const (
+	StockHoldingsParamsStateIssued  StockHoldingsParamsState = "issued"
+	StockHoldingsParamsStateMissing StockHoldingsParamsState = "missing"
+	StockHoldingsParamsStateSent    StockHoldingsParamsState = "sent"
+	StockHoldingsParamsStateSpoiled StockHoldingsParamsState = "spoiled"
+	StockHoldingsParamsStateStored  StockHoldingsParamsState = "stored"
+)
+
+// Valid indicates whether the value is a known member of the StockHoldingsParamsState enum.
+func (e StockHoldingsParamsState) Valid() bool {
+	switch e {
+	case StockHoldingsParamsStateIssued:
+		return true
+	case StockHoldingsParamsStateMissing:
+		return true
+	case StockHoldingsParamsStateSent:
+		return true
+	case StockHoldingsParamsStateSpoiled:
+		return true
+	case StockHoldingsParamsStateStored:
 		return true
 	default:
 		return false
@@ -1263,6 +1416,25 @@ type AuthenticationMessage struct {
 	Message string `json:"message"`
 }
 
+// BatchBank defines model for BatchBank.
+type BatchBank struct {
+	Code string `json:"code"`
+	Name string `json:"name"`
+}
+
+// BatchDestruction defines model for BatchDestruction.
+type BatchDestruction struct {
+	FirstAt  time.Time              `json:"firstAt"`
+	FirstBy  string                 `json:"firstBy"`
+	Method   BatchDestructionMethod `json:"method"`
+	Reason   string                 `json:"reason"`
+	SecondAt *time.Time             `json:"secondAt,omitempty"`
+	SecondBy *string                `json:"secondBy,omitempty"`
+}
+
+// BatchDestructionMethod defines model for BatchDestruction.Method.
+type BatchDestructionMethod string
+
 // BatchEvent defines model for BatchEvent.
 type BatchEvent struct {
 	At time.Time `json:"at"`
@@ -1293,10 +1465,62 @@ type BatchFile struct {
 // BatchFileKind production 制卡文件; return 回盘; outcome 回盘结果
 type BatchFileKind string
 
+// BatchLack defines model for BatchLack.
+type BatchLack struct {
+	// Count of cards; 0 where it is the batch itself
+	Count int64 `json:"count"`
+
+	// Remedy words for people, Chinese first
+	Remedy *Text `json:"remedy,omitempty"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
 // BatchList defines model for BatchList.
 type BatchList struct {
 	Batches []ProductionBatch `json:"batches"`
 }
+
+// BatchOutlook defines model for BatchOutlook.
+type BatchOutlook struct {
+	Banks []BatchBank `json:"banks"`
+
+	// Most the count is exact up to this; a greater one means more
+	Most      int64           `json:"most"`
+	Place     string          `json:"place"`
+	Suppliers []BatchSupplier `json:"suppliers"`
+
+	// Waiting 待组批申领
+	Waiting int64 `json:"waiting"`
+}
+
+// BatchRow defines model for BatchRow.
+type BatchRow struct {
+	CardNumber  string            `json:"cardNumber"`
+	Destruction *BatchDestruction `json:"destruction,omitempty"`
+
+	// Reason why it left or was spoiled
+	Reason *string `json:"reason,omitempty"`
+	Seq    int64   `json:"seq"`
+
+	// Signable the operator may sign that it was destroyed
+	Signable *bool `json:"signable,omitempty"`
+
+	// State 批次明细状态
+	State BatchRowState `json:"state"`
+
+	// Text words for people, Chinese first
+	Text Text `json:"text"`
+}
+
+// BatchRowList defines model for BatchRowList.
+type BatchRowList struct {
+	Rows []BatchRow `json:"rows"`
+}
+
+// BatchRowState 批次明细状态
+type BatchRowState string
 
 // BatchRows defines model for BatchRows.
 type BatchRows struct {
@@ -1315,11 +1539,35 @@ type BatchState string
 // BatchStory defines model for BatchStory.
 type BatchStory struct {
 	Batch ProductionBatch `json:"batch"`
-	Files []BatchFile     `json:"files"`
-	Rows  []BatchRows     `json:"rows"`
+
+	// Closable the operator may close it now
+	Closable bool        `json:"closable"`
+	Files    []BatchFile `json:"files"`
+
+	// Lacks 欠缺 what it waits for
+	Lacks []BatchLack `json:"lacks"`
+	Rows  []BatchRows `json:"rows"`
 
 	// Story the first thing first
 	Story []BatchEvent `json:"story"`
+}
+
+// BatchSupplier defines model for BatchSupplier.
+type BatchSupplier struct {
+	// Approval 批准文号
+	Approval string `json:"approval"`
+
+	// Chips 卡商清单上未用的芯片
+	Chips int64  `json:"chips"`
+	Id    string `json:"id"`
+
+	// Left 数量余额
+	Left        int64  `json:"left"`
+	Product     string `json:"product"`
+	SpecVersion string `json:"specVersion"`
+
+	// ValidTo 批准期止
+	ValidTo string `json:"validTo"`
 }
 
 // BillItem one line of the bill (费用明细)
@@ -1557,6 +1805,22 @@ type CollectiveFile struct {
 	Rows  []CollectiveRow `json:"rows"`
 }
 
+// CollectiveInstitution defines model for CollectiveInstitution.
+type CollectiveInstitution struct {
+	Id    string                    `json:"id"`
+	Kind  CollectiveInstitutionKind `json:"kind"`
+	Name  string                    `json:"name"`
+	Place string                    `json:"place"`
+}
+
+// CollectiveInstitutionKind defines model for CollectiveInstitution.Kind.
+type CollectiveInstitutionKind string
+
+// CollectiveInstitutions defines model for CollectiveInstitutions.
+type CollectiveInstitutions struct {
+	Institutions []CollectiveInstitution `json:"institutions"`
+}
+
 // CollectiveOrder defines model for CollectiveOrder.
 type CollectiveOrder struct {
 	Applied     int                `json:"applied"`
@@ -1574,6 +1838,11 @@ type CollectiveOrder struct {
 
 	// Withdrawn drafts that were withdrawn since
 	Withdrawn int `json:"withdrawn"`
+}
+
+// CollectiveOrderList defines model for CollectiveOrderList.
+type CollectiveOrderList struct {
+	Orders []CollectiveOrder `json:"orders"`
 }
 
 // CollectiveRow defines model for CollectiveRow.
@@ -2070,6 +2339,31 @@ type NewAuthentication struct {
 	TradeType *string `json:"tradeType,omitempty"`
 }
 
+// NewBatch defines model for NewBatch.
+type NewBatch struct {
+	// Bank 开户银行; left out the cards have no accounts
+	Bank *string `json:"bank,omitempty"`
+
+	// CardType 卡的类别
+	CardType *string       `json:"cardType,omitempty"`
+	Kind     *NewBatchKind `json:"kind,omitempty"`
+
+	// Most 数量上限
+	Most int64 `json:"most"`
+
+	// Number 批次号; left out it is the next of the day
+	Number *string `json:"number,omitempty"`
+
+	// Place within the operator's place; left out it is that
+	Place *string `json:"place,omitempty"`
+
+	// Supplier 获批卡商
+	Supplier string `json:"supplier"`
+}
+
+// NewBatchKind defines model for NewBatch.Kind.
+type NewBatchKind string
+
 // NewChipSession defines model for NewChipSession.
 type NewChipSession struct {
 	ApplicationId *openapi_types.UUID `json:"applicationId,omitempty"`
@@ -2236,8 +2530,11 @@ type NewTransactionBusiness string
 
 // Operator defines model for Operator.
 type Operator struct {
-	Institution string   `json:"institution"`
-	Login       string   `json:"login"`
+	Institution string `json:"institution"`
+	Login       string `json:"login"`
+
+	// May the operations of this contract that the roles allow; what exactly may be done with an application or a card stands there
+	May         []string `json:"may"`
 	Name        string   `json:"name"`
 	Place       string   `json:"place"`
 	Roles       []string `json:"roles"`
@@ -2555,6 +2852,38 @@ type RuleList struct {
 	Rules []Rule `json:"rules"`
 }
 
+// SameList defines model for SameList.
+type SameList struct {
+	// Content the list, byte by byte as it was taken
+	Content []byte `json:"content"`
+
+	// Sheet of an Excel file with several sheets
+	Sheet *string `json:"sheet,omitempty"`
+}
+
+// Scrapped defines model for Scrapped.
+type Scrapped struct {
+	Destroyed int `json:"destroyed"`
+
+	// Signed that wait for the second person
+	Signed int `json:"signed"`
+}
+
+// Scrapping defines model for Scrapping.
+type Scrapping struct {
+	// Cards 卡号
+	Cards []string `json:"cards"`
+
+	// Method of the first signature
+	Method *ScrappingMethod `json:"method,omitempty"`
+
+	// Reason of the first signature
+	Reason *string `json:"reason,omitempty"`
+}
+
+// ScrappingMethod of the first signature
+type ScrappingMethod string
+
 // SignIn defines model for SignIn.
 type SignIn struct {
 	Login    string `json:"login"`
@@ -2638,6 +2967,12 @@ type StockConsignment struct {
 	To        string `json:"to"`
 }
 
+// StockConsignmentList defines model for StockConsignmentList.
+type StockConsignmentList struct {
+	Boxes       []StockListed    `json:"boxes"`
+	Consignment StockConsignment `json:"consignment"`
+}
+
 // StockCount defines model for StockCount.
 type StockCount struct {
 	Blank StockBins          `json:"blank"`
@@ -2714,6 +3049,25 @@ type StockHeld struct {
 	StateText Text `json:"stateText"`
 }
 
+// StockHolding defines model for StockHolding.
+type StockHolding struct {
+	// Box label of the sealed box that it lies in
+	Box  *string `json:"box,omitempty"`
+	Card string  `json:"card"`
+
+	// Lease by which a counter has it
+	Lease *openapi_types.UUID `json:"lease,omitempty"`
+	State string              `json:"state"`
+
+	// StateText words for people, Chinese first
+	StateText Text `json:"stateText"`
+}
+
+// StockHoldings defines model for StockHoldings.
+type StockHoldings struct {
+	Cards []StockHolding `json:"cards"`
+}
+
 // StockIncident defines model for StockIncident.
 type StockIncident struct {
 	Card     *string `json:"card,omitempty"`
@@ -2757,6 +3111,14 @@ type StockLending struct {
 	Holder      string  `json:"holder"`
 	To          *string `json:"to,omitempty"`
 	Workstation string  `json:"workstation"`
+}
+
+// StockListed defines model for StockListed.
+type StockListed struct {
+	Cards []string `json:"cards"`
+	Kind  string   `json:"kind"`
+	Label string   `json:"label"`
+	Seal  *string  `json:"seal,omitempty"`
 }
 
 // StockListedBox defines model for StockListedBox.
@@ -2808,6 +3170,12 @@ type StockPacking struct {
 
 	// Witness 第二人 who signs with the operator, at the same workstation
 	Witness StockWitness `json:"witness"`
+}
+
+// StockPerson defines model for StockPerson.
+type StockPerson struct {
+	Login string `json:"login"`
+	Name  string `json:"name"`
 }
 
 // StockReport defines model for StockReport.
@@ -2867,15 +3235,21 @@ type StockUnclaimed struct {
 
 // StockView defines model for StockView.
 type StockView struct {
-	Arriving  []StockConsignment `json:"arriving"`
-	Boxes     []StockBox         `json:"boxes"`
+	Arriving []StockConsignment `json:"arriving"`
+	Boxes    []StockBox         `json:"boxes"`
+
+	// Counters workstations of the place
+	Counters  []string           `json:"counters"`
 	Days      []StockDay         `json:"days"`
 	Held      []StockHeld        `json:"held"`
 	Incidents []StockIncident    `json:"incidents"`
 	Leases    []StockLease       `json:"leases"`
 	Leaving   []StockConsignment `json:"leaving"`
 	Name      string             `json:"name"`
-	Place     string             `json:"place"`
+
+	// People who works there
+	People []StockPerson `json:"people"`
+	Place  string        `json:"place"`
 }
 
 // StockWitness 第二人 who signs with the operator, at the same workstation
@@ -3069,10 +3443,43 @@ type AuthenticateMessageParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// BatchOutlookParams defines parameters for BatchOutlook.
+type BatchOutlookParams struct {
+	// Place within the operator's place; left out it is that
+	Place *string `form:"place,omitempty" json:"place,omitempty"`
+}
+
 // BatchesParams defines parameters for Batches.
 type BatchesParams struct {
 	State *BatchState `form:"state,omitempty" json:"state,omitempty"`
 	Limit *int        `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateBatchParams defines parameters for CreateBatch.
+type CreateBatchParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CloseBatchParams defines parameters for CloseBatch.
+type CloseBatchParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// BatchRowsParams defines parameters for BatchRows.
+type BatchRowsParams struct {
+	State *BatchRowState `form:"state,omitempty" json:"state,omitempty"`
+
+	// After number of the last row that was seen
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int   `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ScrapCardsParams defines parameters for ScrapCards.
+type ScrapCardsParams struct {
+	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // AskActivationParams defines parameters for AskActivation.
@@ -3103,6 +3510,11 @@ type RecordPrintParams struct {
 type OpenChipSessionParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CollectiveOrdersParams defines parameters for CollectiveOrders.
+type CollectiveOrdersParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // TakeListParams defines parameters for TakeList.
@@ -3294,6 +3706,21 @@ type DestroyCardsParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// StockHoldingsParams defines parameters for StockHoldings.
+type StockHoldingsParams struct {
+	// Place an institution
+	Place string                    `form:"place" json:"place"`
+	Kind  StockKind                 `form:"kind" json:"kind"`
+	State *StockHoldingsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// After the last card that was seen
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+	Limit *int    `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StockHoldingsParamsState defines parameters for StockHoldings.
+type StockHoldingsParamsState string
+
 // CloseIncidentParams defines parameters for CloseIncident.
 type CloseIncidentParams struct {
 	// IdempotencyKey made by the sender, stored before sending; the same key with the same request gives the stored answer
@@ -3357,6 +3784,12 @@ type AuthenticateJSONRequestBody = NewAuthentication
 // AuthenticateMessageJSONRequestBody defines body for AuthenticateMessage for application/json ContentType.
 type AuthenticateMessageJSONRequestBody = AuthenticationMessage
 
+// CreateBatchJSONRequestBody defines body for CreateBatch for application/json ContentType.
+type CreateBatchJSONRequestBody = NewBatch
+
+// ScrapCardsJSONRequestBody defines body for ScrapCards for application/json ContentType.
+type ScrapCardsJSONRequestBody = Scrapping
+
 // FireCardJSONRequestBody defines body for FireCard for application/json ContentType.
 type FireCardJSONRequestBody = Event
 
@@ -3374,6 +3807,9 @@ type StepChipSessionJSONRequestBody = ChipAnswers
 
 // TakeListJSONRequestBody defines body for TakeList for application/json ContentType.
 type TakeListJSONRequestBody = NewList
+
+// CollectiveRefusedJSONRequestBody defines body for CollectiveRefused for application/json ContentType.
+type CollectiveRefusedJSONRequestBody = SameList
 
 // DecideDuplicateJSONRequestBody defines body for DecideDuplicate for application/json ContentType.
 type DecideDuplicateJSONRequestBody = Decision
@@ -3663,15 +4099,58 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessage(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BatchOutlook 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+	//
+	// Corresponds with GET /v1/batch-outlook (the `BatchOutlook` operationId).
+	BatchOutlook(ctx context.Context, params *BatchOutlookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 	//
 	// Corresponds with GET /v1/batches (the `Batches` operationId).
 	Batches(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateBatchWithBody 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBody(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateBatch 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatch(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 	//
 	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
 	Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseBatch 结批 close a batch; each row left, became a card, or was destroyed
+	//
+	// Corresponds with POST /v1/batches/{number}/closing (the `CloseBatch` operationId).
+	CloseBatch(ctx context.Context, number string, params *CloseBatchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BatchRows 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+	//
+	// Corresponds with GET /v1/batches/{number}/rows (the `BatchRows` operationId).
+	BatchRows(ctx context.Context, number string, params *BatchRowsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ScrapCardsWithBody 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+	ScrapCardsWithBody(ctx context.Context, number string, params *ScrapCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ScrapCards 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+	ScrapCards(ctx context.Context, number string, params *ScrapCardsParams, body ScrapCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CardActivation 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	//
@@ -3781,6 +4260,16 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSession(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CollectiveUnits 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+	//
+	// Corresponds with GET /v1/collective-institutions (the `CollectiveUnits` operationId).
+	CollectiveUnits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveOrders 集体申领单 the lists that were brought in the operator's place, the newest first
+	//
+	// Corresponds with GET /v1/collective-orders (the `CollectiveOrders` operationId).
+	CollectiveOrders(ctx context.Context, params *CollectiveOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type.
@@ -3804,6 +4293,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
 	CollectiveHandout(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveRefusedWithBody 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+	CollectiveRefusedWithBody(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CollectiveRefused 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+	CollectiveRefused(ctx context.Context, id Id, body CollectiveRefusedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CollectiveResult 逐行结果 what became of each row, as a file for a spreadsheet
 	//
@@ -4081,6 +4584,11 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
 	SendBoxes(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StockConsignment 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+	//
+	// Corresponds with GET /v1/stock/consignments/{id} (the `StockConsignment` operationId).
+	StockConsignment(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AcceptConsignmentWithBody 签收 accept a consignment, with the difference; once
 	//
 	// Takes any type of body and a specified content type.
@@ -4136,6 +4644,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
 	DestroyCards(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StockHoldings 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+	//
+	// Corresponds with GET /v1/stock/holdings (the `StockHoldings` operationId).
+	StockHoldings(ctx context.Context, params *StockHoldingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CloseIncidentWithBody 异常办结 say how an incident was cleared; not by its owner
 	//
@@ -4583,6 +5096,21 @@ func (c *Client) AuthenticateMessage(ctx context.Context, params *AuthenticateMe
 	return c.Client.Do(req)
 }
 
+// BatchOutlook 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+//
+// Corresponds with GET /v1/batch-outlook (the `BatchOutlook` operationId).
+func (c *Client) BatchOutlook(ctx context.Context, params *BatchOutlookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchOutlookRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Batches 制卡批次 the batches of the operator's place and all below it, the newest first
 //
 // Corresponds with GET /v1/batches (the `Batches` operationId).
@@ -4598,11 +5126,109 @@ func (c *Client) Batches(ctx context.Context, params *BatchesParams, reqEditors 
 	return c.Client.Do(req)
 }
 
+// CreateBatchWithBody 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatchWithBody(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateBatch 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatch(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Batch 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 //
 // Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
 func (c *Client) Batch(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewBatchRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseBatch 结批 close a batch; each row left, became a card, or was destroyed
+//
+// Corresponds with POST /v1/batches/{number}/closing (the `CloseBatch` operationId).
+func (c *Client) CloseBatch(ctx context.Context, number string, params *CloseBatchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseBatchRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BatchRows 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+//
+// Corresponds with GET /v1/batches/{number}/rows (the `BatchRows` operationId).
+func (c *Client) BatchRows(ctx context.Context, number string, params *BatchRowsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchRowsRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ScrapCardsWithBody 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+func (c *Client) ScrapCardsWithBody(ctx context.Context, number string, params *ScrapCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScrapCardsRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ScrapCards 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+func (c *Client) ScrapCards(ctx context.Context, number string, params *ScrapCardsParams, body ScrapCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScrapCardsRequest(c.Server, number, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4881,6 +5507,36 @@ func (c *Client) StepChipSession(ctx context.Context, id Id, seq int, body StepC
 	return c.Client.Do(req)
 }
 
+// CollectiveUnits 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+//
+// Corresponds with GET /v1/collective-institutions (the `CollectiveUnits` operationId).
+func (c *Client) CollectiveUnits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveUnitsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveOrders 集体申领单 the lists that were brought in the operator's place, the newest first
+//
+// Corresponds with GET /v1/collective-orders (the `CollectiveOrders` operationId).
+func (c *Client) CollectiveOrders(ctx context.Context, params *CollectiveOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // TakeListWithBody 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type.
@@ -4935,6 +5591,40 @@ func (c *Client) CollectiveOrder(ctx context.Context, id Id, params *CollectiveO
 // Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
 func (c *Client) CollectiveHandout(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCollectiveHandoutRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveRefusedWithBody 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+func (c *Client) CollectiveRefusedWithBody(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveRefusedRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CollectiveRefused 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+func (c *Client) CollectiveRefused(ctx context.Context, id Id, body CollectiveRefusedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCollectiveRefusedRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5661,6 +6351,21 @@ func (c *Client) SendBoxes(ctx context.Context, params *SendBoxesParams, body Se
 	return c.Client.Do(req)
 }
 
+// StockConsignment 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+//
+// Corresponds with GET /v1/stock/consignments/{id} (the `StockConsignment` operationId).
+func (c *Client) StockConsignment(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStockConsignmentRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // AcceptConsignmentWithBody 签收 accept a consignment, with the difference; once
 //
 // Takes any type of body and a specified content type.
@@ -5787,6 +6492,21 @@ func (c *Client) DestroyCardsWithBody(ctx context.Context, params *DestroyCardsP
 // Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
 func (c *Client) DestroyCards(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDestroyCardsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StockHoldings 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+//
+// Corresponds with GET /v1/stock/holdings (the `StockHoldings` operationId).
+func (c *Client) StockHoldings(ctx context.Context, params *StockHoldingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStockHoldingsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6749,6 +7469,60 @@ func NewAuthenticateMessageRequestWithBody(server string, params *AuthenticateMe
 	return req, nil
 }
 
+// NewBatchOutlookRequest constructs an http.Request for the BatchOutlook method
+func NewBatchOutlookRequest(server string, params *BatchOutlookParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batch-outlook")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Place != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", *params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewBatchesRequest constructs an http.Request for the Batches method
 func NewBatchesRequest(server string, params *BatchesParams) (*http.Request, error) {
 	var err error
@@ -6815,6 +7589,59 @@ func NewBatchesRequest(server string, params *BatchesParams) (*http.Request, err
 	return req, nil
 }
 
+// NewCreateBatchRequest calls the generic CreateBatch builder with application/json body
+func NewCreateBatchRequest(server string, params *CreateBatchParams, body CreateBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateBatchRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateBatchRequestWithBody constructs an http.Request for the CreateBatch method, with any body, and a specified content type
+func NewCreateBatchRequestWithBody(server string, params *CreateBatchParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewBatchRequest constructs an http.Request for the Batch method
 func NewBatchRequest(server string, number string) (*http.Request, error) {
 	var err error
@@ -6844,6 +7671,198 @@ func NewBatchRequest(server string, number string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCloseBatchRequest constructs an http.Request for the CloseBatch method
+func NewCloseBatchRequest(server string, number string, params *CloseBatchParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/closing", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewBatchRowsRequest constructs an http.Request for the BatchRows method
+func NewBatchRowsRequest(server string, number string, params *BatchRowsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/rows", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewScrapCardsRequest calls the generic ScrapCards builder with application/json body
+func NewScrapCardsRequest(server string, number string, params *ScrapCardsParams, body ScrapCardsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewScrapCardsRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewScrapCardsRequestWithBody constructs an http.Request for the ScrapCards method, with any body, and a specified content type
+func NewScrapCardsRequestWithBody(server string, number string, params *ScrapCardsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/scraps", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -7353,6 +8372,87 @@ func NewStepChipSessionRequestWithBody(server string, id Id, seq int, contentTyp
 	return req, nil
 }
 
+// NewCollectiveUnitsRequest constructs an http.Request for the CollectiveUnits method
+func NewCollectiveUnitsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-institutions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCollectiveOrdersRequest constructs an http.Request for the CollectiveOrders method
+func NewCollectiveOrdersRequest(server string, params *CollectiveOrdersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewTakeListRequest calls the generic TakeList builder with application/json body
 func NewTakeListRequest(server string, params *TakeListParams, body TakeListJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7509,6 +8609,53 @@ func NewCollectiveHandoutRequest(server string, id Id) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewCollectiveRefusedRequest calls the generic CollectiveRefused builder with application/json body
+func NewCollectiveRefusedRequest(server string, id Id, body CollectiveRefusedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCollectiveRefusedRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewCollectiveRefusedRequestWithBody constructs an http.Request for the CollectiveRefused method, with any body, and a specified content type
+func NewCollectiveRefusedRequestWithBody(server string, id Id, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/collective-orders/%s/refused", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9156,6 +10303,40 @@ func NewSendBoxesRequestWithBody(server string, params *SendBoxesParams, content
 	return req, nil
 }
 
+// NewStockConsignmentRequest constructs an http.Request for the StockConsignment method
+func NewStockConsignmentRequest(server string, id Id) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/consignments/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewAcceptConsignmentRequest calls the generic AcceptConsignment builder with application/json body
 func NewAcceptConsignmentRequest(server string, id Id, params *AcceptConsignmentParams, body AcceptConsignmentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9370,6 +10551,100 @@ func NewDestroyCardsRequestWithBody(server string, params *DestroyCardsParams, c
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewStockHoldingsRequest constructs an http.Request for the StockHoldings method
+func NewStockHoldingsRequest(server string, params *StockHoldingsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/holdings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "place", params.Place, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -10023,6 +11298,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/authentications/messages (the `AuthenticateMessage` operationId).
 	AuthenticateMessageWithResponse(ctx context.Context, params *AuthenticateMessageParams, body AuthenticateMessageJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthenticateMessageResponse, error)
 
+	// BatchOutlookWithResponse 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batch-outlook (the `BatchOutlook` operationId).
+	BatchOutlookWithResponse(ctx context.Context, params *BatchOutlookParams, reqEditors ...RequestEditorFn) (*BatchOutlookResponse, error)
+
 	// BatchesWithResponse 制卡批次 the batches of the operator's place and all below it, the newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10030,12 +11312,54 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/batches (the `Batches` operationId).
 	BatchesWithResponse(ctx context.Context, params *BatchesParams, reqEditors ...RequestEditorFn) (*BatchesResponse, error)
 
+	// CreateBatchWithBodyWithResponse 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBodyWithResponse(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
+	// CreateBatchWithResponse 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithResponse(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
 	// BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/batches/{number} (the `Batch` operationId).
 	BatchWithResponse(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*BatchResponse, error)
+
+	// CloseBatchWithResponse 结批 close a batch; each row left, became a card, or was destroyed
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{number}/closing (the `CloseBatch` operationId).
+	CloseBatchWithResponse(ctx context.Context, number string, params *CloseBatchParams, reqEditors ...RequestEditorFn) (*CloseBatchResponse, error)
+
+	// BatchRowsWithResponse 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{number}/rows (the `BatchRows` operationId).
+	BatchRowsWithResponse(ctx context.Context, number string, params *BatchRowsParams, reqEditors ...RequestEditorFn) (*BatchRowsResponse, error)
+
+	// ScrapCardsWithBodyWithResponse 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+	ScrapCardsWithBodyWithResponse(ctx context.Context, number string, params *ScrapCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ScrapCardsResponse, error)
+
+	// ScrapCardsWithResponse 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+	ScrapCardsWithResponse(ctx context.Context, number string, params *ScrapCardsParams, body ScrapCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*ScrapCardsResponse, error)
 
 	// CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
 	//
@@ -10157,6 +11481,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/chip-sessions/{id}/steps/{seq} (the `StepChipSession` operationId).
 	StepChipSessionWithResponse(ctx context.Context, id Id, seq int, body StepChipSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepChipSessionResponse, error)
 
+	// CollectiveUnitsWithResponse 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/collective-institutions (the `CollectiveUnits` operationId).
+	CollectiveUnitsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CollectiveUnitsResponse, error)
+
+	// CollectiveOrdersWithResponse 集体申领单 the lists that were brought in the operator's place, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/collective-orders (the `CollectiveOrders` operationId).
+	CollectiveOrdersWithResponse(ctx context.Context, params *CollectiveOrdersParams, reqEditors ...RequestEditorFn) (*CollectiveOrdersResponse, error)
+
 	// TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10184,6 +11522,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/collective-orders/{id}/handout (the `CollectiveHandout` operationId).
 	CollectiveHandoutWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*CollectiveHandoutResponse, error)
+
+	// CollectiveRefusedWithBodyWithResponse 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+	CollectiveRefusedWithBodyWithResponse(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CollectiveRefusedResponse, error)
+
+	// CollectiveRefusedWithResponse 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+	CollectiveRefusedWithResponse(ctx context.Context, id Id, body CollectiveRefusedJSONRequestBody, reqEditors ...RequestEditorFn) (*CollectiveRefusedResponse, error)
 
 	// CollectiveResultWithResponse 逐行结果 what became of each row, as a file for a spreadsheet
 	//
@@ -10493,6 +11845,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/stock/consignments (the `SendBoxes` operationId).
 	SendBoxesWithResponse(ctx context.Context, params *SendBoxesParams, body SendBoxesJSONRequestBody, reqEditors ...RequestEditorFn) (*SendBoxesResponse, error)
 
+	// StockConsignmentWithResponse 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/consignments/{id} (the `StockConsignment` operationId).
+	StockConsignmentWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*StockConsignmentResponse, error)
+
 	// AcceptConsignmentWithBodyWithResponse 签收 accept a consignment, with the difference; once
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10548,6 +11907,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/stock/destructions (the `DestroyCards` operationId).
 	DestroyCardsWithResponse(ctx context.Context, params *DestroyCardsParams, body DestroyCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*DestroyCardsResponse, error)
+
+	// StockHoldingsWithResponse 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/holdings (the `StockHoldings` operationId).
+	StockHoldingsWithResponse(ctx context.Context, params *StockHoldingsParams, reqEditors ...RequestEditorFn) (*StockHoldingsResponse, error)
 
 	// CloseIncidentWithBodyWithResponse 异常办结 say how an incident was cleared; not by its owner
 	//
@@ -11276,6 +12642,54 @@ func (r AuthenticateMessageResponse) ContentType() string {
 	return ""
 }
 
+type BatchOutlookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchOutlook
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchOutlookResponse) GetJSON200() *BatchOutlook {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchOutlookResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchOutlookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchOutlookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchOutlookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchOutlookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type BatchesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11324,6 +12738,54 @@ func (r BatchesResponse) ContentType() string {
 	return ""
 }
 
+type CreateBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ProductionBatch
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateBatchResponse) GetJSON201() *ProductionBatch {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateBatchResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type BatchResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11366,6 +12828,150 @@ func (r BatchResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r BatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CloseBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProductionBatch
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CloseBatchResponse) GetJSON200() *ProductionBatch {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CloseBatchResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CloseBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CloseBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloseBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CloseBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BatchRowsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchRowList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BatchRowsResponse) GetJSON200() *BatchRowList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BatchRowsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BatchRowsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BatchRowsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BatchRowsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BatchRowsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ScrapCardsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Scrapped
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ScrapCardsResponse) GetJSON200() *Scrapped {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ScrapCardsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ScrapCardsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ScrapCardsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ScrapCardsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ScrapCardsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11893,6 +13499,102 @@ func (r StepChipSessionResponse) ContentType() string {
 	return ""
 }
 
+type CollectiveUnitsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CollectiveInstitutions
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CollectiveUnitsResponse) GetJSON200() *CollectiveInstitutions {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveUnitsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveUnitsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveUnitsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveUnitsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveUnitsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CollectiveOrdersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CollectiveOrderList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CollectiveOrdersResponse) GetJSON200() *CollectiveOrderList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveOrdersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveOrdersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveOrdersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type TakeListResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12024,6 +13726,47 @@ func (r CollectiveHandoutResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CollectiveHandoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CollectiveRefusedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CollectiveRefusedResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CollectiveRefusedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CollectiveRefusedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CollectiveRefusedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CollectiveRefusedResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13456,6 +15199,54 @@ func (r SendBoxesResponse) ContentType() string {
 	return ""
 }
 
+type StockConsignmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockConsignmentList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StockConsignmentResponse) GetJSON200() *StockConsignmentList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StockConsignmentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StockConsignmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StockConsignmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StockConsignmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StockConsignmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type AcceptConsignmentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13642,6 +15433,54 @@ func (r DestroyCardsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DestroyCardsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StockHoldingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockHoldings
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StockHoldingsResponse) GetJSON200() *StockHoldings {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StockHoldingsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StockHoldingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StockHoldingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StockHoldingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StockHoldingsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14347,6 +16186,19 @@ func (c *ClientWithResponses) AuthenticateMessageWithResponse(ctx context.Contex
 	return ParseAuthenticateMessageResponse(rsp)
 }
 
+// BatchOutlookWithResponse 组批条件 what a batch of a place could be made of now, how many wait, approved suppliers with what is left, banks
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batch-outlook (the `BatchOutlook` operationId).
+func (c *ClientWithResponses) BatchOutlookWithResponse(ctx context.Context, params *BatchOutlookParams, reqEditors ...RequestEditorFn) (*BatchOutlookResponse, error) {
+	rsp, err := c.BatchOutlook(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchOutlookResponse(rsp)
+}
+
 // BatchesWithResponse 制卡批次 the batches of the operator's place and all below it, the newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14360,6 +16212,32 @@ func (c *ClientWithResponses) BatchesWithResponse(ctx context.Context, params *B
 	return ParseBatchesResponse(rsp)
 }
 
+// CreateBatchWithBodyWithResponse 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithBodyWithResponse(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatchWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
+// CreateBatchWithResponse 组批 make a batch of the applications that wait in a place of the operator's, oldest first; the same request again, or the same number, goes on with the same batch
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithResponse(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatch(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
 // BatchWithResponse 批次经过 a batch, its rows by state, its files and what has happened to it; for the offices of its place and above
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14371,6 +16249,58 @@ func (c *ClientWithResponses) BatchWithResponse(ctx context.Context, number stri
 		return nil, err
 	}
 	return ParseBatchResponse(rsp)
+}
+
+// CloseBatchWithResponse 结批 close a batch; each row left, became a card, or was destroyed
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{number}/closing (the `CloseBatch` operationId).
+func (c *ClientWithResponses) CloseBatchWithResponse(ctx context.Context, number string, params *CloseBatchParams, reqEditors ...RequestEditorFn) (*CloseBatchResponse, error) {
+	rsp, err := c.CloseBatch(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseBatchResponse(rsp)
+}
+
+// BatchRowsWithResponse 逐卡结果 the rows of a batch, a page at a time, each with what became of it
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{number}/rows (the `BatchRows` operationId).
+func (c *ClientWithResponses) BatchRowsWithResponse(ctx context.Context, number string, params *BatchRowsParams, reqEditors ...RequestEditorFn) (*BatchRowsResponse, error) {
+	rsp, err := c.BatchRows(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBatchRowsResponse(rsp)
+}
+
+// ScrapCardsWithBodyWithResponse 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+func (c *ClientWithResponses) ScrapCardsWithBodyWithResponse(ctx context.Context, number string, params *ScrapCardsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ScrapCardsResponse, error) {
+	rsp, err := c.ScrapCardsWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScrapCardsResponse(rsp)
+}
+
+// ScrapCardsWithResponse 销毁废卡 sign that spoiled cards were destroyed; two persons sign, each in a session of his own, the first with how and why
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{number}/scraps (the `ScrapCards` operationId).
+func (c *ClientWithResponses) ScrapCardsWithResponse(ctx context.Context, number string, params *ScrapCardsParams, body ScrapCardsJSONRequestBody, reqEditors ...RequestEditorFn) (*ScrapCardsResponse, error) {
+	rsp, err := c.ScrapCards(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScrapCardsResponse(rsp)
 }
 
 // CardActivationWithResponse 两项激活 the card's own activation and that of its bank account, side by side; the bank is not asked for it
@@ -14589,6 +16519,32 @@ func (c *ClientWithResponses) StepChipSessionWithResponse(ctx context.Context, i
 	return ParseStepChipSessionResponse(rsp)
 }
 
+// CollectiveUnitsWithResponse 申领单位 the employers, schools, villages and banks of the operator's place, which bring lists
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/collective-institutions (the `CollectiveUnits` operationId).
+func (c *ClientWithResponses) CollectiveUnitsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CollectiveUnitsResponse, error) {
+	rsp, err := c.CollectiveUnits(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveUnitsResponse(rsp)
+}
+
+// CollectiveOrdersWithResponse 集体申领单 the lists that were brought in the operator's place, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/collective-orders (the `CollectiveOrders` operationId).
+func (c *ClientWithResponses) CollectiveOrdersWithResponse(ctx context.Context, params *CollectiveOrdersParams, reqEditors ...RequestEditorFn) (*CollectiveOrdersResponse, error) {
+	rsp, err := c.CollectiveOrders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveOrdersResponse(rsp)
+}
+
 // TakeListWithBodyWithResponse 集体申领 take the list of an employer, a school or a village, or go on with it; the same list is the same order, and once it is done goes again for the rows that were refused or are drafts
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -14639,6 +16595,32 @@ func (c *ClientWithResponses) CollectiveHandoutWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseCollectiveHandoutResponse(rsp)
+}
+
+// CollectiveRefusedWithBodyWithResponse 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+func (c *ClientWithResponses) CollectiveRefusedWithBodyWithResponse(ctx context.Context, id Id, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CollectiveRefusedResponse, error) {
+	rsp, err := c.CollectiveRefusedWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveRefusedResponse(rsp)
+}
+
+// CollectiveRefusedWithResponse 未受理名单 the rows of the list that were refused, as they stand in it, each with its reason; corrected, it is brought again. The list itself is not kept here and is sent once more
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/collective-orders/{id}/refused (the `CollectiveRefused` operationId).
+func (c *ClientWithResponses) CollectiveRefusedWithResponse(ctx context.Context, id Id, body CollectiveRefusedJSONRequestBody, reqEditors ...RequestEditorFn) (*CollectiveRefusedResponse, error) {
+	rsp, err := c.CollectiveRefused(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCollectiveRefusedResponse(rsp)
 }
 
 // CollectiveResultWithResponse 逐行结果 what became of each row, as a file for a spreadsheet
@@ -15213,6 +17195,19 @@ func (c *ClientWithResponses) SendBoxesWithResponse(ctx context.Context, params 
 	return ParseSendBoxesResponse(rsp)
 }
 
+// StockConsignmentWithResponse 发运清单 a consignment with its boxes and the cards in each, for the offices at both ends and above
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/consignments/{id} (the `StockConsignment` operationId).
+func (c *ClientWithResponses) StockConsignmentWithResponse(ctx context.Context, id Id, reqEditors ...RequestEditorFn) (*StockConsignmentResponse, error) {
+	rsp, err := c.StockConsignment(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStockConsignmentResponse(rsp)
+}
+
 // AcceptConsignmentWithBodyWithResponse 签收 accept a consignment, with the difference; once
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -15315,6 +17310,19 @@ func (c *ClientWithResponses) DestroyCardsWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseDestroyCardsResponse(rsp)
+}
+
+// StockHoldingsWithResponse 库存明细 the cards that a place has on its books, by serial or number, a page at a time
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/holdings (the `StockHoldings` operationId).
+func (c *ClientWithResponses) StockHoldingsWithResponse(ctx context.Context, params *StockHoldingsParams, reqEditors ...RequestEditorFn) (*StockHoldingsResponse, error) {
+	rsp, err := c.StockHoldings(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStockHoldingsResponse(rsp)
 }
 
 // CloseIncidentWithBodyWithResponse 异常办结 say how an incident was cleared; not by its owner
@@ -15938,6 +17946,39 @@ func ParseAuthenticateMessageResponse(rsp *http.Response) (*AuthenticateMessageR
 	return response, nil
 }
 
+// ParseBatchOutlookResponse parses an HTTP response from a BatchOutlookWithResponse call
+func ParseBatchOutlookResponse(rsp *http.Response) (*BatchOutlookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchOutlookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchOutlook
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseBatchesResponse parses an HTTP response from a BatchesWithResponse call
 func ParseBatchesResponse(rsp *http.Response) (*BatchesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15971,6 +18012,39 @@ func ParseBatchesResponse(rsp *http.Response) (*BatchesResponse, error) {
 	return response, nil
 }
 
+// ParseCreateBatchResponse parses an HTTP response from a CreateBatchWithResponse call
+func ParseCreateBatchResponse(rsp *http.Response) (*CreateBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ProductionBatch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseBatchResponse parses an HTTP response from a BatchWithResponse call
 func ParseBatchResponse(rsp *http.Response) (*BatchResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15987,6 +18061,105 @@ func ParseBatchResponse(rsp *http.Response) (*BatchResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest BatchStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloseBatchResponse parses an HTTP response from a CloseBatchWithResponse call
+func ParseCloseBatchResponse(rsp *http.Response) (*CloseBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloseBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProductionBatch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBatchRowsResponse parses an HTTP response from a BatchRowsWithResponse call
+func ParseBatchRowsResponse(rsp *http.Response) (*BatchRowsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BatchRowsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchRowList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseScrapCardsResponse parses an HTTP response from a ScrapCardsWithResponse call
+func ParseScrapCardsResponse(rsp *http.Response) (*ScrapCardsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ScrapCardsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Scrapped
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -16360,6 +18533,72 @@ func ParseStepChipSessionResponse(rsp *http.Response) (*StepChipSessionResponse,
 	return response, nil
 }
 
+// ParseCollectiveUnitsResponse parses an HTTP response from a CollectiveUnitsWithResponse call
+func ParseCollectiveUnitsResponse(rsp *http.Response) (*CollectiveUnitsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveUnitsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CollectiveInstitutions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCollectiveOrdersResponse parses an HTTP response from a CollectiveOrdersWithResponse call
+func ParseCollectiveOrdersResponse(rsp *http.Response) (*CollectiveOrdersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveOrdersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CollectiveOrderList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseTakeListResponse parses an HTTP response from a TakeListWithResponse call
 func ParseTakeListResponse(rsp *http.Response) (*TakeListResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16435,6 +18674,32 @@ func ParseCollectiveHandoutResponse(rsp *http.Response) (*CollectiveHandoutRespo
 	}
 
 	response := &CollectiveHandoutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCollectiveRefusedResponse parses an HTTP response from a CollectiveRefusedWithResponse call
+func ParseCollectiveRefusedResponse(rsp *http.Response) (*CollectiveRefusedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CollectiveRefusedResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -17431,6 +19696,39 @@ func ParseSendBoxesResponse(rsp *http.Response) (*SendBoxesResponse, error) {
 	return response, nil
 }
 
+// ParseStockConsignmentResponse parses an HTTP response from a StockConsignmentWithResponse call
+func ParseStockConsignmentResponse(rsp *http.Response) (*StockConsignmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StockConsignmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockConsignmentList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseAcceptConsignmentResponse parses an HTTP response from a AcceptConsignmentWithResponse call
 func ParseAcceptConsignmentResponse(rsp *http.Response) (*AcceptConsignmentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17550,6 +19848,39 @@ func ParseDestroyCardsResponse(rsp *http.Response) (*DestroyCardsResponse, error
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStockHoldingsResponse parses an HTTP response from a StockHoldingsWithResponse call
+func ParseStockHoldingsResponse(rsp *http.Response) (*StockHoldingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StockHoldingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockHoldings
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

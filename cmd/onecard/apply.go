@@ -21,6 +21,7 @@ type applyListCommand struct {
 	Sheet       string `help:"Sheet of an Excel file. 工作表。"`
 	Place       string `default:"630000" help:"Division of the office that takes the list. 受理地。"`
 	Result      string `type:"path" placeholder:"FILE" help:"File for what became of each row (default: beside the list). 逐行结果文件。"`
+	Refused     string `type:"path" placeholder:"FILE" help:"Excel file of the rows that were refused, with reasons, to be corrected and brought again; it holds personal data. 未受理名单，更正后可再次提交。"`
 	Handout     string `type:"path" placeholder:"FILE" help:"File of the list to hand the cards out by; it holds personal data. 领卡清单文件，含个人信息。"`
 }
 
@@ -53,6 +54,11 @@ func (c *applyListCommand) Run(ctx context.Context, out streams) error {
 		}
 		result := cmp.Or(c.Result, c.File+".结果.csv")
 		err = written(result, func(w io.Writer) error { return lists.WriteResult(ctx, order.ID, w) })
+		if err == nil && c.Refused != "" {
+			err = written(c.Refused, func(w io.Writer) error {
+				return lists.WriteRefused(ctx, order.ID, collective.List{Content: content, Sheet: c.Sheet}, w)
+			})
+		}
 		if err == nil && c.Handout != "" {
 			err = written(c.Handout, func(w io.Writer) error { return lists.WriteHandout(ctx, actor, order.ID, w) })
 		}

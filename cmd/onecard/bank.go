@@ -77,8 +77,11 @@ func (p *platform) bankPeer(c bankConfig) (bank.Peer, error) {
 		Client: p.authority.Client, Sign: p.authority.Orders, Open: p.authority.Exchange}, nil
 }
 
-// openBanks makes the banks' service from the configuration.
+// openBanks makes the banks' service from the configuration, once.
 func (p *platform) openBanks() (*bank.Service, error) {
+	if p.banks != nil {
+		return p.banks, nil
+	}
 	if p.issuance == nil { // what banks answer moves applications
 		if err := p.assemble(); err != nil {
 			return nil, err
@@ -91,7 +94,9 @@ func (p *platform) openBanks() (*bank.Service, error) {
 			return nil, err
 		}
 	}
-	return bank.New(bank.Config{DB: p.db, Peers: peers, Opened: p.accountsOpened, Province: province, Logger: p.logger})
+	var err error
+	p.banks, err = bank.New(bank.Config{DB: p.db, Peers: peers, Opened: p.accountsOpened, Province: province, Logger: p.logger})
+	return p.banks, err
 }
 
 // serveBanks works on the orders of banks while the platform runs.

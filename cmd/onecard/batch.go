@@ -308,7 +308,11 @@ type batchScrapCommand struct {
 // Run signs a destruction.
 func (c *batchScrapCommand) Run(ctx context.Context, out streams) error {
 	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
-		done, err := s.Scrap(ctx, who, c.Number, c.Card, c.Method, c.Reason)
+		done := false
+		err := s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) (err error) {
+			done, err = s.Scrap(tx, who, c.Number, c.Card, c.Method, c.Reason)
+			return err
+		})
 		if err == nil && done {
 			_, err = fmt.Fprintln(out.Out, "已销毁 destroyed")
 		} else if err == nil {
@@ -325,7 +329,12 @@ type batchCloseCommand struct {
 
 // Run closes a batch.
 func (c *batchCloseCommand) Run(ctx context.Context, out streams) error {
-	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error { return s.Close(ctx, who, c.Number) })
+	return c.withBatches(ctx, out, func(s *production.Service, who production.Who) error {
+		return s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) error {
+			_, err := s.Close(tx, who, c.Number)
+			return err
+		})
+	})
 }
 
 type batchCancelCommand struct {

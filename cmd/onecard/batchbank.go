@@ -40,6 +40,15 @@ func (a batchAccounts) Bank(code, number string) (string, error) {
 	return known.Code, bank.CheckBatch(number)
 }
 
+// Banks implements production.Accounts.
+func (a batchAccounts) Banks() []production.Bank {
+	var known []production.Bank
+	for _, b := range a.banks.Banks() {
+		known = append(known, production.Bank{Code: b.Code, Name: b.Name})
+	}
+	return known
+}
+
 // Ask implements production.Accounts.
 func (a batchAccounts) Ask(tx *registry.Tx, b production.Batch, applications []uuid.UUID) ([]production.Answer, error) {
 	byFile, err := a.byFile(*b.Bank)

@@ -291,13 +291,18 @@ func (p *batchProof) closes() {
 		spoiled, err := batches.Items(p.Context(), b.ID, production.ItemFailed, 0, p.size)
 		require.NoError(p, err)
 		for _, item := range spoiled {
-			_, err := batches.Scrap(p.Context(), producer, "B-1", item.CardNumber, "shredded", "废卡")
-			require.NoError(p, err)
-			done, err := batches.Scrap(p.Context(), other, "B-1", item.CardNumber, "", "")
-			require.NoError(p, err)
-			require.True(p, done)
+			for _, who := range []production.Who{producer, other} {
+				require.NoError(p, batches.DB.InTx(p.Context(), who.Actor, func(tx *registry.Tx) error {
+					done, err := batches.Scrap(tx, who, "B-1", item.CardNumber, "shredded", "废卡")
+					require.Equal(p, who.Operator == other.Operator, done)
+					return err
+				}))
+			}
 		}
-		return batches.Close(p.Context(), other, "B-1")
+		return batches.DB.InTx(p.Context(), other.Actor, func(tx *registry.Tx) error {
+			_, err := batches.Close(tx, other, "B-1")
+			return err
+		})
 	})
 	p.lap("destruction, closing")
 	p.shows(&batchShowCommand{settings: p.s, Number: "B-1"})

@@ -29,6 +29,7 @@ type journey struct {
 	cards             cardMover
 	blank             string // file of the maker's blank chip
 	logins            map[string]string
+	bank              bool // one serves the province
 	application, card uuid.UUID
 	cardNumber        string
 }
@@ -46,7 +47,7 @@ type journeyStep struct {
 }
 
 func (j *journey) steps() []journeyStep {
-	return []journeyStep{
+	steps := []journeyStep{
 		{"申领：经办人为居民录入申请", "application by a clerk", j.apply},
 		{"复核：第二人复核通过，产生卡号", "review by a second person; the card number", j.review},
 		{"制卡：空白芯片放入县柜台读卡器，由省平台驱动写卡", "personalisation of a blank chip by the province", j.personalise},
@@ -55,9 +56,13 @@ func (j *journey) steps() []journeyStep {
 		{"密码：错误的密码被芯片拒绝", "a wrong PIN is refused by the chip", j.wrongPIN},
 		{"药店：个人账户支付购药", "a pharmacy purchase from the personal account", j.buy},
 		{"医院：门诊费用由医保后台即时结算", "an outpatient visit settled by the insurance back end", j.visit},
-		{"挂失：持卡人报失", "a loss report", j.reportLoss},
-		{"药店：同一张卡数秒后被拒绝", "the same card refused at the pharmacy", j.refused},
 	}
+	if j.bank {
+		steps = append(steps, journeyStep{"银行：账户已开立，随卡启用一并激活", "the bank has opened the account and activated it with the card", j.account})
+	}
+	return append(steps,
+		journeyStep{"挂失：持卡人报失", "a loss report", j.reportLoss},
+		journeyStep{"药店：同一张卡数秒后被拒绝", "the same card refused at the pharmacy", j.refused})
 }
 
 func (j *journey) run(ctx context.Context) error {
@@ -334,6 +339,31 @@ func (j *journey) settle(ctx context.Context, desk *deskClient, what visit) erro
 		return fmt.Errorf("the transaction ended as %s", done.State)
 	}
 	return nil
+}
+
+// accountLimit is how long a bank may take for an account in a trial.
+const accountLimit = 30 * time.Second
+
+// account waits until the bank has done its half of the card's activation.
+func (j *journey) account(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, accountLimit)
+	defer cancel()
+	for {
+		var both client.CardActivation
+		if err := j.county.call(ctx, http.MethodGet, "/platform/v1/cards/"+j.card.String()+"/activation", nil, &both); err != nil {
+			return err
+		}
+		if both.Financial.State == client.FinancialActivationStateDone {
+			j.line("社保功能 social", both.Social.Text.Zh)
+			j.line("金融账户 bank account", both.Financial.Text.Zh+"　"+cmp.Or(*both.Financial.BankName, *both.Financial.Bank))
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the account is not active: %s: %w", both.Financial.Text.En, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func yuan(fen int64) string { return fmt.Sprintf("%d.%02d 元", fen/100, fen%100) }

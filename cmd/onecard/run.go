@@ -35,16 +35,18 @@ type runCommand struct {
 
 // post is a place with a reader in the trial.
 type post struct {
-	kind        string // counter, pharmacy, hospital
+	name        string
+	kind        string // of its program: counter, pharmacy, hospital
 	workstation string
-	slot        int // of the virtual readers; both terminals share one
+	slot        int // of the virtual readers; all but the county counter share one
 	zh          string
 }
 
 var posts = []post{
-	{"counter", "W-O630102-01", 0, "县柜台"},
-	{"pharmacy", "W-P630102001-01", 1, "药店"},
-	{"hospital", "W-H630102001-01", 1, "医院"},
+	{"counter", "counter", "W-O630102-01", 0, "县柜台"},
+	{"pharmacy", "pharmacy", "W-P630102001-01", 1, "药店"},
+	{"hospital", "hospital", "W-H630102001-01", 1, "医院"},
+	{"office", "counter", "W-O630000-01", 1, "省中心"},
 }
 
 // trial is everything that `onecard run` has started.
@@ -54,7 +56,8 @@ type trial struct {
 	children children
 	rig      *rig.Rig          // nil with the machine's own readers
 	socket   string            // the keeper's; empty with the keys in the platform's process
-	pages    map[string]string // address by kind of post
+	config   string            // file with the line to the bank; empty without one
+	pages    map[string]string // address by name of post
 	logins   map[string]string // password by login
 	began    time.Time
 }
@@ -101,11 +104,13 @@ func (t *trial) steps() []startStep {
 	if _, err := beside("keeper"); err == nil {
 		steps = append(steps, startStep{"启动密钥保管进程", "the keeper of keys, in its own process", t.startKeeper})
 	}
+	steps = append(steps, startStep{"准备：数据库、示例省、工作站证书", "database, sample province, certificates", t.prepare}, readers)
+	if _, err := beside("partnersim"); err == nil {
+		steps = append(steps, startStep{"启动合作银行", "a bank", t.startBank})
+	}
 	return append(steps, []startStep{
-		{"准备：数据库、示例省、工作站证书", "database, sample province, certificates", t.prepare},
-		readers,
 		{"启动省平台", "the platform", t.startPlatform},
-		{"启动县柜台、药店、医院终端", "county counter, pharmacy, hospital", t.startCounters},
+		{"启动县柜台、药店、医院、省中心终端", "county counter, pharmacy, hospital, provincial office", t.startCounters},
 	}...)
 }
 
@@ -203,7 +208,7 @@ func (t *trial) fill(ctx context.Context, p *platform) error {
 			return err
 		}
 	}
-	return nil
+	return p.handOver(t.file("bank", "province"))
 }
 
 // enrol gives a workstation of the trial a new certificate: the database may be
@@ -270,6 +275,9 @@ func (t *trial) startPlatform(ctx context.Context) error {
 	if t.socket != "" {
 		args = append(args, "--keeper-socket", t.socket)
 	}
+	if t.config != "" {
+		args = append(args, "--config", t.config)
+	}
 	// The settings of the trial are its flags alone.
 	environment := []string{"ONECARD_DATABASE=", "ONECARD_KEEPER_SOCKET=", "ONECARD_PROFILES=" + t.command.Profiles, "ONECARD_ISSUANCE=" + t.command.Issuance}
 	platform, err := t.children.start("platform", self, environment, args...)
@@ -299,7 +307,10 @@ func (t *trial) announce() error {
 	}
 	t.printf("\n从启动到此 %.1f 秒 since the start.\n\n", time.Since(t.began).Seconds())
 	for _, post := range posts {
-		t.printf("  %s %s\n", padRight(post.zh+"页面 "+post.kind, 22), t.pages[post.kind])
+		t.printf("  %s %s\n", padRight(post.zh+"页面 "+post.name, 22), t.pages[post.name])
+	}
+	if bank := t.pages["bank"]; bank != "" {
+		t.printf("  合作银行账簿 bank      %s/accounts（模拟 simulated）\n", bank)
 	}
 	t.printf("  省平台接口 platform    %s/openapi.yaml（需工作站证书的客户端 for clients with a certificate）\n\n  示例登录 sample log-ins\n", t.pages["platform"])
 	province, err := sample.Read()

@@ -144,7 +144,7 @@ func (t *trial) startCounters(ctx context.Context) error {
 		state := t.file("workstations", post.workstation)
 		config := map[string]string{
 			"platform": t.pages["platform"], "listen": listen, "kind": post.kind, "state": filepath.Join(state, "journal"),
-			"transcript": t.file("logs", post.kind+".transcript"),
+			"transcript": t.file("logs", post.name+".transcript"),
 			"ca":         filepath.Join(state, pki.FileCA), "cert": filepath.Join(state, pki.FileCertificate), "key": filepath.Join(state, pki.FileKey),
 		}
 		if t.command.Profiles != "" {
@@ -155,17 +155,17 @@ func (t *trial) startCounters(ctx context.Context) error {
 		}
 		text, err := yaml.Marshal(config)
 		if err != nil {
-			return fmt.Errorf("configuration of %s: %w", post.kind, err)
+			return fmt.Errorf("configuration of %s: %w", post.name, err)
 		}
 		file := filepath.Join(state, "counter.yaml")
 		if err := errors.Join(os.WriteFile(file, text, 0o600), remove(filepath.Join(config["state"], "page.address"))); err != nil {
-			return fmt.Errorf("configuration of %s: %w", post.kind, err)
+			return fmt.Errorf("configuration of %s: %w", post.name, err)
 		}
-		counter, err := t.children.start(post.kind, program, environment, "serve", "--config", file)
+		counter, err := t.children.start(post.name, program, environment, "serve", "--config", file)
 		if err != nil {
 			return err
 		}
-		if err := t.page(ctx, post.kind, counter, filepath.Join(config["state"], "page.address")); err != nil {
+		if err := t.page(ctx, post.name, counter, filepath.Join(config["state"], "page.address")); err != nil {
 			return err
 		}
 	}
@@ -173,15 +173,15 @@ func (t *trial) startCounters(ctx context.Context) error {
 }
 
 // page waits until a counter's page answers and knows platform and reader.
-func (t *trial) page(ctx context.Context, kind string, counter *child, file string) error {
+func (t *trial) page(ctx context.Context, name string, counter *child, file string) error {
 	if err := counter.ready(ctx, func(context.Context) error {
 		address, err := readAddress(file)
-		t.pages[kind] = "http://" + address
+		t.pages[name] = "http://" + address
 		return err
 	}); err != nil {
 		return err
 	}
-	desk, err := newDeskClient(t.pages[kind])
+	desk, err := newDeskClient(t.pages[name])
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (t *trial) walk(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a blank: %s: %w", strings.TrimSpace(string(out)), err)
 	}
-	j := &journey{out: t.out, cards: t.rig, blank: blank, logins: t.logins}
+	j := &journey{out: t.out, cards: t.rig, blank: blank, logins: t.logins, bank: t.config != ""}
 	for kind, desk := range map[string]**deskClient{"counter": &j.county, "pharmacy": &j.pharmacy, "hospital": &j.hospital} {
 		if *desk, err = newDeskClient(t.pages[kind]); err != nil {
 			return err

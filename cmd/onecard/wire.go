@@ -20,6 +20,7 @@ import (
 	"onecard/exchange/insurance"
 	"onecard/internal/signed"
 	"onecard/issuance"
+	"onecard/issuance/bank"
 	"onecard/issuance/collective"
 	"onecard/issuance/stock"
 	"onecard/keys"
@@ -36,6 +37,7 @@ type platform struct {
 	authority *pki.Authority
 	issuance  *issuance.Service
 	stock     *stock.Service
+	banks     *bank.Service
 	exchange  *exchange.Service
 	insurance *insurance.Backend
 	api       *api.Server
@@ -58,7 +60,7 @@ func openPlatform(ctx context.Context, c config, logger *slog.Logger) (*platform
 	if err != nil {
 		return nil, err
 	}
-	if err := p.assemble(); err != nil {
+	if err := p.offer(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	if err := p.keepRules(ctx); err != nil {
@@ -212,6 +214,16 @@ func (p *platform) assemble() error {
 		DB: p.db, Proofs: proofs{p.issuance}, Sites: sites{p.db}, Insurances: p.insurance,
 		Backends: map[string]exchange.Backend{"insurance": p.insurance}, Logger: p.logger,
 	})
+	return err
+}
+
+// offer puts the interface together from the services.
+func (p *platform) offer() error {
+	batches, err := p.production()
+	if err != nil {
+		return err
+	}
+	profiles, err := p.config.profiles()
 	if err != nil {
 		return err
 	}
@@ -225,7 +237,10 @@ func (p *platform) assemble() error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Config{DB: p.db, Issuance: p.issuance, Stock: p.stock, Collective: &collective.Service{DB: p.db, Issuance: p.issuance}, Exchange: p.exchange, Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger})
+	p.api, err = api.New(api.Config{
+		DB: p.db, Issuance: p.issuance, Stock: p.stock, Collective: &collective.Service{DB: p.db, Issuance: p.issuance}, Production: batches, Exchange: p.exchange,
+		Authentication: authenticating, Prints: printing, Orders: p.authority.Orders, Logger: p.logger,
+	})
 	return err
 }
 

@@ -24,6 +24,7 @@ type bankCommand struct {
 	BIN      string `name:"bin" default:"621467" help:"What its account numbers begin with. 卡号前缀。"`
 	Listen   string `default:"127.0.0.1:8450" placeholder:"HOST:PORT" help:"Address for messages. 实时报文地址。"`
 	Control  string `default:"127.0.0.1:8451" placeholder:"HOST:PORT" help:"Loopback address to act at the bank's counter: POST /change, /statement, /faults; GET /accounts. 柜面操作地址。"`
+	Ready    string `type:"path" placeholder:"FILE" help:"Where it writes both addresses, a line each, once it is up. 启动后写入两个地址的文件。"`
 	PKI      string `name:"pki" required:"" type:"path" placeholder:"DIR" help:"Its own authority; ca.pem and exchange.pem there are for the province. 银行证书目录。"`
 	Province string `required:"" type:"existingdir" placeholder:"DIR" help:"What the province has handed over: ca.pem, exchange.pem. 省平台证书目录。"`
 	State    string `type:"path" placeholder:"FILE" help:"Its books; default in memory. 账簿文件。"`
@@ -91,6 +92,11 @@ func (c *bankCommand) Run(ctx context.Context) error {
 		return errors.Join(err, messages.Close())
 	}
 	fmt.Printf("银行 %s 已启动 the bank is up: https://%s, http://%s\n", c.Code, messages.Addr(), counter.Addr())
+	if c.Ready != "" {
+		if err := os.WriteFile(c.Ready, []byte(messages.Addr().String()+"\n"+counter.Addr().String()+"\n"), 0o600); err != nil {
+			return errors.Join(err, messages.Close(), counter.Close())
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server, control := b.Server(config, logger), &http.Server{Handler: c.counter(b, inbox), ReadHeaderTimeout: 5 * time.Second}

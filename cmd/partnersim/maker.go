@@ -66,13 +66,26 @@ func readKey(path string, size int) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %d hexadecimal digits", path, 2*size)
 }
 
+// blanks are the maker's own.
+type blanks struct {
+	Transport string `required:"" type:"existingfile" help:"Transport key of the blanks, 32 hexadecimal digits. 空白卡传输密钥。"`
+}
+
+func (b blanks) key() (key [16]byte, err error) {
+	text, err := readKey(b.Transport, len(key))
+	if err == nil {
+		key = [16]byte(text)
+	}
+	return key, err
+}
+
 type makerChipsCommand struct {
 	plant
-	Transport string `required:"" type:"existingfile" help:"Transport key of the blanks, 32 hexadecimal digits. 空白卡传输密钥。"`
-	Version   string `default:"3.00" help:"Specification version. 规范版本。"`
-	First     uint32 `default:"1" help:"First serial number. 起始序列号。"`
-	Count     int    `required:"" help:"How many. 数量。"`
-	Out       string `required:"" type:"path" help:"Where the list goes. 清单文件。"`
+	blanks
+	Version string `default:"3.00" help:"Specification version. 规范版本。"`
+	First   uint32 `default:"1" help:"First serial number. 起始序列号。"`
+	Count   int    `required:"" help:"How many. 数量。"`
+	Out     string `required:"" type:"path" help:"Where the list goes. 清单文件。"`
 }
 
 // Run buys blanks.
@@ -81,11 +94,9 @@ func (c *makerChipsCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	key, err := readKey(c.Transport, 16)
-	if err != nil {
+	if m.Transport, err = c.key(); err != nil {
 		return err
 	}
-	m.Transport = [16]byte(key)
 	list, err := m.Blanks(c.Version, c.First, c.Count)
 	if err != nil {
 		return err
@@ -95,6 +106,7 @@ func (c *makerChipsCommand) Run() error {
 
 type makerMakeCommand struct {
 	plant
+	blanks
 	File      string `arg:"" type:"existingfile" help:"The production file; its .jws lies beside it. 制卡文件。"`
 	Delivery  string `required:"" type:"existingfile" help:"Key of delivery, 64 hexadecimal digits. 制卡传输密钥。"`
 	CA        string `required:"" type:"existingfile" help:"The province's authority (ca.pem). 省级根证书。"`
@@ -111,6 +123,9 @@ type makerMakeCommand struct {
 func (c *makerMakeCommand) Run(ctx context.Context) error {
 	m, err := c.maker()
 	if err != nil {
+		return err
+	}
+	if m.Transport, err = c.key(); err != nil {
 		return err
 	}
 	if m.Delivery, err = readKey(c.Delivery, 32); err != nil {

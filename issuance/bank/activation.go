@@ -105,7 +105,16 @@ func activation(db *gorm.DB, c issuance.Card) (Activation, error) {
 		return Activation{}, err
 	}
 	if len(accounts) == 0 {
-		return whileOpening(db, application[0])
+		found, err := whileOpening(db, application[0])
+		if err != nil || found.State != ActivationNone || found.Bank != "" || c.Status == issuance.StatusSealed {
+			return found, err
+		}
+		// Nobody has asked for an account; whoever tells the bank of the activation
+		// does, where a bank serves the place.
+		if told, err := asked(db, c.ID, found); err != nil || told.State == ActivationWaiting {
+			return told, err
+		}
+		return found, nil
 	}
 	a := accounts[0]
 	found := Activation{Bank: a.Bank, At: a.Stamp.At}

@@ -196,15 +196,44 @@ func TestActivationOpening(t *testing.T) {
 		require.ErrorIs(t, w.try(t, func(tx *registry.Tx) error { return bank.AskActivation(tx, other.card) }), bank.ErrNothingToActivate)
 
 		// Its account came later, and nobody has asked for it yet.
-		w.change(t, func(tx *registry.Tx) error { // an account can be ordered while the card is not handed over
-			return tx.DB().Table("applications").Where("id = ?", other.application).Update("state", "made").Error
-		})
 		w.open(t, "", other.application)
 		w.settle(t)
 		other.stands(t, bank.ActivationUnasked)
 		w.change(t, func(tx *registry.Tx) error { return bank.AskActivation(tx, other.card) })
 		require.Equal(t, 1, other.tells(t))
 		other.stands(t, bank.ActivationDone)
+	})
+}
+
+// TestActivationBeforeDue: a card that was made and handed over faster than the
+// platform looks for what is due gets its account, too, where a bank serves the
+// place; one that was cancelled meanwhile gets none.
+func TestActivationBeforeDue(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.peer.Serves = []string{"632700"}
+		w.Service = w.serve(t, bank.Config{Peers: []bank.Peer{w.peer}})
+		h := w.handing(t)
+		h.card = h.world.card(t, h.person, h.application, issuance.StatusSealed)
+		h.status(t, issuance.StatusNormal, issuance.EventActivate)
+		require.True(t, h.stands(t, bank.ActivationWaiting).Pending())
+		require.Equal(t, 1, h.tells(t))
+		require.True(t, h.stands(t, bank.ActivationOpening).Pending())
+		h.settle(t)
+		w.clock.Advance(time.Minute)
+		h.tells(t)
+		h.stands(t, bank.ActivationDone)
+		n, err := w.Due(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n, "once")
+
+		gone := w.handing(t)
+		gone.card = w.card(t, gone.person, gone.application, issuance.StatusSealed)
+		gone.status(t, issuance.StatusNormal, issuance.EventActivate)
+		gone.status(t, issuance.StatusCancelled, issuance.EventCancel)
+		require.Equal(t, 1, gone.tells(t))
+		gone.stands(t, bank.ActivationNone)
+		require.Equal(t, 1, w.count(t, "bank_orders", "operation = ?", bank.OpenAccount))
 	})
 }
 

@@ -32,6 +32,9 @@ var settledStates = map[string][]string{
 // leaves, so that a message that is late says how things are now. An error that
 // matches ErrUnderWay says that it is too early.
 func (s *Service) Deliver(ctx context.Context, d tell.Delivery) (tell.Answer, error) {
+	if err := s.beforeTold(ctx, d); err != nil {
+		return tell.Answer{}, err
+	}
 	var orders []order
 	err := s.changes.InTx(ctx, registry.Actor{Operator: "system:bank", Place: d.Place}, func(tx *registry.Tx) (err error) {
 		orders, err = s.told(tx, d)
@@ -79,6 +82,16 @@ func (s *Service) now(ctx context.Context, o order) (order, error) {
 		}
 	}
 	return find(s.db.Read(ctx), o.ID)
+}
+
+// beforeTold sees to it that a card has its account when its activation is told.
+func (s *Service) beforeTold(ctx context.Context, d tell.Delivery) error {
+	_, text, _ := strings.Cut(d.Subject, ":")
+	id, err := uuid.Parse(text)
+	if err != nil || !activates(d) {
+		return nil // told looks at what is wrong with it
+	}
+	return s.dueOfCard(ctx, id)
 }
 
 // told returns the orders that a delivery makes, and makes those that are

@@ -58,8 +58,8 @@ func (s *Service) runDue(ctx context.Context) {
 func (s *Service) Due(ctx context.Context) (ordered int, err error) {
 	for _, code := range slices.Sorted(maps.Keys(s.peers)) {
 		for _, place := range s.peers[code].Serves {
-			accounts, first := s.dueOf(ctx, code, place, withoutAccount, s.dueAccounts)
-			fees, second := s.dueOf(ctx, code, place, withoutFee, s.dueFees)
+			accounts, first := s.dueOf(ctx, code, place, approved(withoutAccount), s.dueAccounts)
+			fees, second := s.dueOf(ctx, code, place, approved(withoutFee), s.dueFees)
 			ordered += accounts + fees
 			err = errors.Join(err, first, second)
 		}
@@ -67,17 +67,46 @@ func (s *Service) Due(ctx context.Context) (ordered int, err error) {
 	return ordered, err
 }
 
-// withoutAccount are applications for which no account was ever asked for.
+// dueOfCard orders what the application of a card needs whose making and handing
+// over were faster than the platform looked.
+func (s *Service) dueOfCard(ctx context.Context, cardID uuid.UUID) error {
+	for _, what := range []struct {
+		lacks func(*gorm.DB) *gorm.DB
+		begin func(context.Context, string, []application) (int, error)
+	}{{withoutAccount, s.dueAccounts}, {withoutFee, s.dueFees}} {
+		var rows []application
+		if err := what.lacks(s.db.Read(ctx)).Where("card_id = ?", cardID).Find(&rows).Error; err != nil {
+			return err
+		}
+		for _, a := range rows {
+			if code := s.server(a.Place); code != "" {
+				if _, err := what.begin(ctx, code, []application{a}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// approved are those of some applications whose card is not being made yet.
+func approved(some func(*gorm.DB) *gorm.DB) func(*gorm.DB) *gorm.DB {
+	return func(db *gorm.DB) *gorm.DB {
+		return some(db).Where("state IN ?", []string{issuance.StateNumbered, issuance.StateBatched})
+	}
+}
+
+// withoutAccount are applications for which no account was ever asked for; one
+// that a batch makes has its account asked for with the batch.
 func withoutAccount(db *gorm.DB) *gorm.DB {
-	return db.Where("state = ? AND method = ? AND kind <> ?", issuance.StateNumbered, issuance.MethodInstant, issuance.KindTemporary).
+	return db.Where("method = ? AND kind <> ?", issuance.MethodInstant, issuance.KindTemporary).
 		Where("NOT EXISTS (SELECT 1 FROM bank_orders o WHERE o.application_id = applications.id AND o.operation = ?)", OpenAccount).
 		Where("NOT EXISTS (SELECT 1 FROM bank_accounts a WHERE a.application_id = applications.id AND a.state <> ?)", Closed)
 }
 
 // withoutFee are applications that cost something and were never charged.
 func withoutFee(db *gorm.DB) *gorm.DB {
-	return db.Where("state IN ?", []string{issuance.StateNumbered, issuance.StateBatched}).
-		Where("(kind = ? AND ground IN ? OR kind = ? AND ground IN ?)", issuance.KindReplacement, charged(issuance.KindReplacement), issuance.KindExchange, charged(issuance.KindExchange)).
+	return db.Where("(kind = ? AND ground IN ? OR kind = ? AND ground IN ?)", issuance.KindReplacement, charged(issuance.KindReplacement), issuance.KindExchange, charged(issuance.KindExchange)).
 		Where("NOT EXISTS (SELECT 1 FROM bank_fees f WHERE f.application_id = applications.id)")
 }
 

@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"onecard/internal/signed"
+	"onecard/issuance"
 	"onecard/registry"
 )
 
@@ -37,9 +38,10 @@ func (application) TableName() string { return "applications" }
 
 func (a application) subject() string { return "application:" + a.ID.String() }
 
-// numbered says whether an account may be opened for an application.
-func (a application) numbered() bool {
-	return a.CardNumber != nil && !slices.Contains([]string{"withdrawn", "returned", "cancelled", "handed"}, a.State)
+// numbered says whether an account may be opened for an application: it has a
+// number, and neither it nor its card has ended.
+func (a application) numbered(ended []uuid.UUID) bool {
+	return a.CardNumber != nil && !slices.Contains([]string{"withdrawn", "returned", "cancelled"}, a.State) && !slices.Contains(ended, a.ID)
 }
 
 // Opened is what became of the account of an application (开户结果): the account,
@@ -149,12 +151,18 @@ func (s *Service) ask(tx *registry.Tx, p Peer, batch string, ids []uuid.UUID) (o
 	for _, o := range there {
 		orders[o.Subject] = o
 	}
+	var ended []uuid.UUID // whose card was cancelled
+	err = tx.DB().Table("applications").Joins("JOIN cards ON cards.id = applications.card_id").
+		Where("applications.id IN ? AND cards.status = ?", ids, issuance.StatusCancelled).Pluck("applications.id", &ended).Error
+	if err != nil {
+		return 0, nil, err
+	}
 	var fresh []application
 	var moved []uuid.UUID
 	for _, a := range rows {
 		o, has := orders[a.subject()]
 		switch {
-		case !has && a.numbered():
+		case !has && a.numbered(ended):
 			fresh = append(fresh, a)
 		case !has:
 			known = append(known, Opened{Application: a.ID, Refused: ErrNumbered})

@@ -110,8 +110,8 @@ func (outcomeRow) TableName() string { return "collective_rows" }
 
 // Run takes a list, or goes on with it where it was stopped. A list that was
 // gone through is gone through again for the rows that were refused or are
-// drafts. When ctx ends it stops between two rows. Errors: a *registry.FieldError for what is no
-// list, and for an institution outside the actor's place or that brings no lists.
+// drafts. When ctx ends it stops between two chunks. Errors: a
+// *registry.FieldError for what is no list, and for an institution outside the actor's place or that brings no lists.
 func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Order, error) {
 	list.Kind, list.Method = cmp.Or(list.Kind, issuance.KindFirst), cmp.Or(list.Method, issuance.MethodBatch)
 	institution, err := s.institution(ctx, actor, list.Institution)
@@ -121,28 +121,16 @@ func (s *Service) Run(ctx context.Context, actor registry.Actor, list List) (Ord
 	if err := issuance.CheckKind(list.Kind, list.Method); err != nil {
 		return Order{}, err
 	}
-	if len(list.Content) == 0 || len(list.Content) > MaxSize {
-		return Order{}, wrong("content", "应为 1 字节至 4 MiB", "1 byte to 4 MiB")
-	}
-	path, memory, err := inMemory(list.Content)
+	rows, digest, done, err := list.open()
 	if err != nil {
 		return Order{}, err
 	}
-	defer func() { _ = memory.Close() }() // only read
-	info, err := sheet.Examine(path)
-	if err != nil {
-		return Order{}, fileProblem(err)
-	}
-	rows, err := sheet.Open(path, info, sheet.Options{Sheet: list.Sheet})
-	if err != nil {
-		return Order{}, fileProblem(err)
-	}
-	defer func() { _ = rows.Close() }() // only read
+	defer done()
 	columns, err := layoutOf(rows.Header())
 	if err != nil {
 		return Order{}, err
 	}
-	order, err := s.open(ctx, actor, list, info.Digest[:])
+	order, err := s.open(ctx, actor, list, digest)
 	if err != nil {
 		return Order{}, err
 	}
@@ -167,8 +155,7 @@ func (s *Service) institution(ctx context.Context, actor registry.Actor, id stri
 	if err != nil {
 		return institution, err
 	}
-	brings := slices.Contains([]string{"employer", "school", "community", "bank"}, institution.Kind)
-	if !brings || !scope.Covers(institution.Place, institution.Locality) {
+	if !slices.Contains(bringers, institution.Kind) || !scope.Covers(institution.Place, institution.Locality) {
 		return institution, bad
 	}
 	return institution, nil

@@ -301,3 +301,57 @@ func TestListsRefused(t *testing.T) {
 		require.NoError(t, err, name)
 	}
 }
+
+// TestRefusedRows: the rows that were refused come out as they were brought, with
+// the reasons, and go in again when they are corrected; another file does not fit.
+func TestRefusedRows(t *testing.T) {
+	t.Parallel()
+	registrytest.Each(t, func(t *testing.T, db *registry.DB) {
+		w := world{newService(t, db)}
+		list := collective.List{Institution: "school-1", Content: []byte(strings.Join([]string{
+			"姓名,身份证号码,未受理原因,民族,所在县区",
+			"卓玛," + number(t, "2021-05-01", 1) + ",,藏族,632723",
+			"扎西," + number(t, "2021-05-01", 2) + ",以前的原因,高山流水,632723",
+			"=央金,632723201605010000,,藏族,632723",
+		}, "\n"))}
+		order, err := w.Run(t.Context(), clerk, list)
+		require.NoError(t, err)
+		require.Equal(t, [3]int{1, 0, 2}, [3]int{order.Applied, order.Draft, order.Refused})
+		var file bytes.Buffer
+		require.NoError(t, w.WriteRefused(t.Context(), order.ID, list, &file))
+		book, err := excelize.OpenReader(&file)
+		require.NoError(t, err)
+		rows, err := book.GetRows("Sheet1")
+		require.NoError(t, err)
+		require.Equal(t, [][]string{
+			{"姓名", "身份证号码", "民族", "所在县区", "未受理原因"},
+			{"扎西", number(t, "2021-05-01", 2), "高山流水", "632723", "民族：不是国家标准的民族名称或代码"},
+			{"=央金", "632723201605010000", "藏族", "632723", "社会保障号码：应为 18 位公民身份号码，校验位相符"},
+		}, rows)
+		formula, err := book.GetCellFormula("Sheet1", "A3")
+		require.NoError(t, err)
+		require.Empty(t, formula)
+
+		require.NoError(t, book.SetCellStr("Sheet1", "C2", "藏族"))
+		corrected, err := book.WriteToBuffer()
+		require.NoError(t, err)
+		again, err := w.Run(t.Context(), clerk, collective.List{Institution: "school-1", Content: corrected.Bytes()})
+		require.NoError(t, err)
+		require.Equal(t, [3]int{1, 0, 1}, [3]int{again.Applied, again.Draft, again.Refused})
+		require.ErrorIs(t, w.WriteRefused(t.Context(), order.ID, collective.List{Content: corrected.Bytes()}, &file), registry.ErrInvalid)
+
+		scope, err := db.Scope(t.Context(), "632700")
+		require.NoError(t, err)
+		orders, err := w.Orders(t.Context(), scope, 10)
+		require.NoError(t, err)
+		require.Equal(t, []collective.Order{again, order}, orders, "the newest first")
+		units, err := w.Units(t.Context(), scope, 10)
+		require.NoError(t, err)
+		require.Equal(t, []collective.Unit{{ID: "school-1", Kind: "school", Name: "称多小学", Place: "632723"}}, units)
+		elsewhere, err := db.Scope(t.Context(), "630100")
+		require.NoError(t, err)
+		orders, err = w.Orders(t.Context(), elsewhere, 10)
+		require.NoError(t, err)
+		require.Empty(t, orders)
+	})
+}

@@ -18,6 +18,8 @@ type Accounts interface {
 	// Bank returns the code under which a bank is on record. It refuses one that
 	// is not known, and a batch's number that the bank cannot be told.
 	Bank(code, number string) (string, error)
+	// Banks are those that can be asked.
+	Banks() []Bank
 	// Ask asks the bank of a batch for accounts, in the transaction that adds the
 	// applications to the batch, and returns what it knows already. Of the others
 	// it is told later, through [Answers].

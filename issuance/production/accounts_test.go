@@ -33,6 +33,11 @@ func (b *bank) Bank(code, _ string) (string, error) {
 	return "95533", nil
 }
 
+// Banks implements production.Accounts.
+func (b *bank) Banks() []production.Bank {
+	return []production.Bank{{Code: "95533", Name: "中国建设银行"}}
+}
+
 // Ask implements production.Accounts.
 func (b *bank) Ask(_ *registry.Tx, _ production.Batch, applications []uuid.UUID) ([]production.Answer, error) {
 	if b.sees != nil {

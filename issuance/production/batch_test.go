@@ -7,6 +7,7 @@ import (
 
 	"onecard/issuance"
 	"onecard/issuance/production"
+	"onecard/registry"
 )
 
 // TestBatch takes sixty cards through a maker who spoils some: each row of the
@@ -78,26 +79,41 @@ func (w *world) inspectAll(t *testing.T, number string) {
 
 // closeAll destroys what is spoiled and closes the batch.
 func (w *world) closeAll(t *testing.T, number string, spoiled int64) {
-	require.ErrorIs(t, w.Close(t.Context(), supervisor, number), production.ErrUndestroyed)
+	require.ErrorIs(t, w.close(t, supervisor, number), production.ErrUndestroyed)
 	failed := w.items(t, number, production.ItemFailed)
 	require.Len(t, failed, int(spoiled)+1)
 	for i, item := range failed {
-		done, err := w.Scrap(t.Context(), producer, number, item.CardNumber, "shredded", "废卡")
+		done, err := w.scrap(t, producer, number, item.CardNumber, "shredded", "废卡")
 		require.NoError(t, err)
 		require.False(t, done)
 		if i == 0 {
-			_, err := w.Scrap(t.Context(), producer, number, item.CardNumber, "shredded", "废卡")
+			_, err := w.scrap(t, producer, number, item.CardNumber, "shredded", "废卡")
 			require.ErrorIs(t, err, production.ErrWitness)
 		}
-		done, err = w.Scrap(t.Context(), supervisor, number, item.CardNumber, "", "")
+		done, err = w.scrap(t, supervisor, number, item.CardNumber, "", "")
 		require.NoError(t, err)
 		require.True(t, done)
 	}
-	require.ErrorIs(t, w.Close(t.Context(), producer, number), issuance.ErrNoRight)
-	require.NoError(t, w.Close(t.Context(), supervisor, number))
+	require.ErrorIs(t, w.close(t, producer, number), issuance.ErrNoRight)
+	require.NoError(t, w.close(t, supervisor, number))
 	b, err := w.Batch(t.Context(), number)
 	require.NoError(t, err)
 	require.Equal(t, production.StateClosed, b.State)
 	require.Equal(t, b.Size, *b.Made+*b.Scrapped+*b.Unmade)
 	require.Equal(t, spoiled+1, *b.Scrapped)
+}
+
+func (w *world) scrap(t *testing.T, who production.Who, number, card, method, reason string) (done bool, err error) {
+	err = w.db.InTx(t.Context(), who.Actor, func(tx *registry.Tx) (err error) {
+		done, err = w.Scrap(tx, who, number, card, method, reason)
+		return err
+	})
+	return done, err
+}
+
+func (w *world) close(t *testing.T, who production.Who, number string) error {
+	return w.db.InTx(t.Context(), who.Actor, func(tx *registry.Tx) error {
+		_, err := w.Close(tx, who, number)
+		return err
+	})
 }

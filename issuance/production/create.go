@@ -46,13 +46,11 @@ func (o Order) check() error {
 // (组批), and orders it: within the supplier's approval and quota. It may be
 // repeated with the same number, and goes on where it stopped.
 func (s *Service) Create(ctx context.Context, who Who, o Order) (Batch, error) {
-	if err := errors.Join(who.may(producers), o.check()); err != nil {
-		return Batch{}, err
-	}
-	if err := s.bankOf(&o); err != nil {
-		return Batch{}, err
-	}
-	b, err := s.enter(ctx, who, o)
+	var b Batch
+	err := s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) (err error) {
+		b, err = s.Enter(tx, who, o)
+		return err
+	})
 	if err != nil || b.State != StateOpen {
 		return b, err
 	}
@@ -66,26 +64,27 @@ func (s *Service) Create(ctx context.Context, who Who, o Order) (Batch, error) {
 	return w.batch, errors.Join(err, w.end(ctx))
 }
 
-// enter finds the batch of that number or makes it, with its cards off the
-// supplier's quota.
-func (s *Service) enter(ctx context.Context, who Who, o Order) (b Batch, err error) {
-	err = s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) error {
-		if o.Number != "" {
-			err := tx.ForUpdate().Where("number = ?", o.Number).Take(&b).Error
-			if err == nil {
-				if !b.is(o) {
-					return ErrOther
-				}
-				return tx.Audit("batch.asked", "batch:"+b.ID.String(), nil)
-			}
-			if !errors.Is(err, registry.ErrNotFound) {
-				return err
-			}
+// Enter finds the batch of that number or makes it, with its cards off the
+// supplier's quota: the first step of Create, which it leaves the rest to.
+func (s *Service) Enter(tx *registry.Tx, who Who, o Order) (b Batch, err error) {
+	if err := errors.Join(who.may(producers), o.check()); err != nil {
+		return b, err
+	}
+	if err := s.bankOf(&o); err != nil {
+		return b, err
+	}
+	if o.Number != "" {
+		err := tx.ForUpdate().Where("number = ?", o.Number).Take(&b).Error
+		switch {
+		case err == nil && !b.is(o):
+			return b, ErrOther
+		case err == nil:
+			return b, tx.Audit("batch.asked", "batch:"+b.ID.String(), nil)
+		case !errors.Is(err, registry.ErrNotFound):
+			return b, err
 		}
-		b, err = s.newBatch(tx, o)
-		return err
-	})
-	return b, err
+	}
+	return s.newBatch(tx, o)
 }
 
 func (b Batch) is(o Order) bool {
@@ -104,6 +103,9 @@ func (s *Service) newBatch(tx *registry.Tx, o Order) (b Batch, err error) {
 	}
 	if err == nil {
 		err = supplier.usable(issuance.Day(tx.Now()))
+	}
+	if err == nil && o.Kind == KindNormal {
+		err = s.somebodyWaits(tx, o.Place)
 	}
 	if err == nil && o.Kind == KindNormal {
 		err = reserve(tx, supplier.ID, o.Most)
@@ -129,6 +131,15 @@ func (s *Service) newBatch(tx *registry.Tx, o Order) (b Batch, err error) {
 		return b, fmt.Errorf("batch: %w", err)
 	}
 	return b, tx.Audit("batch.opened", "batch:"+id.String(), map[string]string{"number": b.Number, "supplier": b.Supplier, "kind": b.Kind, "most": fmt.Sprint(b.Most)})
+}
+
+// somebodyWaits refuses a batch that would stay empty.
+func (s *Service) somebodyWaits(tx *registry.Tx, place string) error {
+	waiting, err := s.Issuance.Waiting(tx, place, uuid.Nil, 1)
+	if err == nil && len(waiting) == 0 {
+		err = ErrEmpty
+	}
+	return err
 }
 
 // nextNumber draws a batch number (批次号): the day and four digits.

@@ -205,7 +205,7 @@ func TestTestCards(t *testing.T) {
 		_, err = w.Take(t.Context(), producer, back)
 		require.NoError(t, err)
 		require.NoError(t, w.Pass(t.Context(), inspector, "T-1"))
-		require.NoError(t, w.Close(t.Context(), supervisor, "T-1"))
+		require.NoError(t, w.close(t, supervisor, "T-1"))
 		var cards int64
 		require.NoError(t, w.db.Read(t.Context()).Table("cards").Count(&cards).Error)
 		require.Zero(t, cards)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,50 +145,50 @@ func (s *Service) counts(tx *registry.Tx, batch uuid.UUID) (map[string]int64, er
 	return counts, nil
 }
 
+// methods are how cards are destroyed.
+var methods = []string{"shredded", "punched", "melted"}
+
 // Scrap signs that a spoiled card was destroyed (销毁). The first signature opens
 // the record, another person's closes it; then the card is destroyed.
-func (s *Service) Scrap(ctx context.Context, who Who, number, cardNumber, method, reason string) (done bool, err error) {
+func (s *Service) Scrap(tx *registry.Tx, who Who, number, cardNumber, method, reason string) (done bool, err error) {
 	if err := who.may(closers); err != nil {
 		return false, err
 	}
-	err = s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) error {
-		done = false
-		b, err := s.locked(tx, number)
-		if err != nil {
-			return err
-		}
-		item, err := row(tx, b.ID, cardNumber)
-		if err != nil {
-			return err
-		}
-		var known []destructionRow
-		if err := tx.ForUpdate().Where("batch_id = ? AND seq = ?", b.ID, item.Seq).Limit(1).Find(&known).Error; err != nil {
-			return err
-		}
-		detail := map[string]string{"row": fmt.Sprint(item.Seq)}
+	b, err := s.locked(tx, number)
+	if err != nil {
+		return false, err
+	}
+	item, err := row(tx, b.ID, cardNumber)
+	if err != nil {
+		return false, err
+	}
+	var known []Destruction
+	if err := tx.ForUpdate().Where("batch_id = ? AND seq = ?", b.ID, item.Seq).Limit(1).Find(&known).Error; err != nil {
+		return false, err
+	}
+	detail := map[string]string{"row": fmt.Sprint(item.Seq)}
+	switch {
+	case item.State == ItemScrapped:
+		return true, tx.Audit("batch.scrap.asked", "batch:"+b.ID.String(), detail)
+	case item.State != ItemFailed && item.State != ItemKeyError:
+		return false, ErrItem
+	case len(known) == 0:
 		switch {
-		case item.State == ItemScrapped:
-			done = true
-			return tx.Audit("batch.scrap.asked", "batch:"+b.ID.String(), detail)
-		case item.State != ItemFailed && item.State != ItemKeyError:
-			return ErrItem
-		case len(known) == 0:
-			if method == "" || reason == "" {
-				return field("method, reason", "须有销毁方式（shredded、punched、melted）和原因", "how (shredded, punched, melted) and why")
-			}
-			record := destructionRow{BatchID: b.ID, Seq: item.Seq, Method: method, Reason: reason, FirstBy: who.Operator, FirstAt: tx.Now()}
-			return errors.Join(tx.DB().Create(&record).Error, tx.Audit("batch.scrap.first", "batch:"+b.ID.String(), detail))
-		case known[0].FirstBy == who.Operator:
-			return ErrWitness
+		case !slices.Contains(methods, method):
+			return false, field("method", "销毁方式应为 shredded（粉碎）、punched（打孔）或 melted（熔毁）", "how: shredded, punched or melted")
+		case reason == "":
+			return false, field("reason", "请填写原因", "say why")
 		}
-		done = true
-		return s.destroyed(tx, b, item, detail)
-	})
-	return done, err
+		record := Destruction{BatchID: b.ID, Seq: item.Seq, Method: method, Reason: reason, FirstBy: who.Operator, FirstAt: tx.Now()}
+		return false, errors.Join(tx.DB().Create(&record).Error, tx.Audit("batch.scrap.first", "batch:"+b.ID.String(), detail))
+	case known[0].FirstBy == who.Operator:
+		return false, ErrWitness
+	}
+	return true, s.destroyed(tx, b, item, detail)
 }
 
 func (s *Service) destroyed(tx *registry.Tx, b Batch, item Item, detail map[string]string) error {
-	second := tx.DB().Model(&destructionRow{}).Where("batch_id = ? AND seq = ? AND second_by IS NULL", b.ID, item.Seq).
+	second := tx.DB().Model(&Destruction{}).Where("batch_id = ? AND seq = ? AND second_by IS NULL", b.ID, item.Seq).
 		Updates(map[string]any{"second_by": tx.Actor().Operator, "second_at": tx.Now()})
 	if second.Error != nil {
 		return second.Error
@@ -207,22 +208,22 @@ func (s *Service) destroyed(tx *registry.Tx, b Batch, item Item, detail map[stri
 
 // Close closes a batch (结批): each row left before production, became exactly one
 // card, or was destroyed. The database holds the sum as well.
-func (s *Service) Close(ctx context.Context, who Who, number string) error {
-	return s.DB.InTx(ctx, who.Actor, func(tx *registry.Tx) error {
-		b, err := s.locked(tx, number)
-		if err != nil {
-			return err
-		}
-		counts, err := s.counts(tx, b.ID)
-		if err != nil {
-			return err
-		}
-		unmade, made, scrapped := counts[ItemNoAccount]+counts[ItemCancelled], counts[ItemMade]+counts[ItemInspected], counts[ItemScrapped]
-		if b.State == StateInspected && unmade+made+scrapped != b.Size {
-			return ErrUndestroyed
-		}
-		return move(tx, &b, "close", who, "", map[string]any{"unmade": unmade, "made": made, "scrapped": scrapped})
-	})
+func (s *Service) Close(tx *registry.Tx, who Who, number string) (Batch, error) {
+	b, err := s.locked(tx, number)
+	if err != nil {
+		return b, err
+	}
+	counts, err := s.counts(tx, b.ID)
+	if err != nil {
+		return b, err
+	}
+	unmade, made, scrapped := counts[ItemNoAccount]+counts[ItemCancelled], counts[ItemMade]+counts[ItemInspected], counts[ItemScrapped]
+	if b.State == StateInspected && unmade+made+scrapped != b.Size {
+		return b, ErrUndestroyed
+	}
+	err = move(tx, &b, "close", who, "", map[string]any{"unmade": unmade, "made": made, "scrapped": scrapped})
+	b.Unmade, b.Made, b.Scrapped = &unmade, &made, &scrapped
+	return b, err
 }
 
 // Cancel gives a batch up that was not sent (取消): its applications wait again.

@@ -128,8 +128,8 @@ type inspectionRow struct {
 // TableName implements gorm's schema.Tabler.
 func (inspectionRow) TableName() string { return "inspections" }
 
-// destructionRow is a row of destructions.
-type destructionRow struct {
+// Destruction is the record of a destruction (销毁记录): a row of destructions.
+type Destruction struct {
 	BatchID  uuid.UUID  `gorm:"column:batch_id"`
 	Seq      int64      `gorm:"column:seq"`
 	Method   string     `gorm:"column:method"`
@@ -141,4 +141,4 @@ type destructionRow struct {
 }
 
 // TableName implements gorm's schema.Tabler.
-func (destructionRow) TableName() string { return "destructions" }
+func (Destruction) TableName() string { return "destructions" }

@@ -104,6 +104,8 @@ type View struct {
 	Leases    []Lease       // not returned
 	Incidents []Incident    // open
 	Days      []Day         // the last closed day
+	Counters  []string      // workstations
+	People    []Colleague
 }
 
 // View shows the stock of a place.
@@ -131,6 +133,9 @@ func (s *Service) View(ctx context.Context, at string) (View, error) {
 		db.Where("place = ? AND day = (SELECT MAX(day) FROM stock_days WHERE place = ?)", at, at).Order("kind, bin").Find(&v.Days).Error,
 	)
 	if err != nil {
+		return v, fmt.Errorf("stock: view: %w", err)
+	}
+	if err := staff(db, &v); err != nil {
 		return v, fmt.Errorf("stock: view: %w", err)
 	}
 	return v, nil

@@ -182,7 +182,9 @@ func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ session) {
 }
 
 // passedOn lists the resources of the platform that the page uses as they are.
-var passedOn = []string{"persons", "applications", "queues", "cards", "transactions"}
+var passedOn = []string{
+	"persons", "applications", "queues", "cards", "transactions", "stock", "batches", "batch-outlook", "collective-orders", "collective-institutions",
+}
 
 // maxPassed bounds what is passed on: an attachment of 4 MiB in Base64.
 const maxPassed = 6 << 20

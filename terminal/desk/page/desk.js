@@ -1,110 +1,44 @@
-// The counter's page: small, without a framework, everything by the loopback
-// interface of the counter program. Texts come Chinese first from the platform.
-const $ = (id) => document.getElementById(id);
-const el = (tag, text, className) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  if (className) node.className = className;
-  return node;
-};
+// The counter's part of the page: residents and applications, the reader and its
+// card, chip work, handing over, printing, and settling a visit.
+import { $, Problem, call, clearProblem, dataURL, el, guard, may, operator, options, part, showProblem, signIn, signOut } from './base.js';
+import './stock.js';
+import './batches.js';
+import './lists.js';
 
-let operator = null; // who is signed in
+// ---- sign-in
+
 let shown = null; // the person file on the screen
 let busy = false; // with the chip
 let live = { card: { kind: 'none' } }; // reader and platform as last told
 
-// ---- talking to the counter program
-
-class Problem extends Error {
-  constructor(body) { super(body.title); this.body = body; }
-}
-
-async function call(method, path, body) {
-  const headers = {};
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
-  if (method !== 'GET') headers['Idempotency-Key'] = crypto.randomUUID();
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
-    throw new Problem({ title: '柜台程序没有应答', detail: '请检查柜台程序是否仍在运行，然后重试。', titleEn: 'The counter program does not answer; check that it runs and try again.' });
-  }
-  if (answer.status === 204) return null;
-  const value = await answer.json().catch(() => ({ title: '应答无法识别', titleEn: 'unreadable answer' }));
-  if (!answer.ok) {
-    if (answer.status === 401 && operator) signedOut();
-    throw new Problem(value);
-  }
-  return value;
-}
-
-// labelOf returns the Chinese words before a field.
-const labelOf = (input) => input?.closest('label')?.firstChild.textContent.trim().split(' ')[0];
-
-function showProblem(error) {
-  const body = error instanceof Problem ? error.body : { title: '页面出错', titleEn: String(error.message || error) };
-  const box = $('problem');
-  box.querySelector('strong').textContent = body.title || '出错';
-  const inputs = (body.fields || []).map((f) => document.querySelector(`form:not([hidden]) [name="${CSS.escape(f.field)}"]`));
-  const fields = (body.fields || []).map((f, i) => `${labelOf(inputs[i]) || f.field}：${f.zh}`).join('；');
-  const english = (body.fields || []).map((f) => `${f.field}: ${f.en}`).join('; ');
-  inputs.find(Boolean)?.focus();
-  box.querySelector('.remedy').textContent = [body.detail, fields].filter(Boolean).join(' ');
-  box.querySelector('.en').textContent = [body.titleEn, body.detailEn, english].filter(Boolean).join(' ');
-  box.hidden = false;
-}
-
-const clearProblem = () => { $('problem').hidden = true; };
-
-// guard runs an action of the person at the desk and shows what went wrong.
-const guard = (action) => async (event) => {
-  event?.preventDefault?.();
-  clearProblem();
-  // A second press while the first is under way does nothing.
-  const button = event?.submitter ?? (event?.currentTarget instanceof HTMLButtonElement ? event.currentTarget : null);
-  if (button?.dataset.running) return undefined;
-  if (button) button.dataset.running = 'yes';
-  try { return await action(event); } catch (error) { showProblem(error); } finally { delete button?.dataset.running; }
-};
-
-// ---- sign-in
-
-// signedOut leaves nothing of a holder on the screen or behind it.
-function signedOut() {
-  operator = null; shown = null;
-  for (const form of document.forms) form.reset();
+function clearCounter() {
+  shown = null;
   for (const id of ['hits', 'person-facts', 'applications', 'cards', 'queue', 'result-fields', 'result-areas', 'element-values', 'person-name', 'result-verdict', 'details']) $(id).replaceChildren();
   showPhoto(null);
   for (const id of ['person', 'person-form', 'file-form', 'guardian-form', 'pin', 'handover', 'element', 'print', 'result']) $(id).hidden = true;
   signature.clear();
-  $('signed-in').hidden = true; $('signed-out').hidden = false; $('sign-out').hidden = true;
-  $('operator').textContent = '';
-  $('sign-in').login.focus();
 }
 
-function signedIn(who) {
-  operator = who;
-  $('signed-out').hidden = true; $('signed-in').hidden = false; $('sign-out').hidden = false;
-  $('operator').textContent = `${who.name}（${who.login}）`;
-  $('workstation').textContent = who.workstation;
+async function openCounter() {
   const businesses = { hospital: [['outpatient.settle', '门诊结算 outpatient']], pharmacy: [['pharmacy.purchase', '药店购药 pharmacy']] };
   const mine = businesses[document.body.dataset.kind] || [];
-  $('visit').hidden = mine.length === 0 || !who.roles.includes('cashier');
-  $('visit').business.replaceChildren(...mine.map(([value, text]) => Object.assign(el('option', text), { value })));
+  $('visit').hidden = mine.length === 0 || !may('submitTransaction');
+  options($('visit').business, mine);
   // Whoever only settles visits has no business with files and applications.
-  const office = who.roles.some((role) => role !== 'cashier');
+  const office = may('findPersons');
   $('left').hidden = !office;
-  if (office) { $('query').focus(); refreshQueue(); }
   offerBankNumber();
+  if (office) { $('query').focus(); await refreshQueue(); }
 }
+part('counter', 'openChipSession', openCounter, clearCounter);
 
 $('sign-in').addEventListener('submit', guard(async () => {
   const form = $('sign-in');
   const who = await call('POST', '/api/sign-in', { login: form.login.value, password: form.password.value });
   form.reset();
-  signedIn(who);
+  await signIn(who);
 }));
-$('sign-out').addEventListener('click', guard(async () => { await call('POST', '/api/sign-out'); signedOut(); }));
+$('sign-out').addEventListener('click', guard(async () => { await call('POST', '/api/sign-out'); signOut(); }));
 
 // ---- people
 
@@ -162,7 +96,7 @@ function showPhoto(answer) {
 
 async function openDetails(id) {
   for (const form of ['file-form', 'guardian-form']) $(form).hidden = true;
-  const mayChange = operator.roles.some((role) => ['clerk', 'supervisor'].includes(role));
+  const mayChange = may('attach');
   $('add-file').hidden = $('add-guardian').hidden = !mayChange;
   const file = await call('GET', `/platform/v1/persons/${id}/details`);
   const ended = (until) => (until ? `（至 ${until}）` : '');
@@ -198,13 +132,6 @@ async function openAttachment(id, attachment) {
   showMessage(attachment.text.zh, '');
   $('result-areas').replaceChildren(Object.assign(el('img'), { src: link.href, alt: attachment.text.zh, className: 'scan' }));
 }
-
-const dataURL = (file) => new Promise((resolve, reject) => {
-  const reader = new FileReader();
-  reader.onload = () => resolve(reader.result);
-  reader.onerror = () => reject(new Problem({ title: '文件无法读取', titleEn: 'the file cannot be read' }));
-  reader.readAsDataURL(file);
-});
 
 // cropped cuts a photograph to the card's proportions, from its middle.
 async function cropped(url) {
@@ -393,7 +320,7 @@ function proofButton(application) {
 function ministryAnswer(application) {
   const { demand, state, text, province } = application.ministry;
   const shown = el('small', `部级查重：${text.zh}${province ? '（' + province + '）' : ''}`, demand === 'required' && state !== 'accepted' ? 'bad' : '');
-  if (demand === 'none' || application.state !== 'applied' || !['none', 'duplicate', 'rejected'].includes(state) || !operator.roles.some((role) => ['clerk', 'reviewer'].includes(role))) return [shown];
+  if (demand === 'none' || application.state !== 'applied' || !['none', 'duplicate', 'rejected'].includes(state) || !may('askMinistry')) return [shown];
   const button = el('button', '重新查重 ask again');
   button.type = 'button';
   button.dataset.ministry = application.id;
@@ -408,7 +335,7 @@ function applicationItem(application) {
   const item = el('li');
   item.dataset.application = application.id;
   item.append(el('span', `${application.personName}　${application.stateText.zh}${application.cardNumber ? '　卡号 ' + application.cardNumber : ''}${application.reason ? '　' + application.reason : ''}`, 'grow'), waiting(application));
-  if (operator.roles.includes('clerk') && !application.confirmedAt && ['draft', 'applied', 'returned'].includes(application.state)) item.append(proofButton(application));
+  if (may('confirmProof') && !application.confirmedAt && ['draft', 'applied', 'returned'].includes(application.state)) item.append(proofButton(application));
   if (application.ministry && (application.ministry.demand !== 'none' || application.ministry.state !== 'none')) item.append(...ministryAnswer(application));
   for (const allowed of application.events) {
     item.append(eventButton(allowed, (asked) => allowed.chip
@@ -658,7 +585,7 @@ function showActivation(box, { social, financial }, path) {
   const second = el('dd', `${activationMarks[financial.state] || ''}${financial.text.zh}${words}${financial.bankName ? `　${financial.bankName}` : ''}`, activationClasses[financial.state] ?? 'warn');
   second.dataset.state = financial.state;
   second.title = financial.text.en;
-  if (financial.askable && operator?.roles.includes('clerk')) {
+  if (financial.askable && may('askActivation')) {
     const again = el('button', '再请银行激活 ask again');
     again.type = 'button';
     again.dataset.ask = 'activation';
@@ -902,9 +829,9 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'F4') { event.preventDefault(); $('read').click(); }
   if (event.key === 'F8') { event.preventDefault(); document.querySelector('[data-work="everything"]')?.click(); }
   if (event.key === 'Escape') {
-    const form = $('problem').hidden && document.querySelector('#pin:not([hidden]), #handover:not([hidden]), #element:not([hidden]), #file-form:not([hidden]), #guardian-form:not([hidden])');
-    if (form) form.querySelector('[data-close]').click(); else clearProblem();
+    const close = [...document.querySelectorAll('form [data-close]')].find((button) => button.offsetParent !== null);
+    if ($('problem').hidden && close) close.click(); else clearProblem();
   }
 });
 
-call('GET', '/api/me').then(signedIn, signedOut);
+call('GET', '/api/me').then((who) => signIn(who).catch(showProblem), signOut);
