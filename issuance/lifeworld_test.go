@@ -65,7 +65,7 @@ func newLife(b testing.TB, db *registry.DB, clock *registrytest.Clock) *life {
 	require.NoError(b, err)
 	delivery := []byte("a key of delivery, of 32 bytes..")
 	require.NoError(b, keeper.Import(keys.Spec{Name: "KTK", Usage: keys.CardDelivery, Algorithm: keys.AES256}, 1, strings.NewReader(hex.EncodeToString(delivery))))
-	policies, err := issuance.ParsePolicies([]byte(strings.Replace(line, "handover: none", "handover: signature", 1)))
+	policies, err := issuance.ParsePolicies([]byte(line))
 	require.NoError(b, err)
 	l.Service, err = issuance.New(issuance.Config{DB: db, Profiles: province.profiles, Keeper: keeper, Signer: province.signer, Demands: issuance.NoDemands, Policies: policies})
 	require.NoError(b, err)
