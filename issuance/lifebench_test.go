@@ -2,7 +2,9 @@ package issuance_test
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -42,14 +44,15 @@ const (
 // rules that are shipped; with-custody/s also of boxes, signatures and the
 // county's book. account is what follows behind everybody's back, the bank's
 // activation of the account. Maker and bank are simulated: their own work is not
-// counted.
+// counted. simple-update/s is what pgbench does of its own on the same server, a
+// yardstick of the machine at that hour.
 //
 //	go test ./issuance -run xxx -bench Life -benchtime 1x
 func BenchmarkLife(b *testing.B) {
 	memory.Relax(0)
 	cluster := pgtest.New(b, "fsync=on", "full_page_writes=on", "shared_buffers=1GB", "max_wal_size=4GB")
-	clock := registrytest.NewClock()
-	l := newLife(b, registrytest.Open(b, registrytest.Config(cluster.DSN(b), clock)), clock)
+	clock, dsn := registrytest.NewClock(), cluster.DSN(b)
+	l := newLife(b, registrytest.Open(b, registrytest.Config(dsn, clock)), clock)
 	l.blanks(b)
 	l.enter(b)
 	var made, all time.Duration
@@ -78,6 +81,15 @@ func BenchmarkLife(b *testing.B) {
 	b.ReportMetric(lifePeople/l.tell(b).Seconds(), "account/s")
 	b.ReportMetric(0, "ns/op")
 	l.check(b)
+	b.ReportMetric(yardstick(b, dsn), "simple-update/s")
+}
+
+// yardstick is how many of its simple updates (an account, a row of history)
+// pgbench commits in a second.
+func yardstick(b *testing.B, dsn string) float64 {
+	out, err := exec.CommandContext(b.Context(), "pgbench", "-i", "-q", "-s", "10", dsn).CombinedOutput()
+	require.NoError(b, err, string(out))
+	return pgbenchRate(b, "-n", "-N", "-M", "prepared", "-c", "16", "-j", "2", "-T", strconv.Itoa(int(statusRound.Seconds())), dsn)
 }
 
 // review approves a page of the queue.

@@ -106,8 +106,12 @@ func statusRate(b *testing.B, w world, cards []uuid.UUID, sides int) float64 {
 }
 
 func statusPgbench(b *testing.B, dsn string, sides int, script string) float64 {
-	pgbench := exec.CommandContext(b.Context(), "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(sides), "-j", "2",
-		"-T", strconv.Itoa(int(statusRound.Seconds())), "-f", script, dsn)
+	return pgbenchRate(b, "-n", "-M", "prepared", "-c", strconv.Itoa(sides), "-j", "2", "-T", strconv.Itoa(int(statusRound.Seconds())), "-f", script, dsn)
+}
+
+// pgbenchRate runs pgbench and returns transactions per second.
+func pgbenchRate(b *testing.B, arguments ...string) float64 {
+	pgbench := exec.CommandContext(b.Context(), "pgbench", arguments...)
 	pgbench.Env = append(os.Environ(), "PGOPTIONS=-c plan_cache_mode=force_generic_plan") // as ours
 	out, err := pgbench.CombinedOutput()
 	require.NoError(b, err, string(out))

@@ -398,7 +398,7 @@ func TestReindexStops(t *testing.T) {
 		require.NoError(t, db.IndexUnused(t.Context(), 2))
 
 		stops := 0
-		for wait := time.Duration(0); ; wait += 5 * time.Millisecond {
+		for wait := time.Duration(0); ; wait += wait/4 + time.Millisecond {
 			run := reindexing(db, 2)
 			run.Settle, run.Batch = 0, 4
 			ctx, stop := context.WithTimeout(t.Context(), wait)

@@ -134,8 +134,8 @@ func (s *Service) GiveUp(tx *registry.Tx, bank string, applications []uuid.UUID,
 		return 0, err
 	}
 	var silent []order
-	err = tx.ForUpdate().Where("application_id IN ? AND operation = ? AND bank = ? AND state IN ? AND reversal_id IS NULL AND begun_at <= ?",
-		applications, OpenAccount, p.Code, []string{Begun, Sent, Unknown}, begunBy).Order("id").Find(&silent).Error
+	err = tx.ForUpdate().Where("application_id IN ? AND operation = '"+OpenAccount+"' AND bank = ? AND state IN ? AND reversal_id IS NULL AND begun_at <= ?",
+		applications, p.Code, []string{Begun, Sent, Unknown}, begunBy).Order("id").Find(&silent).Error
 	if err != nil {
 		return 0, err
 	}

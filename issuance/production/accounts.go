@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm/clause"
 
 	"onecard/issuance"
 	"onecard/registry"
@@ -74,7 +73,7 @@ func (a Answers) Take(tx *registry.Tx, bank string, answers []Answer) error {
 		ids[i] = answer.Application
 	}
 	var waiting []uuid.UUID
-	err := tx.DB().Model(&Item{}).Distinct("batch_id").Where("application_id IN ? AND state = ?", ids, ItemOrdered).Pluck("batch_id", &waiting).Error
+	err := tx.DB().Model(&Item{}).Distinct("batch_id").Where("application_id IN ? AND state = '"+ItemOrdered+"'", ids).Pluck("batch_id", &waiting).Error
 	if err != nil {
 		return err
 	}
@@ -88,7 +87,7 @@ func (a Answers) Take(tx *registry.Tx, bank string, answers []Answer) error {
 			continue
 		}
 		var items []Item
-		if err := tx.ForUpdate().Where("batch_id = ? AND application_id IN ? AND state = ?", id, ids, ItemOrdered).Order("seq").Find(&items).Error; err != nil {
+		if err := tx.ForUpdate().Where("batch_id = ? AND application_id IN ? AND state = '"+ItemOrdered+"'", id, ids).Order("seq").Find(&items).Error; err != nil {
 			return err
 		}
 		if err := errors.Join(a.write(tx, b, items, answers), answered(tx, &b)); err != nil {
@@ -97,10 +96,6 @@ func (a Answers) Take(tx *registry.Tx, bank string, answers []Answer) error {
 	}
 	return nil
 }
-
-// answersTogether is how many rows one statement writes: the embedded database
-// binds each value in a time that grows with their number.
-const answersTogether = 50
 
 // write writes answers into rows that wait for them, some in one statement.
 func (a Answers) write(tx *registry.Tx, b Batch, items []Item, answers []Answer) error {
@@ -126,18 +121,9 @@ func (a Answers) write(tx *registry.Tx, b Batch, items []Item, answers []Answer)
 	if len(changed) == 0 {
 		return nil
 	}
-	for part := range slices.Chunk(changed, answersTogether) {
-		result := tx.DB().Clauses(clause.OnConflict{
-			Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
-			DoUpdates: clause.AssignmentColumns([]string{"state", "reason", "bank_account", "changed_at"}),
-			Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{ItemOrdered}}}},
-		}).Omit("atr", "chip_id", "intention", "card_id").Create(&part)
-		switch {
-		case result.Error != nil:
-			return result.Error
-		case result.RowsAffected != int64(len(part)):
-			return registry.ErrConflict
-		}
+	unmade := tx.DB().Omit("atr", "chip_id", "intention", "card_id")
+	if err := rewrite(unmade, ItemOrdered, changed, "state", "reason", "bank_account", "changed_at"); err != nil {
+		return err
 	}
 	if err := a.leave(tx, b, left); err != nil {
 		return err

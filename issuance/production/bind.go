@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"gorm.io/gorm/clause"
-
 	"onecard/card"
 	"onecard/card/profile"
 	"onecard/internal/gb"
@@ -137,18 +135,8 @@ func (w *work) bindAll(tx *registry.Tx, p *profile.Profile, rows []bound) error 
 		items[i] = *row.item
 		items[i].State, items[i].ATR, items[i].ChipID, items[i].Intention, items[i].ChangedAt = ItemMaking, &row.chip.ATR, &chipID, sealed[i], tx.Now()
 	}
-	// One statement for all of them: each row is there already and is changed if
-	// it is still as it was read.
-	result := tx.DB().Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
-		DoUpdates: clause.AssignmentColumns([]string{"state", "atr", "chip_id", "intention", "changed_at"}),
-		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{ItemAccounted}}}},
-	}).Create(&items)
-	if result.Error != nil {
-		return result.Error
-	}
-	if result.RowsAffected != int64(len(items)) {
-		return registry.ErrConflict
+	if err := rewrite(tx.DB(), ItemAccounted, items, "state", "atr", "chip_id", "intention", "changed_at"); err != nil {
+		return err
 	}
 	return tx.Audit("batch.bound", "batch:"+w.batch.ID.String(), map[string]string{"rows": fmt.Sprint(len(ready)), "from": fmt.Sprint(ready[0].item.Seq)})
 }
@@ -198,7 +186,7 @@ func (w *work) takeChips(tx *registry.Tx, p *profile.Profile, rows []*bound) err
 	for i, row := range rows {
 		row.chipID = append(bodies[i], codes[i]...)
 	}
-	return tx.DB().Model(&chipRow{}).Where("atr IN ?", atrs).Updates(map[string]any{"state": "bound", "changed_at": tx.Now()}).Error
+	return setChips(tx, atrs, "bound")
 }
 
 // leave takes a row out of a batch before production.

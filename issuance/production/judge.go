@@ -3,10 +3,12 @@ package production
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"onecard/card/profile"
 	"onecard/issuance"
@@ -50,6 +52,7 @@ func (j *judge) all(tx *registry.Tx, records []returnRecord) ([]outcomeRecord, e
 		return nil, err
 	}
 	told := make([]outcomeRecord, len(records))
+	var done []Item
 	for i, r := range records {
 		told[i] = outcomeRecord{Number: r.Number, Outcome: outcomeRefused}
 		at := slices.IndexFunc(items, func(item Item) bool { return item.CardNumber == r.Number })
@@ -59,13 +62,30 @@ func (j *judge) all(tx *registry.Tx, records []returnRecord) ([]outcomeRecord, e
 		}
 		outcome, reason := j.fits(items[at], opened[items[at].Seq], r)
 		if outcome == outcomeAccepted {
-			if err := j.accept(tx, items[at], opened[items[at].Seq], r); err != nil {
+			if err := j.accept(tx, &items[at], opened[items[at].Seq], r); err != nil {
 				return nil, err
 			}
+			done = append(done, items[at])
 		}
 		told[i].Outcome, told[i].Reason = outcome, reason
 	}
-	return told, nil
+	return told, j.record(tx, done)
+}
+
+// record writes what became of rows that were being made, and of their chips.
+func (j *judge) record(tx *registry.Tx, done []Item) error {
+	if err := rewrite(tx.DB(), ItemMaking, done, "state", "reason", "card_id", "changed_at"); err != nil {
+		return err
+	}
+	atrs := map[string][]string{}
+	for _, item := range done {
+		state := "spoiled"
+		if item.State == ItemMade {
+			state = "made"
+		}
+		atrs[state] = append(atrs[state], *item.ATR)
+	}
+	return errors.Join(setChips(tx, atrs["made"], "made"), setChips(tx, atrs["spoiled"], "spoiled"))
 }
 
 // openItems opens the intentions of rows that were made, by row.
@@ -143,19 +163,19 @@ func (j *judge) same(item Item, c intended, read []string) bool {
 	return true
 }
 
-// accept draws the consequences of a result.
-func (j *judge) accept(tx *registry.Tx, item Item, c intended, r returnRecord) error {
+// accept draws the consequences of a result, but for the row itself.
+func (j *judge) accept(tx *registry.Tx, item *Item, c intended, r returnRecord) error {
+	item.ChangedAt = tx.Now()
 	if r.Result != resultMade {
-		to, code := ItemFailed, "not-made"
+		code := "not-made"
+		item.State, item.Reason = ItemFailed, r.Reason
 		if r.Result == resultKeyError {
-			to, code = ItemKeyError, "key-error"
+			item.State, code = ItemKeyError, "key-error"
 		}
 		// The card body is to be destroyed, and the application waits again.
-		change(tx, item, map[string]any{"state": to, "reason": r.Reason, "changed_at": tx.Now()})
-		chip(tx, item, "spoiled")
-		return j.unbatch(tx, item, code, r.Reason)
+		return j.unbatch(tx, *item, code, r.Reason)
 	}
-	changes := map[string]any{"state": ItemMade, "changed_at": tx.Now()}
+	item.State = ItemMade
 	if item.ApplicationID != nil {
 		made, err := j.Issuance.Make(tx, *item.ApplicationID, issuance.MadeCard{
 			Number: item.CardNumber, ChipID: *item.ChipID, ChipSerial: r.ChipSerial, ATR: *item.ATR, SpecVersion: r.SpecVersion,
@@ -164,10 +184,8 @@ func (j *judge) accept(tx *registry.Tx, item Item, c intended, r returnRecord) e
 		if err != nil {
 			return err
 		}
-		changes["card_id"] = made.ID
+		item.CardID = &made.ID
 	}
-	change(tx, item, changes)
-	chip(tx, item, "made")
 	return nil
 }
 
@@ -192,6 +210,38 @@ func change(tx *registry.Tx, item Item, changes map[string]any) {
 	tx.Queue(func(db *gorm.DB) *gorm.DB {
 		return db.Model(&Item{}).Where("batch_id = ? AND seq = ? AND state = ?", item.BatchID, item.Seq, item.State).Updates(changes)
 	}, nil)
+}
+
+// rewriteTogether is how many rows one statement writes: the embedded database
+// binds each value in a time that grows with their number.
+const rewriteTogether = 50
+
+// rewrite writes columns of rows that are there already, some in one statement,
+// each if it is still in the state from.
+func rewrite(db *gorm.DB, from string, items []Item, columns ...string) error {
+	db = db.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "batch_id"}, {Name: "seq"}},
+		DoUpdates: clause.AssignmentColumns(columns),
+		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "batch_items.state = ?", Vars: []any{from}}}},
+	}).Session(&gorm.Session{})
+	for part := range slices.Chunk(items, rewriteTogether) {
+		result := db.Create(&part)
+		switch {
+		case result.Error != nil:
+			return result.Error
+		case result.RowsAffected != int64(len(part)):
+			return registry.ErrConflict
+		}
+	}
+	return nil
+}
+
+// setChips notes what has become of chips.
+func setChips(tx *registry.Tx, atrs []string, state string) error {
+	if len(atrs) == 0 {
+		return nil
+	}
+	return tx.DB().Model(&chipRow{}).Where("atr IN ?", atrs).Updates(map[string]any{"state": state, "changed_at": tx.Now()}).Error
 }
 
 func chip(tx *registry.Tx, item Item, state string) {
