@@ -31,8 +31,9 @@ var (
 	ErrBusy = errors.New("系统繁忙，请稍后重试 too busy, try again")
 	// ErrDatabaseGone: no connection to the database, or its file is out of reach.
 	ErrDatabaseGone = errors.New("数据库连接中断，请稍后重试 the database cannot be reached, try again later")
-	// ErrOutcomeUnknown: the connection broke during COMMIT. The change may have
-	// happened: repeat it with the same idempotency key, or look.
+	// ErrOutcomeUnknown: the connection broke, or the caller gave up, while COMMIT
+	// was on its way with the last statements. The change may have happened: repeat
+	// it with the same idempotency key, or look.
 	ErrOutcomeUnknown = errors.New("提交结果未知，请用同一请求重试 the outcome of the commit is unknown, repeat the same request")
 	// ErrDatabaseFull: no space left for the database.
 	ErrDatabaseFull = errors.New("数据库空间已满 the database has no space left")

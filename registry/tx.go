@@ -31,8 +31,8 @@ var errNested = errors.New("registry: InTx inside InTx")
 // at its first error. Without [Tx.Audit] the transaction is refused with
 // [ErrNoAudit]. After a conflict with another transaction, or a connection that
 // broke before COMMIT, change runs again, a bounded number of times; then
-// [ErrBusy] or [ErrDatabaseGone]. [ErrOutcomeUnknown] (which is also
-// ErrDatabaseGone) says that the connection broke during COMMIT.
+// [ErrBusy] or [ErrDatabaseGone]. [ErrOutcomeUnknown] says that the connection
+// broke (it is also ErrDatabaseGone) or ctx ended while COMMIT was on its way.
 func (db *DB) InTx(ctx context.Context, actor Actor, change func(tx *Tx) error) error {
 	if err := actor.check(); err != nil {
 		return err
