@@ -95,6 +95,16 @@ func plainly(values []any) []any {
 	return values
 }
 
+// PlanAnew has the statements of the rest of the transaction planned for the
+// values and the tables as they are now: for those that go through whole tables,
+// where a plan for every value would be a bad one.
+func (tx *Tx) PlanAnew() error {
+	if tx.conn == nil {
+		return nil
+	}
+	return tx.gorm.Exec("SET LOCAL " + planMode + " = force_custom_plan").Error
+}
+
 // raw gives what stands below database/sql, inside the transaction.
 func (t *connTx) raw(use func(conn *pgx.Conn) error) error {
 	if err := t.begin(); err != nil {

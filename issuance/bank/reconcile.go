@@ -158,6 +158,9 @@ type compared struct {
 }
 
 func (c *compared) row(f fileRow) (row dayRow, err error) {
+	if err := c.tx.PlanAnew(); err != nil {
+		return row, err
+	}
 	ours, theirs, err := c.totals()
 	if err != nil {
 		return row, err
